@@ -1,0 +1,377 @@
+# Builds Ferrule and everything it needs, out of tree under $(BUILD), and runs, tests and measures it: see `make help`.
+#
+# Owns the compiler flags, the link and the order of set-up steps. The steps themselves are scripts in tools/, the list of
+# third-party sources is third_party/manifest.tsv, the list of Debian packages is tools/packages.tsv. The memory layout
+# is linker.ld.
+
+BUILD ?= build
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+APP ?= apps/httpd
+WWW ?= apps/www
+MACHINE ?= q35
+ACCEL ?= tcg
+CPU ?= max
+MEM ?= 128M
+PORT ?= 8080
+QEMU ?= qemu-system-x86_64
+NEWLIB_SRC ?=
+LWIP_SRC ?=
+FATFS_SRC ?=
+DISK_SIZE ?=
+T ?=
+FERRULE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ferrule
+export FERRULE_CACHE QEMU
+
+ifneq ($(filter . ./ .. ../ /,$(BUILD)),)
+$(error BUILD=$(BUILD): everything in the build folder is removed by "make clean", so it must be one of its own)
+endif
+ifneq ($(words $(CURDIR) $(BUILD)),2)
+$(error make cannot work in a path with blanks: $(CURDIR) $(BUILD))
+endif
+ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-builtin-rules
+ifneq ($(filter clean distclean,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+V ?= 0
+ifeq ($(V),0)
+Q := @
+note = @echo "  $(1)  $(2)";
+else
+note =
+endif
+
+# What the application is called: ferrule for the one in the tree, else after its file or folder.
+APP_PATH := $(patsubst %/,%,$(APP))
+NAME := $(if $(filter apps/httpd,$(APP_PATH)),ferrule,$(basename $(notdir $(APP_PATH))))
+KERNEL := $(BUILD)/$(NAME).elf
+OBJ := $(BUILD)/obj/$(notdir $(firstword $(CC)))
+HOST := $(BUILD)/host
+
+.PHONY: all
+all: $(KERNEL)
+
+# --- What is compiled, and how -----------------------------------------------------------------------------------------
+
+KERNEL_DIRS := boot arch/x86_64 virtio blk net fs libc
+KERNEL_C := $(foreach dir,$(KERNEL_DIRS),$(sort $(wildcard $(dir)/*.c)))
+KERNEL_S := $(foreach dir,$(KERNEL_DIRS),$(sort $(wildcard $(dir)/*.S)))
+KERNEL_OBJS := $(KERNEL_S:%.S=$(OBJ)/%.S.o) $(KERNEL_C:%.c=$(OBJ)/%.o)
+
+# These run in interrupt context or under an emulated KVM without SSE: whole numbers only. Copying memory is theirs too.
+INTEGER_C := $(filter boot/% arch/% virtio/% blk/%,$(KERNEL_C)) \
+  $(filter-out net/lwip_%,$(filter net/%,$(KERNEL_C))) libc/string.c
+
+LWIP := $(BUILD)/src/lwip
+LWIP_C := $(addprefix core/,altcp altcp_alloc altcp_tcp def dns inet_chksum init ip mem memp netif pbuf raw stats sys \
+    tcp tcp_in tcp_out timeouts udp) \
+  $(addprefix core/ipv4/,acd autoip dhcp etharp icmp igmp ip4 ip4_addr ip4_frag) \
+  $(addprefix core/ipv6/,dhcp6 ethip6 icmp6 inet6 ip6 ip6_addr ip6_frag mld6 nd6) \
+  api/err netif/ethernet \
+  $(addprefix apps/,http/fs http/http_client http/httpd lwiperf/lwiperf mdns/mdns mdns/mdns_domain mdns/mdns_out \
+    mqtt/mqtt sntp/sntp tftp/tftp)
+LWIP_OBJS := $(LWIP_C:%=$(OBJ)/lwip/%.o)
+
+FATFS := $(BUILD)/src/fatfs
+FATFS_OBJS := $(OBJ)/fatfs/ff.o $(OBJ)/fatfs/ffunicode.o
+
+NEWLIB := $(BUILD)/newlib/install/x86_64-elf
+GCC_LIB = $(eval GCC_LIB := $$(shell gcc -print-libgcc-file-name))$(GCC_LIB)
+CC_INCLUDE = $(eval CC_INCLUDE := $$(shell $(CC) -print-file-name=include))$(CC_INCLUDE)
+
+WARNINGS := -Wall -Wextra
+INCLUDES := -I. -Iinclude -Inet -I$(LWIP)/src/include -I$(FATFS)
+DEFINES := -DFFCONF_H='"fs/ffconf.h"'
+# No red zone, because an interrupt uses the same stack. No PIC, CET or stack protector, which need a loader or a
+# runtime. Frame pointers, because backtraces walk them. The prefix map keeps this folder's name out of the image.
+# Freestanding, but with a C library: the compiler may know memcpy() and its like.
+TARGET_FLAGS := -O2 -g -ffreestanding -fbuiltin -fno-pic -fno-pie -mno-red-zone -mcmodel=small -fno-stack-protector \
+  -fcf-protection=none -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-unwind-tables \
+  -ffunction-sections -fdata-sections -fno-common -ffile-prefix-map=$(CURDIR)=. \
+  -U__linux__ -Ulinux -U__gnu_linux__ -U__unix__ -Uunix
+TARGET_INCLUDES = $(INCLUDES) -Iarch/x86_64/include -Ilibc/include -nostdinc -isystem $(NEWLIB)/include -isystem $(CC_INCLUDE)
+CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(TARGET_FLAGS) $(DEFINES) $(TARGET_INCLUDES) -MMD -MP $(CFLAGS)
+LINK := ld -static -nostdlib -z noexecstack -z max-page-size=4096 --gc-sections --build-id=none --fatal-warnings
+
+# --- Set-up: packages and third-party sources --------------------------------------------------------------------------
+
+PACKAGE_GROUPS := build clang disk run iso test bench gdb format
+BUILD_PACKAGES := packages-build $(if $(findstring clang,$(CC)),packages-clang)
+.PHONY: $(PACKAGE_GROUPS:%=packages-%) deps FORCE
+$(PACKAGE_GROUPS:%=packages-%): packages-%:
+	@tools/install-packages $*
+
+NEWLIB_READY := $(BUILD)/newlib/ready
+LWIP_READY := $(BUILD)/src/lwip.ready
+FATFS_READY := $(BUILD)/src/fatfs.ready
+THIRD_PARTY := $(NEWLIB_READY) $(LWIP_READY) $(FATFS_READY)
+
+deps: $(THIRD_PARTY) | packages-build packages-disk packages-run
+
+# $(call keep,TEXT): rewrites the target only when TEXT has changed, so that what depends on it is made anew then.
+keep = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' >$@.new; \
+  if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
+
+$(BUILD)/src/newlib.from: private SOURCE := $(NEWLIB_SRC)
+$(BUILD)/src/lwip.from: private SOURCE := $(LWIP_SRC)
+$(BUILD)/src/fatfs.from: private SOURCE := $(FATFS_SRC)
+$(BUILD)/src/newlib.from $(BUILD)/src/lwip.from $(BUILD)/src/fatfs.from: FORCE
+	$(call keep,$(or $(SOURCE),pinned))
+
+# A mark without what it stands for (the cache was emptied, say) counts for nothing.
+$(NEWLIB_READY): $(if $(wildcard $(NEWLIB)/lib/libc.a),,FORCE)
+$(LWIP_READY): $(if $(wildcard $(LWIP)/src/core/init.c),,FORCE)
+$(FATFS_READY): $(if $(wildcard $(FATFS)/ff.c),,FORCE)
+
+$(NEWLIB_READY): $(BUILD)/src/newlib.from third_party/manifest.tsv tools/build-newlib | packages-build
+	@CC=gcc tools/build-newlib $(BUILD) $(NEWLIB_SRC)
+	@touch $@
+
+$(LWIP_READY): $(BUILD)/src/lwip.from third_party/manifest.tsv tools/unpack-source | packages-build
+	@tools/unpack-source lwip $(LWIP) $(LWIP_SRC)
+	@touch $@
+
+$(FATFS_READY): $(BUILD)/src/fatfs.from third_party/manifest.tsv tools/unpack-source | packages-build
+	@tools/unpack-source fatfs $(FATFS) $(FATFS_SRC)
+	@touch $@
+
+$(LWIP)/%.c: | $(LWIP_READY) ;
+$(FATFS)/%.c: | $(FATFS_READY) ;
+
+# --- Objects -----------------------------------------------------------------------------------------------------------
+
+READY := $(OBJ)/flags $(THIRD_PARTY)
+
+$(OBJ)/flags: FORCE | $(BUILD_PACKAGES)
+	$(call keep,$(CC) $(shell $(CC) --version 2>/dev/null | head -n 1) $(CFLAGS_ALL) $(LINK))
+
+# Images have one name whatever the compiler, so they are linked anew when it was another one.
+$(BUILD)/compiler: FORCE
+	$(call keep,$(CC))
+
+$(INTEGER_C:%.c=$(OBJ)/%.o): private MODE := -mgeneral-regs-only
+# The compiler must not turn the body of memcpy() into a call of memcpy().
+$(OBJ)/libc/string.o: private MODE := -mgeneral-regs-only -fno-builtin \
+  $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
+
+compile = $(call note,CC,$<)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) $(1) -c $< -o $@
+
+$(KERNEL_C:%.c=$(OBJ)/%.o): $(OBJ)/%.o: %.c $(READY)
+	$(call compile,-Werror $(MODE))
+
+$(KERNEL_S:%.S=$(OBJ)/%.S.o): $(OBJ)/%.S.o: %.S $(READY)
+	$(call compile,-Werror)
+
+# lwIP checks limits against the options we chose, and clang remarks on those that can never be reached.
+$(LWIP_OBJS): $(OBJ)/lwip/%.o: $(LWIP)/src/%.c $(READY)
+	$(call compile,-Wno-tautological-constant-out-of-range-compare)
+
+$(FATFS_OBJS): $(OBJ)/fatfs/%.o: $(FATFS)/%.c $(READY)
+	$(call compile,)
+
+# Third-party code lies in archives, so that a part nobody uses is not even looked at by the linker.
+$(OBJ)/liblwip.a: $(LWIP_OBJS)
+$(OBJ)/libfatfs.a: $(FATFS_OBJS)
+$(OBJ)/liblwip.a $(OBJ)/libfatfs.a:
+	$(call note,AR,$@)rm -f $@ && ar rcsD $@ $^
+
+# --- Images: the kernel with one application ---------------------------------------------------------------------------
+
+# The table of function names for backtraces is made from a first link, and lies behind everything whose address it holds.
+LINK_INPUTS := $(KERNEL_OBJS) $(OBJ)/liblwip.a $(OBJ)/libfatfs.a $(BUILD)/compiler
+link = $(LINK) -T linker.ld -o $(1) $(filter %.o,$^) $(filter %.a,$^) \
+  --start-group $(NEWLIB)/lib/libc.a $(NEWLIB)/lib/libm.a $(GCC_LIB) --end-group
+
+$(OBJ)/no-symbols.S: tools/ksyms $(OBJ)/flags
+	@mkdir -p $(@D) && tools/ksyms </dev/null >$@
+
+%/no-symbols.o: %/no-symbols.S
+	@$(CC) -c $< -o $@
+
+%/symbols.o: %/symbols.S
+	@$(CC) -c $< -o $@
+
+# $(call application,NAME,SOURCES): the rules for $(BUILD)/NAME.elf.
+define application
+$(1)_DIR := $(OBJ)/app/$(1)
+$(1)_OBJS := $(foreach source,$(2),$(OBJ)/app/$(1)/$(notdir $(source:.c=.o)))
+APP_OBJS += $$($(1)_OBJS)
+$(foreach source,$(2),
+$(OBJ)/app/$(1)/$(notdir $(source:.c=.o)): $(source) $$(READY)
+	$$(call compile,-Werror -I$(dir $(source)))
+)
+$$($(1)_DIR)/first.elf: $$(LINK_INPUTS) $$($(1)_OBJS) $(OBJ)/no-symbols.o linker.ld
+	$$(Q)$$(call link,$$@)
+$$($(1)_DIR)/symbols.S: $$($(1)_DIR)/first.elf tools/ksyms
+	$$(Q)nm $$< | tools/ksyms >$$@
+$(BUILD)/$(1).debug.elf: $$(LINK_INPUTS) $$($(1)_OBJS) $$($(1)_DIR)/symbols.o linker.ld
+	$$(call note,LD,$$@)$$(call link,$$@) -Map $(BUILD)/$(1).map
+	$$(Q)nm $$@ | tools/ksyms | cmp -s - $$($(1)_DIR)/symbols.S || { \
+	  echo "$$@: the symbol table moved the code it describes; .ksyms must lie behind it (linker.ld)" >&2; rm -f $$@; exit 1; }
+$(BUILD)/$(1).elf: $(BUILD)/$(1).debug.elf
+	$$(Q)strip --strip-all -o $$@ $$<
+endef
+
+app_sources = $(if $(wildcard $(1)/.),$(sort $(wildcard $(1)/*.c)),$(1))
+app_name = $(basename $(notdir $(1)))
+
+ifeq ($(wildcard $(call app_sources,$(APP_PATH))),)
+.PHONY: $(KERNEL) $(BUILD)/$(NAME).debug.elf
+$(KERNEL) $(BUILD)/$(NAME).debug.elf:
+	@echo "APP=$(APP): there is no such file, or no .c file in that folder" >&2; exit 1
+else
+$(eval $(call application,$(NAME),$(call app_sources,$(APP_PATH))))
+endif
+
+# Kernels that exist only to be tested or measured: each file or folder is one application.
+TEST_APPS := $(filter-out $(NAME),$(sort $(foreach app,$(wildcard tests/qemu/apps/*),$(call app_name,$(app)))))
+BENCH_APPS := $(filter-out $(NAME),$(sort $(foreach app,$(wildcard tests/bench/apps/*),$(call app_name,$(app)))))
+$(foreach app,$(TEST_APPS),$(eval $(call application,$(app),$(call app_sources,$(firstword \
+  $(wildcard tests/qemu/apps/$(app).c tests/qemu/apps/$(app)))))))
+$(foreach app,$(BENCH_APPS),$(eval $(call application,$(app),$(call app_sources,$(firstword \
+  $(wildcard tests/bench/apps/$(app).c tests/bench/apps/$(app)))))))
+ifneq ($(NAME),ferrule)
+$(eval $(call application,ferrule,$(call app_sources,apps/httpd)))
+endif
+
+.PHONY: dis size
+dis: $(BUILD)/$(NAME).dis
+$(BUILD)/%.dis: $(BUILD)/%.debug.elf
+	$(Q)objdump -d --no-show-raw-insn $< >$@
+
+size: $(KERNEL)
+	@size -A -d $(BUILD)/$(NAME).debug.elf | grep -v -e '\.debug' -e '^\.comment'
+	@size $(KERNEL)
+	@stat -c '%n: %s bytes' $(KERNEL)
+
+# --- Disk, boot image, run ---------------------------------------------------------------------------------------------
+
+.PHONY: disk iso run gdb
+disk: $(BUILD)/disk.img
+
+$(BUILD)/disk.list: FORCE
+	@[ -d '$(WWW)' ] || { echo "WWW=$(WWW): there is no such folder" >&2; exit 1; }
+	$(call keep,$(WWW) $(DISK_SIZE) $(shell find -L '$(WWW)' -printf '%P %y %s %T@\n' 2>/dev/null | LC_ALL=C sort | sha256sum))
+
+$(BUILD)/disk.img: $(BUILD)/disk.list tools/mkdisk | packages-disk
+	$(call note,DISK,$@ from $(WWW))tools/mkdisk '$(WWW)' $@ $(DISK_SIZE)
+
+iso: $(BUILD)/$(NAME).iso
+
+$(BUILD)/iso.words: FORCE
+	$(call keep,$(ISO_CMDLINE))
+
+$(BUILD)/%.iso: $(BUILD)/%.elf $(BUILD)/iso.words tools/mkiso | packages-iso
+	$(call note,ISO,$@)tools/mkiso $< $@ '$(subst ','\'',$(ISO_CMDLINE))'
+
+run gdb: export MACHINE := $(MACHINE)
+run gdb: export ACCEL := $(ACCEL)
+run gdb: export CPU := $(CPU)
+run gdb: export MEM := $(MEM)
+run gdb: export PORT := $(PORT)
+run gdb: export CMDLINE := $(CMDLINE)
+run gdb: export QEMU_ARGS := $(QEMU_ARGS)
+
+run: $(KERNEL) $(BUILD)/disk.img | packages-run
+	@tools/run $(KERNEL) $(BUILD)/disk.img
+
+gdb: $(KERNEL) $(BUILD)/disk.img | packages-run packages-gdb
+	@tools/run --gdb $(BUILD)/$(NAME).debug.elf $(KERNEL) $(BUILD)/disk.img
+
+# --- Tests and measurements --------------------------------------------------------------------------------------------
+
+UNIT_C := $(sort $(wildcard tests/unit/test_*.c))
+UNIT := $(UNIT_C:tests/unit/%.c=$(HOST)/unit/%)
+HOST_FLAGS := -std=gnu11 -O1 -g $(WARNINGS) -fno-omit-frame-pointer -fsanitize=address,undefined \
+  -fno-sanitize-recover=all -D_GNU_SOURCE $(DEFINES) -Ihosted/include -Itests/unit $(INCLUDES) -MMD -MP
+
+$(HOST)/flags: FORCE | $(BUILD_PACKAGES)
+	$(call keep,$(CC) $(HOST_FLAGS))
+
+HOST_READY := $(HOST)/flags $(LWIP_READY) $(FATFS_READY)
+host_compile = $(call note,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(HOST_FLAGS) $(1) -c $< -o $@
+
+$(HOST)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY)
+	$(call host_compile,)
+
+$(HOST)/obj/%.o: %.c $(HOST_READY) | packages-test
+	$(call host_compile,-Werror)
+
+# $(call unit,FILE): a unit test is linked from the sources its first lines name: "// sources: virtio/virtqueue.c ...",
+# where fatfs/ and lwip/ stand for the sources of those.
+define unit
+$(1:tests/unit/%.c=$(HOST)/unit/%): $(patsubst %.c,$(HOST)/obj/%.o,$(1) \
+  $(patsubst lwip/%,$(LWIP)/src/%,$(patsubst fatfs/%,$(FATFS)/%,$(shell sed -n '1,10s,^// sources:,,p' $(1)))))
+	$$(call note,LINK,$$@)mkdir -p $$(@D) && $(CC) -fsanitize=address,undefined $$(filter %.o,$$^) -lcmocka -lm -o $$@
+endef
+$(foreach file,$(UNIT_C),$(eval $(call unit,$(file))))
+
+.PHONY: test test-unit test-qemu test-kernels bench
+test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf)
+TEST_IMAGES := $(BUILD)/disk.img $(BUILD)/ferrule.iso
+
+test: $(UNIT) test-kernels $(TEST_IMAGES) | packages-run packages-test
+	@T='$(T)' tools/run-tests $(BUILD) unit qemu
+
+test-unit: $(UNIT) | packages-test
+	@T='$(T)' tools/run-tests $(BUILD) unit
+
+test-qemu: test-kernels $(TEST_IMAGES) | packages-run packages-test
+	@T='$(T)' tools/run-tests $(BUILD) qemu
+
+bench: $(BUILD)/ferrule.elf $(BENCH_APPS:%=$(BUILD)/%.elf) $(BUILD)/disk.img | packages-run packages-bench
+	@FERRULE_BUILD='$(abspath $(BUILD))' tests/bench/run $(BENCH_ARGS)
+
+# --- Housekeeping ------------------------------------------------------------------------------------------------------
+
+OUR_C = $(shell find boot arch virtio net blk fs libc hosted include apps tests -name '*.[ch]' 2>/dev/null)
+
+.PHONY: format format-check clean distclean help
+format: | packages-format
+	$(Q)clang-format -i $(OUR_C)
+
+format-check: | packages-format
+	$(Q)clang-format --dry-run -Werror $(OUR_C)
+
+clean:
+	rm -rf $(BUILD)
+
+distclean: clean
+	rm -rf '$(FERRULE_CACHE)'/dl '$(FERRULE_CACHE)'/newlib-*
+	-[ ! -d '$(FERRULE_CACHE)' ] || rmdir --ignore-fail-on-non-empty '$(FERRULE_CACHE)'
+
+help:
+	@sed -n '/^##/s/^## \{0,1\}//p' Makefile
+
+-include $(KERNEL_OBJS:.o=.d) $(LWIP_OBJS:.o=.d) $(FATFS_OBJS:.o=.d) $(APP_OBJS:.o=.d)
+-include $(shell find $(HOST)/obj -name '*.d' 2>/dev/null)
+
+## Targets
+##   make               build the kernel with the web application: build/ferrule.elf
+##   make run           set everything up, build, and boot it in QEMU (Ctrl-A X ends it)
+##   make test          unit tests and tests in QEMU; test-unit and test-qemu for one kind, T=pattern for some
+##   make APP=my.c      build/my.elf: the kernel with your application (a file or a folder); also with run, gdb, size
+##   make gdb           boot it under gdb, stopped at app_main
+##   make iso           build/ferrule.iso, which boots by BIOS and UEFI (ISO_CMDLINE="words")
+##   make bench         measure (takes minutes)
+##   make size          sections and sizes;  make dis  disassembly in build/ferrule.dis
+##   make deps          only the set-up: packages, C library, TCP/IP stack, file system
+##   make format        format the code;  make format-check  say what is not
+##   make clean         remove build/;  make distclean  the cache of fetched sources too
+##
+## Variables
+##   WWW=dir            what the disk holds and the web application serves (apps/www)
+##   PORT=n             port on 127.0.0.1 that reaches the guest's port 80 (8080, or the next free one)
+##   CMDLINE="words"    more kernel command line     QEMU_ARGS="args"   more for QEMU
+##   MACHINE=q35|pc     ACCEL=tcg|kvm    CPU=max    MEM=128M    QEMU=qemu-system-x86_64
+##   CC=gcc|clang       CFLAGS="flags"   V=1 shows commands     BUILD=dir   DISK_SIZE=64M
+##   NEWLIB_SRC= LWIP_SRC= FATFS_SRC=   a folder or tarball to use instead of fetching
+##   FERRULE_CACHE=dir  where fetched sources and the built C library are kept

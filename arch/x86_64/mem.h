@@ -1,0 +1,45 @@
+/*
+ * mem.h - the physical side of memory, for arch/x86_64/ only: the boot map, page tables' pages, mappings on demand, stacks.
+ *
+ * The portable contract is include/memory.h. Read mem.c, then paging.c.
+ */
+#ifndef FERRULE_MEM_H
+#define FERRULE_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bootinfo;
+
+/* The boot loader's map, as memory_init() got it. */
+const struct bootinfo *memory_boot_map(void);
+
+/* One zeroed page below 4 GiB, which the first page tables can reach as well; NULL when there is none. Never freed. */
+void *memory_table_alloc(void);
+
+enum paging_kind {
+    PAGING_DEVICE,   /* registers: writable, uncached, never executable */
+    PAGING_FIRMWARE, /* tables that firmware left: read-only, cached */
+};
+
+/*
+ * Maps [address, address + length) one to one. Repeating it is cheap. Returns 0, -EINVAL for a range the CPU cannot address,
+ * -EBUSY when part of it is mapped as something else (RAM, or the kernel), -ENOMEM.
+ */
+int paging_map(uint64_t address, uint64_t length, enum paging_kind kind);
+
+/* True when the byte at `address` can be read without a fault. Any context. */
+bool paging_readable(uint64_t address);
+
+/* A stack, and the unmapped page below it. */
+struct stack_bounds {
+    const char *name;
+    uint64_t guard; /* the guard page's address; the stack follows it */
+    uint64_t top;
+};
+
+/* All stacks of the kernel; `*count` of them. */
+const struct stack_bounds *trap_stacks(unsigned *count);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * pci_impl.h - what the four PCI files share beyond include/pci.h: bridges, and the steps of enumeration.
+ *
+ * For arch/x86_64/pci*.c only. Read pci.c first.
+ */
+#ifndef FERRULE_PCI_IMPL_H
+#define FERRULE_PCI_IMPL_H
+
+#include "pci.h"
+
+#define PCI_FUNCTIONS_MAX 128
+#define PCI_BRIDGES_MAX 48
+
+#define PCI_CLASS_HOST_BRIDGE 0x0600
+#define PCI_CLASS_PCI_BRIDGE 0x0604
+
+/* A PCI-to-PCI bridge; fn->platform points to it. */
+struct pci_bridge {
+    uint8_t secondary, subordinate; /* the buses behind it; 0: could not be numbered */
+};
+
+static inline struct pci_bridge *pci_bridge_of(const struct pci_function *fn)
+{
+    return fn->platform;
+}
+
+/* Places what firmware left unplaced, and opens bridge windows for it (pci_alloc.c). */
+void pci_place_resources(void);
+/* Where ECAM lies, for pci_place_resources() to keep out of; false when ports are used. */
+bool pci_ecam_range(uint64_t *start, uint64_t *end);
+/* Writes a base address register and the function's copy of it. */
+void pci_write_bar(struct pci_function *fn, unsigned bar, uint64_t address);
+
+/* Finds out which line each function's INTx pin reaches and sets fn->gsi (pci_intx.c). */
+void pci_route_lines(void);
+
+#endif

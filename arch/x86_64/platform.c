@@ -1,0 +1,101 @@
+/*
+ * platform.c - the small rest of platform.h: command line, random numbers, the request to stop; and CPU set-up for libc.
+ *
+ * Owns the thread-local storage block of the only thread and the CPU's name. Intel SDM volume 1, 7.3.17 (RDRAND); the TLS layout
+ * is variant II of the x86-64 psABI: the block ends where %fs:0 points, and %fs:0 holds its own address.
+ */
+#include "platform.h"
+
+#include <string.h>
+
+#include "machine.h"
+#include "memory.h"
+
+#include "arch/x86_64/cpu.h"
+
+#define CPUID_RDRAND (1u << 30)
+#define RDRAND_ATTEMPTS 10
+
+extern const char tls_image_start[], tls_image_end[], tls_bss_end[], tls_alignment[];
+
+static const char *cmdline = "";
+static volatile bool stop_requested;
+
+void platform_set_cmdline(const char *text)
+{
+    cmdline = text;
+}
+
+const char *platform_cmdline(void)
+{
+    return cmdline;
+}
+
+bool platform_stop_requested(void)
+{
+    return stop_requested;
+}
+
+void platform_request_stop(void)
+{
+    stop_requested = true;
+}
+
+/* One step of splitmix64: spreads each bit of its input over the whole word. */
+static uint64_t mix(uint64_t value)
+{
+    value += UINT64_C(0x9e3779b97f4a7c15);
+    value = (value ^ value >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    value = (value ^ value >> 27) * UINT64_C(0x94d049bb133111eb);
+    return value ^ value >> 31;
+}
+
+uint64_t platform_random(void)
+{
+    static uint64_t state;
+    uint64_t value;
+    bool valid = false;
+
+    if (cpu_id(1, 0).ecx & CPUID_RDRAND) {
+        for (int i = 0; i < RDRAND_ATTEMPTS && !valid; i++)
+            __asm__ volatile("rdrand %0" : "=r"(value), "=@ccc"(valid));
+    }
+    state = mix(state ^ cpu_read_tsc() ^ mix(platform_wall_ns()) ^ (valid ? value : 0));
+    return state;
+}
+
+void tls_init(void)
+{
+    uint64_t align = (uintptr_t)tls_alignment;
+    uint64_t image = (uint64_t)(tls_image_end - tls_image_start);
+    /* .tbss follows .tdata, and the size of both rounded up to the alignment is where the linker puts the thread pointer. */
+    uint64_t size = (uint64_t)(tls_bss_end - tls_image_start);
+    uint64_t pages;
+    uint8_t *block;
+    uint64_t *self;
+
+    size = (size + align - 1) & ~(align - 1);
+    pages = (size + sizeof(*self) + PAGE_SIZE - 1) / PAGE_SIZE;
+    block = memory_pages_alloc(pages, PAGE_SIZE);
+    if (block == NULL)
+        platform_panic("no memory for thread-local storage");
+    memset(block, 0, pages * PAGE_SIZE);
+    self = (uint64_t *)(block + size);
+    *self = (uintptr_t)self;
+    memcpy(block, tls_image_start, image);
+    cpu_write_msr(MSR_FS_BASE, (uintptr_t)self);
+}
+
+void cpu_name(char name[49])
+{
+    memset(name, 0, 49);
+    if (cpu_id_limit(0x80000000) < 0x80000004) {
+        strcpy(name, "unnamed CPU");
+        return;
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        struct cpuid_registers r = cpu_id(0x80000002 + i, 0);
+
+        memcpy(name + 16 * i, &r, sizeof(r));
+    }
+}

@@ -1,0 +1,154 @@
+/*
+ * uart.c - the console: a 16550 serial port at 0x3f8 and, where there is one, the hypervisor's debug port 0xe9.
+ *
+ * Owns platform_console_write/read and the receive interrupt. A machine without the UART is fine: nothing is shown. Output
+ * waits are bounded, because a terminal that stopped reading must not stop the kernel. PC16550D data sheet, section 8.
+ */
+#include "irq.h"
+#include "machine.h"
+#include "platform.h"
+
+#include "arch/x86_64/acpi.h"
+
+#define UART_PORT 0x3f8
+#define UART_IRQ 4 /* ISA numbering */
+#define UART_DATA (UART_PORT + 0)
+#define UART_IER (UART_PORT + 1)
+#define UART_FCR (UART_PORT + 2)
+#define UART_LCR (UART_PORT + 3)
+#define UART_MCR (UART_PORT + 4)
+#define UART_LSR (UART_PORT + 5)
+#define UART_SCRATCH (UART_PORT + 7)
+
+#define IER_RECEIVE 0x01
+#define FCR_ENABLE_AND_CLEAR 0x07
+#define LCR_8N1 0x03
+#define LCR_DLAB 0x80
+#define MCR_DTR_RTS_OUT2 0x0b
+#define LSR_DATA_READY 0x01
+#define LSR_THR_EMPTY 0x20
+#define FIFO_DEPTH 16
+
+/* About a tenth of a second of status reads on an emulated port; a healthy one at 115200 baud needs 1.4 ms for its FIFO. */
+#define OUTPUT_SPINS 100000
+
+#define DEBUG_PORT 0xe9
+
+static bool uart_present;
+static bool debug_port_present;
+static unsigned fifo_room;
+static bool output_stuck; /* the last wait timed out: do not wait again until the port moves */
+
+/* Bytes the interrupt handler took from the UART; indices run freely. */
+#define INPUT_SIZE 256
+static uint8_t input[INPUT_SIZE];
+static unsigned input_head, input_tail;
+static bool input_interrupts;
+
+void console_init(void)
+{
+    pio_write8(UART_SCRATCH, 0x5a);
+    uart_present = pio_read8(UART_SCRATCH) == 0x5a;
+    debug_port_present = pio_read8(DEBUG_PORT) == DEBUG_PORT;
+    if (!uart_present)
+        return;
+    pio_write8(UART_IER, 0);
+    pio_write8(UART_LCR, LCR_DLAB);
+    pio_write8(UART_DATA, 1); /* divisor 1: 115200 baud */
+    pio_write8(UART_IER, 0);
+    pio_write8(UART_LCR, LCR_8N1);
+    pio_write8(UART_FCR, FCR_ENABLE_AND_CLEAR);
+    pio_write8(UART_MCR, MCR_DTR_RTS_OUT2);
+}
+
+bool console_present(void)
+{
+    return uart_present;
+}
+
+static void uart_put(char c)
+{
+    if (fifo_room == 0) {
+        unsigned spins = output_stuck ? 1 : OUTPUT_SPINS;
+
+        while (!(pio_read8(UART_LSR) & LSR_THR_EMPTY)) {
+            if (--spins == 0) {
+                output_stuck = true;
+                return;
+            }
+            platform_relax();
+        }
+        output_stuck = false;
+        fifo_room = FIFO_DEPTH;
+    }
+    pio_write8(UART_DATA, (uint8_t)c);
+    fifo_room--;
+}
+
+void platform_console_write(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (debug_port_present)
+            pio_write8(DEBUG_PORT, (uint8_t)text[i]);
+        if (!uart_present)
+            continue;
+        if (text[i] == '\n')
+            uart_put('\r');
+        uart_put(text[i]);
+    }
+}
+
+/* Moves what the UART has received into the ring, as far as there is room. */
+static bool uart_drain(void)
+{
+    bool any = false;
+
+    while (input_head - input_tail < INPUT_SIZE && (pio_read8(UART_LSR) & LSR_DATA_READY)) {
+        input[input_head++ % INPUT_SIZE] = pio_read8(UART_DATA);
+        any = true;
+    }
+    return any;
+}
+
+/*
+ * The line is level triggered here and stays up while the UART holds data, so a full ring has to switch the source off;
+ * platform_console_read() switches it on again.
+ */
+static bool uart_interrupt(void *arg)
+{
+    bool any = uart_drain();
+
+    (void)arg;
+    if (input_head - input_tail == INPUT_SIZE) {
+        pio_write8(UART_IER, 0);
+        return true;
+    }
+    return any;
+}
+
+bool console_enable_interrupts(void)
+{
+    if (!uart_present)
+        return false;
+    if (irq_line_add(acpi_isa_irq_to_gsi(UART_IRQ), false, uart_interrupt, NULL, "uart") < 0)
+        return false;
+    pio_write8(UART_IER, IER_RECEIVE);
+    input_interrupts = true;
+    return true;
+}
+
+bool console_pending(void)
+{
+    return input_head != input_tail;
+}
+
+int platform_console_read(void)
+{
+    if (!uart_present)
+        return -1;
+    if (input_head == input_tail && !uart_drain())
+        return -1;
+    if (input_interrupts && input_head - input_tail == INPUT_SIZE)
+        pio_write8(UART_IER, IER_RECEIVE);
+    return input[input_tail++ % INPUT_SIZE];
+}

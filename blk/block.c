@@ -1,0 +1,471 @@
+/*
+ * block.c - the block layer: checks, splitting, order, time-outs and the waiting forms of requests.
+ *
+ * A request is in one of two lists of its device: `waiting` until the driver has all of its parts,
+ * then `active` until the last part came back. Parts carry a pointer to their request and nothing
+ * else, so splitting needs no memory of its own. Knows no driver. The contract is in block.h; read
+ * virtio_blk.c next.
+ */
+#include "blk/block.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "log.h"
+#include "platform.h"
+
+#define MAX_DEVICES 16
+/* Completions taken at once while waiting for one request. */
+#define WAIT_BUDGET 64
+/* How long a waiting request is polled for before the CPU is given up: about what a fast device
+ * needs. */
+#define SPIN_NS 20000
+
+static struct blk_device *devices[MAX_DEVICES];
+
+/* ---- lists ---- */
+
+static void list_append(struct blk_request **head, struct blk_request **tail,
+                        struct blk_request *request)
+{
+    request->next = NULL;
+    request->previous = *tail;
+    if (*tail)
+        (*tail)->next = request;
+    else
+        *head = request;
+    *tail = request;
+}
+
+static void list_remove(struct blk_request **head, struct blk_request **tail,
+                        struct blk_request *request)
+{
+    if (request->previous)
+        request->previous->next = request->next;
+    else
+        *head = request->next;
+    if (request->next)
+        request->next->previous = request->previous;
+    else
+        *tail = request->previous;
+}
+
+/* ---- one request ---- */
+
+static void finish(struct blk_device *device, struct blk_request *request)
+{
+    if (request->status)
+        device->stats.errors++;
+    request->done(request);
+}
+
+static int check(const struct blk_device *device, struct blk_request *request)
+{
+    uint64_t bytes = 0;
+    unsigned i;
+
+    if (device->gone)
+        return -EIO;
+    request->length = 1;
+    if (request->op == BLK_FLUSH)
+        return 0;
+    for (i = 0; i < request->segments; i++) {
+        if (request->segment[i].len == 0 || request->segment[i].len % BLK_SECTOR_SIZE)
+            return -EINVAL;
+        bytes += request->segment[i].len;
+    }
+    request->length = bytes / BLK_SECTOR_SIZE;
+    if (bytes == 0 || bytes % device->block_size ||
+        request->sector % (device->block_size / BLK_SECTOR_SIZE))
+        return -EINVAL;
+    if (request->sector > device->capacity || request->length > device->capacity - request->sector)
+        return -EINVAL;
+    return request->op == BLK_WRITE && device->read_only ? -EROFS : 0;
+}
+
+static void count(struct blk_device *device, const struct blk_request *request)
+{
+    if (request->op == BLK_READ) {
+        device->stats.reads++;
+        device->stats.sectors_read += request->length;
+    } else if (request->op == BLK_WRITE) {
+        device->stats.writes++;
+        device->stats.sectors_written += request->length;
+    } else {
+        device->stats.flushes++;
+    }
+}
+
+/*
+ * Cuts the next part off a request: as many pieces as the limits allow, ending on a block boundary.
+ * Returns its length in sectors, and where the part after it starts.
+ */
+static uint64_t cut_part(const struct blk_device *device, const struct blk_request *request,
+                         struct blk_segment *segment, unsigned *segments, unsigned *index,
+                         uint32_t *offset)
+{
+    uint64_t room = (uint64_t)device->limits.max_sectors * BLK_SECTOR_SIZE, bytes = 0;
+    unsigned n = 0;
+
+    *index = request->index;
+    *offset = request->offset;
+    while (*index < request->segments && n < device->limits.max_segments && bytes < room) {
+        const struct blk_segment *from = &request->segment[*index];
+        uint32_t len = from->len - *offset;
+
+        if (len > device->limits.max_segment_size)
+            len = device->limits.max_segment_size;
+        if (len > room - bytes)
+            len = (uint32_t)(room - bytes);
+        segment[n].data = (uint8_t *)from->data + *offset;
+        segment[n++].len = len;
+        bytes += len;
+        *offset += len;
+        if (*offset == from->len) {
+            (*index)++;
+            *offset = 0;
+        }
+    }
+    *segments = n;
+    return bytes / BLK_SECTOR_SIZE;
+}
+
+/* Takes back from the end of a part what goes beyond its last whole block. Returns the sectors
+ * left, maybe none. */
+static uint64_t trim_to_block(const struct blk_device *device, const struct blk_request *request,
+                              struct blk_segment *segment, unsigned *segments, uint64_t sectors,
+                              unsigned *index, uint32_t *offset)
+{
+    uint32_t excess =
+        (uint32_t)(sectors % (device->block_size / BLK_SECTOR_SIZE)) * BLK_SECTOR_SIZE;
+
+    sectors -= excess / BLK_SECTOR_SIZE;
+    while (excess > 0) {
+        struct blk_segment *last = &segment[*segments - 1];
+        uint32_t len = excess < last->len ? excess : last->len;
+
+        if (*offset == 0)
+            *offset = request->segment[--*index].len;
+        *offset -= len;
+        last->len -= len;
+        excess -= len;
+        if (last->len == 0)
+            (*segments)--;
+    }
+    return sectors;
+}
+
+static bool wholly_given(const struct blk_request *request)
+{
+    return request->position == request->length;
+}
+
+/* Gives the driver the next part of a request. */
+static int submit_part(struct blk_device *device, struct blk_request *request)
+{
+    struct blk_segment segment[BLK_MAX_SEGMENTS];
+    struct blk_part part = {.op = request->op, .token = request, .segment = segment};
+    unsigned index = 0;
+    uint32_t offset = 0;
+    uint64_t sectors = 1;
+    int error;
+
+    if (request->op != BLK_FLUSH) {
+        sectors = cut_part(device, request, segment, &part.segments, &index, &offset);
+        sectors = trim_to_block(device, request, segment, &part.segments, sectors, &index, &offset);
+        /* Pieces too small for the device: more of them are needed for one block than it takes. */
+        if (sectors == 0)
+            return -EINVAL;
+        part.sector = request->sector + request->position;
+    }
+    /* Counted before the call, in which the part may already complete. */
+    request->parts++;
+    device->parts_in_flight++;
+    error = device->ops->submit(device, &part);
+    if (error) {
+        request->parts--;
+        device->parts_in_flight--;
+        return error;
+    }
+    request->position += sectors;
+    request->index = index;
+    request->offset = offset;
+    request->deadline_ns = platform_now_ns() + device->timeout_ms * 1000000ull;
+    device->stats.parts++;
+    return 0;
+}
+
+/* ---- the queue of a device ---- */
+
+/* Gives the driver what it takes of a request, until all of it is given or it failed. -ENOSPC: the
+ * rest later. */
+static int give_parts(struct blk_device *device, struct blk_request *request)
+{
+    int error = 0;
+
+    if (request->op == BLK_FLUSH && !device->has_flush)
+        request->position = request->length;
+    while (!error && !request->status && !wholly_given(request))
+        error = submit_part(device, request);
+    if (error == -ENOSPC)
+        return error;
+    if (error && !request->status)
+        request->status = error;
+    /* Of a request that failed, the rest is not given at all. */
+    request->position = request->length;
+    return 0;
+}
+
+/* Moves the first waiting request on. False: the device is full, or a flush must wait for what is
+ * before it. */
+static bool dispatch_one(struct blk_device *device, struct blk_request *request)
+{
+    int error;
+
+    if (request->op == BLK_FLUSH && device->parts_in_flight > 0)
+        return false;
+    /* One part more than there is keeps blk_complete() from finishing it before it is in its list.
+     */
+    request->parts++;
+    device->flushing = request->op == BLK_FLUSH;
+    error = give_parts(device, request);
+    request->parts--;
+    if (error) {
+        device->stats.full++;
+        device->flushing = false;
+        return false;
+    }
+    list_remove(&device->waiting_head, &device->waiting_tail, request);
+    if (request->parts > 0) {
+        list_append(&device->active_head, &device->active_tail, request);
+        return true;
+    }
+    device->flushing = false;
+    finish(device, request);
+    return true;
+}
+
+/*
+ * Moves requests on in order. A completion callback may submit more, which lands here again: the
+ * outer call goes on with it, so the stack does not grow.
+ */
+static void dispatch(struct blk_device *device)
+{
+    if (device->dispatching)
+        return;
+    device->dispatching = true;
+    while (device->waiting_head && !device->flushing && !device->gone)
+        if (!dispatch_one(device, device->waiting_head))
+            break;
+    device->dispatching = false;
+}
+
+void blk_submit(struct blk_device *device, struct blk_request *request)
+{
+    request->device = device;
+    request->position = request->length = 0;
+    request->index = request->parts = 0;
+    request->offset = 0;
+    request->status = check(device, request);
+    if (request->status) {
+        finish(device, request);
+        return;
+    }
+    count(device, request);
+    list_append(&device->waiting_head, &device->waiting_tail, request);
+    dispatch(device);
+}
+
+void blk_complete(struct blk_device *device, struct blk_request *request, int status)
+{
+    device->parts_in_flight--;
+    request->parts--;
+    if (status && !request->status)
+        request->status = status;
+    if (request->parts > 0 || !wholly_given(request))
+        return;
+    if (request->op == BLK_FLUSH)
+        device->flushing = false;
+    list_remove(&device->active_head, &device->active_tail, request);
+    finish(device, request);
+}
+
+/* ---- time-outs and the end of a device ---- */
+
+/* When the device must have answered: of the request that it has had for longest, or of the one it
+ * has a part of. */
+static uint64_t first_deadline(const struct blk_device *device)
+{
+    uint64_t deadline =
+        device->active_head ? device->active_head->deadline_ns : PLATFORM_NO_DEADLINE;
+    const struct blk_request *waiting = device->waiting_head;
+
+    if (waiting && waiting->parts > 0 && waiting->deadline_ns < deadline)
+        deadline = waiting->deadline_ns;
+    return deadline;
+}
+
+unsigned blk_poll(struct blk_device *device, unsigned budget)
+{
+    unsigned work = device->ops->poll(device, budget);
+
+    if (device->parts_in_flight > 0 && first_deadline(device) <= platform_now_ns()) {
+        log_error("%s: a request took longer than %u ms: resetting the device", device->name,
+                  device->timeout_ms);
+        device->stats.timeouts++;
+        /* Everything in flight ends in -EIO here; the rest of a request that waits fails with its
+         * parts (give_parts). */
+        device->ops->reset(device);
+        work++;
+    }
+    if (device->waiting_head)
+        dispatch(device);
+    device->ops->kick(device);
+    return work;
+}
+
+static unsigned source_poll(void *arg, unsigned budget)
+{
+    return blk_poll(arg, budget);
+}
+
+static bool source_arm(void *arg)
+{
+    struct blk_device *device = arg;
+
+    return device->ops->arm(device);
+}
+
+static uint64_t source_deadline(void *arg)
+{
+    return first_deadline(arg);
+}
+
+/* ---- devices ---- */
+
+static const char *nonsense(const struct blk_device *device)
+{
+    const struct blk_limits *limits = &device->limits;
+
+    if (device->block_size < BLK_SECTOR_SIZE || device->block_size > 65536 ||
+        (device->block_size & (device->block_size - 1)))
+        return "block size";
+    if (limits->max_segments < 1 || limits->max_segments > BLK_MAX_SEGMENTS)
+        return "number of segments";
+    if (limits->max_segment_size < device->block_size ||
+        limits->max_segment_size % device->block_size)
+        return "segment size";
+    if (limits->max_sectors < device->block_size / BLK_SECTOR_SIZE)
+        return "request size";
+    return NULL;
+}
+
+int blk_add(struct blk_device *device)
+{
+    const char *what = nonsense(device);
+    unsigned i;
+
+    if (what) {
+        log_error("block device refused: its %s makes no sense", what);
+        return -EINVAL;
+    }
+    for (i = 0; i < MAX_DEVICES && devices[i]; i++)
+        ;
+    if (i == MAX_DEVICES)
+        return -ENOSPC;
+    devices[i] = device;
+    format_text(device->name, sizeof(device->name), "vd%c", 'a' + (int)i);
+    if (!device->timeout_ms)
+        device->timeout_ms = BLK_DEFAULT_TIMEOUT_MS;
+    device->gone = false;
+    device->source = (struct loop_source){.name = device->name,
+                                          .poll = source_poll,
+                                          .arm = source_arm,
+                                          .deadline = source_deadline,
+                                          .arg = device};
+    loop_add(&device->source);
+    return 0;
+}
+
+void blk_remove(struct blk_device *device)
+{
+    unsigned i;
+
+    device->gone = true;
+    loop_remove(&device->source);
+    while (device->waiting_head) {
+        struct blk_request *request = device->waiting_head;
+
+        list_remove(&device->waiting_head, &device->waiting_tail, request);
+        request->status = -EIO;
+        finish(device, request);
+    }
+    for (i = 0; i < MAX_DEVICES; i++)
+        if (devices[i] == device)
+            devices[i] = NULL;
+}
+
+struct blk_device *blk_device_at(unsigned index)
+{
+    unsigned i;
+
+    for (i = 0; i < MAX_DEVICES; i++)
+        if (devices[i] && index-- == 0)
+            return devices[i];
+    return NULL;
+}
+
+/* ---- waiting forms ---- */
+
+static void waiter_done(struct blk_request *request)
+{
+    *(volatile bool *)request->context = true;
+}
+
+static int submit_and_wait(struct blk_device *device, struct blk_request *request)
+{
+    volatile bool done = false;
+    uint64_t spin_until = platform_now_ns() + SPIN_NS;
+
+    request->done = waiter_done;
+    request->context = (void *)&done;
+    blk_submit(device, request);
+    device->ops->kick(device);
+    while (!done) {
+        if (blk_poll(device, WAIT_BUDGET) > 0)
+            continue;
+        if (platform_now_ns() < spin_until)
+            platform_relax();
+        else if (device->ops->arm(device))
+            platform_wait(loop_wait_limit(first_deadline(device)));
+    }
+    return request->status;
+}
+
+static int transfer(struct blk_device *device, enum blk_op op, uint64_t sector, void *data,
+                    uint32_t sectors)
+{
+    struct blk_segment segment = {.data = data, .len = sectors * BLK_SECTOR_SIZE};
+    struct blk_request request = {.op = op, .sector = sector, .segment = &segment, .segments = 1};
+
+    if (sectors > UINT32_MAX / BLK_SECTOR_SIZE)
+        return -EINVAL;
+    return submit_and_wait(device, &request);
+}
+
+int blk_read(struct blk_device *device, uint64_t sector, void *data, uint32_t sectors)
+{
+    return transfer(device, BLK_READ, sector, data, sectors);
+}
+
+int blk_write(struct blk_device *device, uint64_t sector, const void *data, uint32_t sectors)
+{
+    return transfer(device, BLK_WRITE, sector, (void *)(uintptr_t)data, sectors);
+}
+
+int blk_flush(struct blk_device *device)
+{
+    struct blk_request request = {.op = BLK_FLUSH};
+
+    return submit_and_wait(device, &request);
+}

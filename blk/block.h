@@ -1,0 +1,162 @@
+/*
+ * block.h - the block layer: asynchronous requests on sectors, whatever device is behind them.
+ *
+ * The contract of a request:
+ *  - blk_submit() takes it always; `done` is called exactly once for it, in loop context, possibly
+ * before blk_submit() returns.
+ *  - Request, segment list and buffers belong to the layer until then.
+ *  - A request larger than the device's limits is split; it completes when its last part does, with
+ * the first error.
+ *  - Requests may complete in any order, and overlapping ones are not ordered, except: a BLK_FLUSH
+ * is given to the device only after every request submitted before it has completed, and nothing
+ * submitted after it starts before it has completed. When it completes with 0, all writes that
+ * completed before it was submitted are on stable storage.
+ *  - A part that the device does not finish within the time-out resets the device; all requests in
+ * flight then end in -EIO, and only after the reset, so that no late answer can write into memory
+ * that was given back.
+ *  - Status is 0, -EIO (device error, time-out, device gone), -EROFS (write to a read-only device),
+ * -EINVAL (range, alignment or an empty request), -ENOTSUP (the device does not know the
+ * operation). Drivers (virtio_blk.c, later others) implement struct blk_ops and call
+ * blk_complete(). All of it runs in loop context. Read block.c next, then virtio_blk.c.
+ */
+#ifndef FERRULE_BLK_BLOCK_H
+#define FERRULE_BLK_BLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "loop.h"
+
+/* The unit of sector numbers and capacities, whatever the device's block size (5.2.4). */
+#define BLK_SECTOR_SIZE 512u
+
+/* More pieces than any device gets in one part; a driver's limit may be lower. */
+#define BLK_MAX_SEGMENTS 128u
+
+#define BLK_DEFAULT_TIMEOUT_MS 30000u
+
+enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH };
+
+/* One piece of memory. Any address; the lengths of a request add up to a multiple of the block
+ * size, each a multiple of 512. */
+struct blk_segment {
+    void *data;
+    uint32_t len; /* bytes */
+};
+
+struct blk_device;
+
+struct blk_request {
+    enum blk_op op;
+    uint64_t sector;                   /* first sector (512 bytes each); ignored for BLK_FLUSH */
+    const struct blk_segment *segment; /* NULL for BLK_FLUSH */
+    unsigned segments;
+    void (*done)(struct blk_request *request);
+    void *context; /* the caller's own */
+    int status;    /* valid in done */
+
+    /* Private to the layer from blk_submit() to done. */
+    struct blk_device *device;
+    struct blk_request *next, *previous;
+    uint64_t deadline_ns; /* of the part that was given last */
+    uint64_t position;    /* sectors of it that were given to the device */
+    uint64_t length;      /* sectors in all; 1 for a flush */
+    unsigned index;       /* segment at which the next part starts ... */
+    uint32_t offset;      /* ... and the byte in it */
+    unsigned parts;       /* parts that the device still has */
+};
+
+/* What a device can take at once. The layer splits to these. */
+struct blk_limits {
+    uint32_t max_segments;     /* pieces in one part, 1..BLK_MAX_SEGMENTS */
+    uint32_t max_segment_size; /* bytes in one piece, a multiple of the block size */
+    uint32_t max_sectors;      /* sectors in one part */
+};
+
+/* One part as the driver gets it: at most the limits above. `token` goes back by blk_complete(). */
+struct blk_part {
+    enum blk_op op;
+    uint64_t sector;
+    const struct blk_segment *segment; /* valid during the call only */
+    unsigned segments;
+    struct blk_request *token;
+};
+
+struct blk_ops {
+    /*
+     * Takes a part (it may even complete it at once), or -ENOSPC (full, or being reset: tried again
+     * at a later poll), or another error, which ends the request.
+     */
+    int (*submit)(struct blk_device *device, const struct blk_part *part);
+    /* Makes the parts submitted since the last call visible to the device: one notification for
+     * all. */
+    void (*kick)(struct blk_device *device);
+    /* Completes at most `budget` finished parts by blk_complete() and returns how many. Device
+     * notifications are off after it. */
+    unsigned (*poll)(struct blk_device *device, unsigned budget);
+    /* Turns device notifications on; false: something finished meanwhile, poll again. */
+    bool (*arm)(struct blk_device *device);
+    /* Takes everything back from a device that stalls: after it, no part is in flight (each was
+     * completed with -EIO). */
+    void (*reset)(struct blk_device *device);
+};
+
+struct blk_statistics {
+    uint64_t reads, writes, flushes; /* requests */
+    uint64_t sectors_read, sectors_written;
+    uint64_t parts, errors, timeouts, full;
+};
+
+struct blk_device {
+    char name[8];        /* vda, vdb, ... */
+    uint64_t capacity;   /* sectors of 512 bytes; may change while running */
+    uint32_t block_size; /* bytes: the alignment of requests, 512..65536 */
+    bool read_only;
+    bool
+        has_flush; /* false: every completed write is stable already, BLK_FLUSH completes at once */
+    struct blk_limits limits;
+    uint32_t timeout_ms;
+    struct blk_statistics stats;
+    const struct blk_ops *ops;
+    void *driver; /* the driver's own */
+
+    /* Private to the layer. */
+    struct blk_request *waiting_head,
+        *waiting_tail;                             /* not (wholly) given to the device, in order */
+    struct blk_request *active_head, *active_tail; /* wholly given, oldest first */
+    unsigned parts_in_flight;
+    bool flushing; /* a BLK_FLUSH is with the device */
+    bool dispatching, gone;
+    struct loop_source source;
+};
+
+/*
+ * For drivers. blk_add() names the device, adds it to the list and to the event loop; capacity,
+ * block_size, read_only, has_flush, limits, ops and driver must be set. 0, -EINVAL for limits that
+ * make no sense (each said in the log), -ENOSPC when the table is full. blk_remove() ends all
+ * requests with -EIO and takes the device off the list. blk_complete() ends one part: 0 or a
+ * negative errno.
+ */
+int blk_add(struct blk_device *device);
+void blk_remove(struct blk_device *device);
+void blk_complete(struct blk_device *device, struct blk_request *token, int status);
+
+/* The devices, in the order they were found; NULL past the end. */
+struct blk_device *blk_device_at(unsigned index);
+
+void blk_submit(struct blk_device *device, struct blk_request *request);
+
+/* One round of completions and time-outs; what the event loop calls. Returns the work done. */
+unsigned blk_poll(struct blk_device *device, unsigned budget);
+
+/*
+ * The same path, waiting: they poll this device only (no other loop source runs meanwhile) until
+ * the request is done, at most for its time-out. `count` is in sectors of 512 bytes, `data` count *
+ * 512 bytes. 0 or a negative errno. Not from within `done`.
+ */
+int blk_read(struct blk_device *device, uint64_t sector, void *data, uint32_t count);
+int blk_write(struct blk_device *device, uint64_t sector, const void *data, uint32_t count);
+int blk_flush(struct blk_device *device);
+
+#endif

@@ -1,0 +1,116 @@
+/*
+ * cmdline.c - finds words of the kernel command line.
+ *
+ * Owns include/cmdline.h. Pure functions over text. Quotes hold a word together and are never part of it. Read main.c for who asks.
+ */
+#include "cmdline.h"
+
+#include <string.h>
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Moves *at to the next word and returns its end; *at == the end when there is none. */
+static const char *next_word(const char **at)
+{
+    const char *end;
+    bool quoted = false;
+
+    while (is_blank(**at))
+        (*at)++;
+    for (end = *at; *end != '\0' && (quoted || !is_blank(*end)); end++) {
+        if (*end == '"')
+            quoted = !quoted;
+    }
+    return end;
+}
+
+/* Copies [from, end) without its quotes and with a NUL; returns the length, or `size` when that does not fit. */
+static size_t copy_unquoted(char *out, size_t size, const char *from, const char *end)
+{
+    size_t length = 0;
+
+    for (; from < end; from++) {
+        if (*from == '"')
+            continue;
+        if (length + 1 >= size)
+            return size;
+        out[length++] = *from;
+    }
+    if (size == 0)
+        return 0;
+    out[length] = '\0';
+    return length;
+}
+
+static bool is_separator(const char *word, const char *end)
+{
+    return end - word == 2 && word[0] == '-' && word[1] == '-';
+}
+
+bool cmdline_get(const char *cmdline, const char *key, char *value, size_t size)
+{
+    size_t key_length = strlen(key);
+    bool found = false;
+
+    if (size > 0)
+        value[0] = '\0';
+    for (;;) {
+        const char *end = next_word(&cmdline);
+        const char *word = cmdline;
+
+        if (word == end || is_separator(word, end))
+            return found;
+        cmdline = end;
+        if ((size_t)(end - word) < key_length || memcmp(word, key, key_length) != 0)
+            continue;
+        word += key_length;
+        if (word < end && *word != '=')
+            continue;
+        found = copy_unquoted(value, size, word < end ? word + 1 : word, end) < size;
+        if (!found && size > 0)
+            value[0] = '\0';
+    }
+}
+
+int cmdline_args(const char *cmdline, const char *name, char **argv, int max, char *storage,
+                 size_t size)
+{
+    bool belongs_to_us = true;
+    int argc = 0;
+
+    if (max < 1)
+        return 0;
+    if (max > 1) {
+        size_t used = copy_unquoted(storage, size, name, name + strlen(name));
+
+        if (used < size) {
+            argv[argc++] = storage;
+            storage += used + 1;
+            size -= used + 1;
+        }
+    }
+    while (argc + 1 < max) {
+        const char *end = next_word(&cmdline);
+        const char *word = cmdline;
+        size_t used;
+
+        if (word == end)
+            break;
+        cmdline = end;
+        if (belongs_to_us) {
+            belongs_to_us = !is_separator(word, end);
+            continue;
+        }
+        used = copy_unquoted(storage, size, word, end);
+        if (used >= size)
+            break;
+        argv[argc++] = storage;
+        storage += used + 1;
+        size -= used + 1;
+    }
+    argv[argc] = NULL;
+    return argc;
+}

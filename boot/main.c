@@ -1,0 +1,184 @@
+/*
+ * main.c - the order of bring-up, one call a line, then the application, then the orderly end.
+ *
+ * Owns the table of virtio drivers and the kernel words that concern nobody else: `loglevel=`, `irq=`, `crash=`, `monitor=`. What each
+ * step means stands in include/machine.h. Read boot/loop.c next: where the machine spends its life after this.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "blk/virtio_blk.h"
+#include "boot/bootinfo.h"
+#include "cmdline.h"
+#include "fs/fs.h"
+#include "log.h"
+#include "machine.h"
+#include "net/lwip_netif.h"
+#include "net/virtio_net.h"
+#include "pci.h"
+#include "platform.h"
+#include "virtio/virtio.h"
+#include "virtio/virtio_pci.h"
+
+#define ARGUMENTS_MAX 32
+#define WORD_SIZE 32
+
+/* The early page tables reach the first 4 GiB, and every loader puts its information there. */
+#define EARLY_MEMORY (UINT64_C(1) << 32)
+
+extern const char kernel_start[], kernel_end[];
+
+void kernel_main(uint32_t magic, uint32_t info_address) __attribute__((noreturn));
+void __libc_init_array(void);
+int app_main(int argc, char **argv);
+
+static const struct virtio_driver *const drivers[] = {&virtio_net_driver, &virtio_blk_driver};
+
+static struct bootinfo info;
+
+static void boot_information(uint32_t magic, uint32_t address)
+{
+    const struct bootinfo_memory memory = {.base = 0, .size = EARLY_MEMORY};
+    const struct bootinfo_range kernel = {(uintptr_t)kernel_start, (uintptr_t)kernel_end};
+    int result = bootinfo_parse(&info, &memory, magic, address, kernel);
+
+    platform_set_cmdline(info.cmdline);
+    if (result < 0)
+        platform_panic("boot information of kind 0x%x at 0x%x: %s", magic, address,
+                       info.ram_count == 0 ? "no memory map" : "not readable");
+    if (info.cmdline_truncated)
+        log_warn("the command line is longer than %u bytes and was cut",
+                 (unsigned)sizeof(info.cmdline) - 1);
+}
+
+static void log_level_from_cmdline(void)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    char word[WORD_SIZE];
+
+    if (!cmdline_get(info.cmdline, "loglevel", word, sizeof(word)))
+        return;
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(word, names[i]) == 0) {
+            log_set_level((enum log_level)i);
+            return;
+        }
+    }
+    log_warn("loglevel=%s: not one of error, warn, info, debug", word);
+}
+
+static void virtio_init(void)
+{
+    static const struct {
+        const char *word;
+        enum virtio_interrupt_mode limit;
+    } modes[] = {
+        {"poll", VIRTIO_INTERRUPT_NONE},
+        {"intx", VIRTIO_INTERRUPT_INTX},
+        {"msix", VIRTIO_INTERRUPT_MSIX},
+    };
+    char word[WORD_SIZE];
+    bool known = !cmdline_get(info.cmdline, "irq", word, sizeof(word));
+
+    for (unsigned i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (strcmp(word, modes[i].word) == 0) {
+            virtio_set_interrupt_limit(modes[i].limit);
+            known = true;
+        }
+    }
+    if (!known)
+        log_warn("irq=%s: not one of poll, intx, msix", word);
+    virtio_set_drivers(drivers, sizeof(drivers) / sizeof(drivers[0]));
+    virtio_pci_scan();
+}
+
+static void crash_from_cmdline(void)
+{
+    char word[WORD_SIZE];
+
+    if (cmdline_get(info.cmdline, "crash", word, sizeof(word)) && !crash_on_purpose(word))
+        log_warn("crash=%s: no such crash", word);
+}
+
+static void monitor_from_cmdline(void)
+{
+    char word[WORD_SIZE];
+
+    if (cmdline_get(info.cmdline, "monitor", word, sizeof(word)) && strcmp(word, "off") == 0)
+        return;
+    monitor_start();
+}
+
+static void log_summary(void)
+{
+    uint64_t total, available, hz;
+    const char *source = clock_source(&hz);
+    char name[49];
+
+    platform_memory(&total, &available);
+    cpu_name(name);
+    log_info("booted by %s%s%s%s, %llu MiB of memory (%llu free), %s at %llu MHz by %s",
+             info.protocol, info.loader[0] != '\0' ? " (" : "", info.loader,
+             info.loader[0] != '\0' ? ")" : "", (unsigned long long)(total >> 20),
+             (unsigned long long)(available >> 20), name, (unsigned long long)(hz / 1000000), source);
+}
+
+void kernel_main(uint32_t magic, uint32_t info_address)
+{
+    static char *argv[ARGUMENTS_MAX];
+    static char argument_text[BOOTINFO_CMDLINE_SIZE];
+    int argc;
+
+    console_init();
+    trap_init();
+    boot_information(magic, info_address);
+    log_level_from_cmdline();
+    memory_init(&info);
+    paging_init();
+    acpi_init(info.rsdp_copy_length > 0 ? (uintptr_t)info.rsdp_copy : info.rsdp_address);
+    clock_init();
+    irq_init();
+    tls_init();
+    __libc_init_array();
+    log_summary();
+    crash_from_cmdline();
+
+    pci_enumerate();
+    power_init();
+    virtio_init();
+    pci_log_functions();
+    fs_init();
+    net_init();
+    monitor_from_cmdline();
+
+    argc = cmdline_args(info.cmdline, "ferrule", argv, ARGUMENTS_MAX, argument_text,
+                        sizeof(argument_text));
+    log_info("ready in %llu us", (unsigned long long)(platform_now_ns() / 1000));
+    exit(app_main(argc, argv)); /* runs atexit functions and flushes stdio, then machine_end() */
+}
+
+/* Nothing may write to our memory or hold unwritten files when the machine goes. Ends at once when called from within. */
+static void shut_down(void)
+{
+    static bool ending;
+
+    if (ending)
+        return;
+    ending = true;
+    net_shutdown();
+    fs_shutdown();
+    virtio_shutdown();
+}
+
+void machine_end(int status)
+{
+    log_info("ending with status %d", status);
+    shut_down();
+    platform_exit(status);
+}
+
+void machine_restart(void)
+{
+    shut_down();
+    platform_reboot();
+}

@@ -1,0 +1,202 @@
+/*
+ * monitor.c - commands typed at the console: what the machine is doing, and how to end it.
+ *
+ * Owns the line editor and the commands' names; what they show belongs to others. One source of the event loop, so it answers while
+ * an application serves, and costs nothing while nobody types. Kernel word `monitor=off` leaves the console to the
+ * application.
+ */
+#include <string.h>
+
+#include "irq.h"
+#include "log.h"
+#include "loop.h"
+#include "machine.h"
+#include "net/lwip_netif.h"
+#include "pci.h"
+#include "platform.h"
+#include "virtio/virtio.h"
+
+#define LINE_SIZE 80
+/*
+ * How often the UART itself is looked at: where it cannot interrupt, and where the loop is too busy ever to halt, for interrupts are
+ * taken only then. A look costs a hypervisor exit.
+ */
+#define POLL_INTERVAL_NS 50000000
+
+#define KEY_BACKSPACE 0x08
+#define KEY_DELETE 0x7f
+#define KEY_CANCEL 0x15 /* ^U */
+
+static char line[LINE_SIZE];
+static size_t line_length;
+static bool console_interrupts;
+static uint64_t next_look_ns;
+
+static void say(const char *text)
+{
+    platform_console_write(text, strlen(text));
+}
+
+static void show_memory(const char *argument)
+{
+    uint64_t total, available;
+    char text[96];
+
+    (void)argument;
+    platform_memory(&total, &available);
+    format_text(text, sizeof(text), "%llu KiB of memory, %llu KiB free, %llu interrupts so far\n",
+                (unsigned long long)(total >> 10), (unsigned long long)(available >> 10),
+                (unsigned long long)irq_count());
+    say(text);
+}
+
+static void show_log(const char *argument)
+{
+    (void)argument;
+    log_replay();
+}
+
+static void show_pci(const char *argument)
+{
+    (void)argument;
+    pci_log_functions();
+}
+
+static void show_virtio(const char *argument)
+{
+    (void)argument;
+    virtio_print_report();
+}
+
+static void show_network(const char *argument)
+{
+    (void)argument;
+    net_print_report();
+}
+
+static void stop(const char *argument)
+{
+    (void)argument;
+    platform_request_stop();
+}
+
+static void restart(const char *argument)
+{
+    (void)argument;
+    machine_restart();
+}
+
+static void crash(const char *argument)
+{
+    if (!crash_on_purpose(argument))
+        say("crash panic | null | guard | wx | nx | ud\n");
+}
+
+static void help(const char *argument);
+
+static const struct command {
+    const char *name;
+    void (*run)(const char *argument);
+    const char *help;
+} commands[] = {
+    {"help", help, "this list"},
+    {"log", show_log, "the last 16 KiB of log lines"},
+    {"mem", show_memory, "memory and interrupts"},
+    {"net", show_network, "network interfaces and counters"},
+    {"pci", show_pci, "PCI functions and their drivers"},
+    {"virtio", show_virtio, "virtio devices, features, queues"},
+    {"poweroff", stop, "end the application and power off"},
+    {"reboot", restart, "restart the machine"},
+    {"crash", crash, "KIND: crash on purpose"},
+};
+
+static void help(const char *argument)
+{
+    char text[96];
+
+    (void)argument;
+    for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        format_text(text, sizeof(text), "%-9s %s\n", commands[i].name, commands[i].help);
+        say(text);
+    }
+}
+
+static void run_line(char *text)
+{
+    char *argument;
+
+    while (*text == ' ')
+        text++;
+    for (argument = text; *argument != '\0' && *argument != ' '; argument++)
+        continue;
+    while (*argument == ' ')
+        *argument++ = '\0';
+    if (*text == '\0')
+        return;
+    for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(text, commands[i].name) == 0) {
+            commands[i].run(argument);
+            return;
+        }
+    }
+    say("no such command; help lists them\n");
+}
+
+static void take_key(char key)
+{
+    if (key == '\r' || key == '\n') {
+        say("\n");
+        line[line_length] = '\0';
+        line_length = 0;
+        run_line(line);
+    } else if (key == KEY_BACKSPACE || key == KEY_DELETE) {
+        if (line_length > 0) {
+            line_length--;
+            say("\b \b");
+        }
+    } else if (key == KEY_CANCEL) {
+        for (; line_length > 0; line_length--)
+            say("\b \b");
+    } else if (key >= ' ' && line_length + 1 < LINE_SIZE) {
+        line[line_length++] = key;
+        platform_console_write(&key, 1);
+    }
+}
+
+static unsigned monitor_poll(void *arg, unsigned budget)
+{
+    unsigned done = 0;
+
+    (void)arg;
+    if (!console_pending()) {
+        if (platform_now_ns() < next_look_ns)
+            return 0;
+        next_look_ns = platform_now_ns() + POLL_INTERVAL_NS;
+    }
+    while (done < budget) {
+        int key = platform_console_read();
+
+        if (key < 0)
+            break;
+        take_key((char)key);
+        done++;
+    }
+    return done;
+}
+
+static uint64_t monitor_deadline(void *arg)
+{
+    (void)arg;
+    return console_interrupts ? PLATFORM_NO_DEADLINE : next_look_ns;
+}
+
+void monitor_start(void)
+{
+    static struct loop_source source = {
+        .name = "monitor", .poll = monitor_poll, .deadline = monitor_deadline};
+
+    if (!console_present())
+        return;
+    console_interrupts = console_enable_interrupts();
+    loop_add(&source);
+}

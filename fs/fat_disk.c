@@ -1,0 +1,135 @@
+/*
+ * fat_disk.c - the three functions FatFs wants from its host: sectors, time, memory.
+ *
+ * Owns the step from FatFs's sectors (512 to 4096 bytes, as the volume says) to the block layer's
+ * (always 512). It does not cache: FatFs keeps the sectors it works on, and large transfers go
+ * straight to the caller's buffer. Read fat.c next.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "fat_internal.h"
+#include "log.h"
+#include "platform.h"
+
+#include "diskio.h"
+
+/* Enough lines to see what is wrong, few enough not to drown the log when every sector is bad. */
+#define COMPLAINTS_MAX 8u
+
+static void disk_complain(struct fat_volume *volume, const char *what, uint64_t sector,
+                          uint32_t count, int error)
+{
+    if (volume->complaints++ < COMPLAINTS_MAX)
+        log_error("fs: %s: %s %u sectors at %llu: error %d", volume->device->name, what, count,
+                  (unsigned long long)sector, -error);
+}
+
+/*
+ * Block layer units: false when the range is not on the device, which only a damaged volume asks
+ * for.
+ */
+static bool disk_range(const struct fat_volume *volume, uint64_t *sector, uint32_t *count)
+{
+    uint32_t ratio = volume->sector_size / BLK_SECTOR_SIZE;
+    uint64_t capacity = volume->device->capacity / ratio;
+    if (*sector >= capacity || *count > capacity - *sector || *count > UINT32_MAX / ratio)
+        return false;
+    *sector *= ratio;
+    *count *= ratio;
+    return true;
+}
+
+int fat_disk_read(struct fat_volume *volume, void *data, uint64_t sector, uint32_t count)
+{
+    int error =
+        disk_range(volume, &sector, &count) ? blk_read(volume->device, sector, data, count) : -EIO;
+    if (error)
+        disk_complain(volume, "reading", sector, count, error);
+    return error;
+}
+
+int fat_disk_write(struct fat_volume *volume, const void *data, uint64_t sector, uint32_t count)
+{
+    volume->unflushed = true;
+    int error =
+        disk_range(volume, &sector, &count) ? blk_write(volume->device, sector, data, count) : -EIO;
+    if (error)
+        disk_complain(volume, "writing", sector, count, error);
+    return error;
+}
+
+int fat_disk_flush(struct fat_volume *volume)
+{
+    if (!volume->unflushed)
+        return 0;
+    int error = blk_flush(volume->device);
+    if (error)
+        disk_complain(volume, "flushing after", 0, 0, error);
+    else
+        volume->unflushed = false;
+    return error;
+}
+
+/* --- What FatFs calls ------------------------------------------------------------------------- */
+
+DRESULT disk_read(void *drv, BYTE *buff, DWORD sector, UINT count)
+{
+    return fat_disk_read(drv, buff, sector, count) ? RES_ERROR : RES_OK;
+}
+
+DRESULT disk_write(void *drv, const BYTE *buff, DWORD sector, UINT count)
+{
+    int error = fat_disk_write(drv, buff, sector, count);
+    return !error ? RES_OK : error == -EROFS ? RES_WRPRT : RES_ERROR;
+}
+
+/*
+ * CTRL_SYNC comes with every close. Written sectors are with the device by then; making them
+ * outlive a power cut costs a flush, which only fsync(), sync() and the unmount ask for
+ * (fat_disk_flush).
+ */
+DRESULT disk_ioctl(void *drv, BYTE cmd, void *buff)
+{
+    const struct fat_volume *volume = drv;
+    switch (cmd) {
+    case IOCTL_INIT:
+    case IOCTL_STATUS:
+        *(DSTATUS *)buff = volume->device->read_only ? STA_PROTECT : 0;
+        return RES_OK;
+    case GET_SECTOR_SIZE:
+        *(WORD *)buff = (WORD)volume->sector_size;
+        return RES_OK;
+    case CTRL_SYNC:
+        return RES_OK;
+    default:
+        return RES_PARERR;
+    }
+}
+
+/*
+ * The time for a directory entry: years from 1980 in the top 7 bits, down to 2 seconds. Without a
+ * clock the first one there is.
+ */
+DWORD get_fattime(void)
+{
+    time_t now = (time_t)(platform_wall_ns() / 1000000000u);
+    struct tm tm;
+    if (!gmtime_r(&now, &tm) || tm.tm_year < 80)
+        return 1u << 21 | 1u << 16;
+    unsigned year = tm.tm_year > 207 ? 127 : (unsigned)tm.tm_year - 80;
+    return (DWORD)(year << 25 | (unsigned)(tm.tm_mon + 1) << 21 | (unsigned)tm.tm_mday << 16 |
+                   (unsigned)tm.tm_hour << 11 | (unsigned)tm.tm_min << 5 |
+                   (unsigned)tm.tm_sec >> 1);
+}
+
+void *ff_memalloc(UINT msize)
+{
+    return malloc(msize);
+}
+
+void ff_memfree(void *mblock)
+{
+    free(mblock);
+}

@@ -1,0 +1,56 @@
+/*
+ * fat_internal.h - what fat.c, fat_file.c and fat_disk.c share, for them only.
+ *
+ * Owns the mounted volume and the helpers around FatFs's results, names and times.
+ */
+#ifndef FERRULE_FS_FAT_INTERNAL_H
+#define FERRULE_FS_FAT_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#ifndef FFCONF_H
+#define FFCONF_H "fs/ffconf.h"
+#endif
+#include "ff.h"
+
+#include "blk/block.h"
+#include "fs/fs.h"
+
+struct fat_volume {
+    FATFS fs;
+    struct blk_device *device;
+    uint32_t sector_size; /* the volume's, at least the device's block size */
+    bool unflushed;       /* something was written since the last BLK_FLUSH */
+    unsigned complaints;  /* log lines about errors so far */
+};
+
+/*
+ * `count` sectors of the volume's size between memory of any alignment and the device: 0 or a
+ * negative errno.
+ */
+int fat_disk_read(struct fat_volume *volume, void *data, uint64_t sector, uint32_t count);
+int fat_disk_write(struct fat_volume *volume, const void *data, uint64_t sector, uint32_t count);
+int fat_disk_flush(struct fat_volume *volume);
+
+/* FatFs's result as a negative errno. A damaged volume is said in the log, a few times. */
+int fat_result(struct fat_volume *volume, FRESULT result);
+
+/*
+ * A directory entry's date and time (§6 of Microsoft's FAT specification), taken as UTC. 0 for an
+ * impossible one.
+ */
+time_t fat_time(uint16_t date, uint16_t time);
+
+/* Fills in everything but the time, for a file or directory with these attributes. */
+void fat_fill_status(const struct fat_volume *volume, uint8_t attributes, uint64_t size,
+                     struct stat *status);
+
+/* fs_ops.open. */
+int fat_open(void *volume, const char *path, int flags, struct file_object *file);
+
+/* True when every part of `path` can be the name of something on a FAT volume. */
+bool fat_path_usable(const char *path);
+
+#endif

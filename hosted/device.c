@@ -1,0 +1,592 @@
+/*
+ * device.c - the model device's registers and state machine: status, features, queues, notifications, interrupts (2.1 to 3.1, 4.1.4).
+ *
+ * Every register access of the driver ends here and is checked for width, order and value. The device type does the rest. Read device.h
+ * first.
+ */
+#include "hosted/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hosted/violation.h"
+
+static void trace(struct device *device, const char *word)
+{
+    size_t used = strlen(device->trace), len = strlen(word);
+
+    /* The same word again says nothing new; the log stays a sequence of steps. */
+    if (used >= len && strcmp(device->trace + used - len, word) == 0 &&
+        (used == len || device->trace[used - len - 1] == ' '))
+        return;
+    if (used + len + 2 > sizeof(device->trace))
+        return;
+    snprintf(device->trace + used, sizeof(device->trace) - used, "%s%s", used ? " " : "", word);
+}
+
+static void trace_number(struct device *device, const char *word, unsigned number)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%s%x", word, number);
+    trace(device, text);
+}
+
+static bool has_bit(const uint32_t *set, unsigned bit)
+{
+    return set[bit / 32] >> bit % 32 & 1;
+}
+
+bool device_has(const struct device *device, unsigned feature)
+{
+    return has_bit(device->accepted, feature);
+}
+
+bool device_is_live(const struct device *device)
+{
+    return (device->status & ST_DRIVER_OK) && !device->lies.gone;
+}
+
+/* ---- reset and status (2.1, 2.4, 3.1.1) ---- */
+
+static void reset(struct device *device)
+{
+    device->status_before_reset = device->status;
+    device->reset_countdown = device->lies.reset_reads;
+    device->reset_unconfirmed = true;
+    device->resets++;
+    device->status = device->isr = 0;
+    device->device_feature_select = device->driver_feature_select = 0;
+    device->queue_select = 0;
+    device->config_vector = NO_VECTOR;
+    device->config_vector_unread = device->features_read = false;
+    memset(device->accepted, 0, sizeof(device->accepted));
+    fake_pci_set_intx(device->pci, false);
+    for (unsigned i = 0; i < device->queues; i++) {
+        struct device_queue *q = &device->queue[i];
+        ring_device_finish(&q->ring);
+        q->size = q->max_size;
+        q->vector = NO_VECTOR;
+        memset(q->area, 0, sizeof(q->area));
+        q->written = 0;
+        q->enabled = q->kicked = q->vector_unread = false;
+    }
+    if (device->lies.forgets_queues && device->was_live)
+        device->queues = 0;
+    if (device->type->reset)
+        device->type->reset(device);
+}
+
+static uint8_t read_status(struct device *device)
+{
+    device->status_reads++;
+    if (device->reset_countdown) {
+        if (device->reset_countdown != DEVICE_FOR_EVER)
+            device->reset_countdown--;
+        return device->status_before_reset ? device->status_before_reset : ST_ACKNOWLEDGE;
+    }
+    device->reset_unconfirmed = false;
+    return device->status | device->lies.status_or;
+}
+
+/* What the driver accepted must be offered (2.2.1), and the ring features must be what the model's rings can do. */
+static bool accept_features(struct device *device)
+{
+    trace(device, "features-ok");
+    if (!device->features_read)
+        violation("INIT-4", "FEATURES_OK without having read the features");
+    for (unsigned i = 0; i < 4; i++)
+        if (device->accepted[i] & ~device->offered[i])
+            violation("CORE-FEAT-1", "accepted %#x of word %u, of which %#x were offered",
+                      device->accepted[i], i, device->offered[i]);
+    if (has_bit(device->offered, F_VERSION_1) && !device_has(device, F_VERSION_1))
+        violation("RSVF-1", "VERSION_1 was offered and not accepted");
+    if (device_has(device, F_RING_PACKED))
+        hosted_fail("the model has no packed rings");
+    if (device->type->check_features)
+        device->type->check_features(device);
+    return !device->lies.refuse_features;
+}
+
+static void write_status(struct device *device, uint8_t value)
+{
+    uint8_t added = value & ~device->status & ~ST_NEEDS_RESET & ~device->lies.status_or;
+
+    if (value == 0) {
+        trace(device, "reset");
+        reset(device);
+        return;
+    }
+    if (device->reset_countdown && (value & ST_FAILED)) {
+        trace(device, "failed"); /* given up while resetting: what else the byte says means nothing */
+        return;
+    }
+    if (device->reset_unconfirmed)
+        violation("PCI-COMMON-5", "status %#x written before the reset was seen to be finished", value);
+    if (device->status & ~value & ~ST_NEEDS_RESET)
+        violation("CORE-STATUS-2", "status %#x written over %#x", value, device->status);
+    if ((device->status & ST_FAILED) && added)
+        violation("CORE-STATUS-3", "status %#x after FAILED without a reset", value);
+    if (added & (added - 1))
+        violation("CORE-STATUS-1", "status bits %#x set in one step", added);
+    if ((added & ST_DRIVER) && !(device->status & ST_ACKNOWLEDGE))
+        violation("INIT-2", "DRIVER without ACKNOWLEDGE");
+    if ((added & ST_FEATURES_OK) && !(device->status & ST_DRIVER))
+        violation("INIT-3", "FEATURES_OK without DRIVER");
+    if ((added & ST_DRIVER_OK) && !(device->status & ST_FEATURES_OK))
+        violation("INIT-10", "DRIVER_OK without FEATURES_OK");
+    if ((added & ST_FEATURES_OK) && !accept_features(device))
+        value &= ~ST_FEATURES_OK;
+    if (added & ST_DRIVER_OK) {
+        trace(device, "driver-ok");
+        device->was_live = true;
+        device->offered[0] ^= device->lies.offered_xor;
+        device->lies.offered_xor = 0;
+    }
+    if (added & ST_ACKNOWLEDGE)
+        trace(device, "acknowledge");
+    if (added & ST_DRIVER)
+        trace(device, "driver");
+    if (added & ST_FAILED)
+        trace(device, "failed");
+    device->status = (device->status & ST_NEEDS_RESET) | (value & ~ST_NEEDS_RESET);
+}
+
+/* ---- queues ---- */
+
+/* Fields of the queue part of the common configuration, as bits of device_queue.written. */
+enum { W_SIZE = 1, W_VECTOR = 2, W_AREAS = 4 /* and 5 more: 32-bit halves */ };
+
+static struct device_queue *selected(struct device *device)
+{
+    static struct device_queue none;
+
+    none = (struct device_queue){.vector = NO_VECTOR};
+    return device->queue_select < device->queues ? &device->queue[device->queue_select] : &none;
+}
+
+static void enable_queue(struct device *device, struct device_queue *q, uint64_t value)
+{
+    struct ring_params params = {.name = device->type->name,
+                                 .index = device->queue_select,
+                                 .size = q->size,
+                                 .event_idx = device_has(device, F_EVENT_IDX),
+                                 .indirect = device_has(device, F_INDIRECT_DESC),
+                                 .descriptor = q->area[0],
+                                 .driver = q->area[1],
+                                 .device = q->area[2]};
+
+    if (value != 1)
+        violation("PCI-COMMON-6", "%llu written to queue_enable", (unsigned long long)value);
+    if (q->enabled)
+        violation("PCI-COMMON-6", "queue %u enabled twice", device->queue_select);
+    if (q->written / W_AREAS != 0x3f)
+        violation("PCI-COMMON-4", "queue %u enabled before its addresses were written",
+                  device->queue_select);
+    if (q->vector_unread)
+        violation("PCI-MSIX-4", "queue %u: the vector was not read back", device->queue_select);
+    trace_number(device, "enable", device->queue_select);
+    q->enabled = ring_device_init(&q->ring, &params);
+    ring_device_want_notify(&q->ring, true);
+}
+
+static void write_vector(struct device *device, uint16_t *vector, bool *unread, uint16_t value, bool refuse)
+{
+    if (value != NO_VECTOR && value >= device->pci->msix_entries)
+        violation("PCI-MSIX-3", "vector %u of %u", value, device->pci->msix_entries);
+    *vector = refuse ? NO_VECTOR : value;
+    *unread = value != NO_VECTOR;
+}
+
+static void write_queue(struct device *device, unsigned offset, uint64_t value)
+{
+    struct device_queue *q = selected(device);
+
+    if (!(device->status & ST_FEATURES_OK) || (device->status & ST_DRIVER_OK))
+        violation("INIT-9", "queue register %#x written with status %#x", offset, device->status);
+    if (device->queue_select >= device->queues) {
+        violation("PCI-T-QSIZE-1", "queue %u does not exist", device->queue_select);
+        return;
+    }
+    if (q->enabled && offset != CC_QUEUE_ENABLE)
+        violation("PCI-COMMON-4", "queue register %#x written after queue_enable", offset);
+    if (offset == CC_QUEUE_SIZE) {
+        if (value == 0 || (value & (value - 1)) || value > q->max_size)
+            violation("PCI-COMMON-3", "queue size %llu of %u", (unsigned long long)value, q->max_size);
+        q->size = (uint16_t)value;
+        q->written |= W_SIZE;
+    } else if (offset == CC_QUEUE_MSIX_VECTOR) {
+        write_vector(device, &q->vector, &q->vector_unread, (uint16_t)value,
+                     device->lies.refuse_queue_vector >> device->queue_select & 1);
+    } else if (offset == CC_QUEUE_ENABLE) {
+        enable_queue(device, q, value);
+    } else {
+        unsigned half = (offset - CC_QUEUE_DESC) / 4;
+        uint32_t *words = (uint32_t *)&q->area[half / 2];
+        words[half % 2] = (uint32_t)value;
+        q->written |= W_AREAS << half;
+    }
+}
+
+static uint64_t read_queue(struct device *device, unsigned offset)
+{
+    struct device_queue *q = selected(device);
+
+    switch (offset) {
+    case CC_QUEUE_SIZE:
+        trace_number(device, "queue", device->queue_select);
+        return q->size;
+    case CC_QUEUE_MSIX_VECTOR:
+        q->vector_unread = false;
+        return q->vector;
+    case CC_QUEUE_ENABLE:
+        return q->enabled;
+    case CC_QUEUE_NOTIFY_OFF:
+        return q->notify_off;
+    default:
+        return ((uint32_t *)&q->area[(offset - CC_QUEUE_DESC) / 8])[(offset - CC_QUEUE_DESC) / 4 % 2];
+    }
+}
+
+/* ---- the common configuration structure (4.1.4.3) ---- */
+
+/* The width that a field has to be accessed by; 64-bit fields by halves (4.1.3.1). 0: inside of a field. */
+static unsigned field_width(unsigned offset)
+{
+    if (offset == CC_DEVICE_STATUS || offset == CC_CONFIG_GENERATION)
+        return 1;
+    if (offset >= CC_QUEUE_DESC || offset < CC_CONFIG_MSIX_VECTOR)
+        return offset % 4 ? 0 : 4;
+    return offset % 2 ? 0 : 2;
+}
+
+static bool good_access(struct device *device, unsigned offset, unsigned width, bool write)
+{
+    if (device->lies.gone)
+        return false;
+    if (offset + width > CC_LENGTH) {
+        violation("PCI-CAP-5", "access at %#x, behind the common configuration", offset);
+        return false;
+    }
+    if (field_width(offset) != width) {
+        violation(width == 8 ? "PCI-ACCESS-2" : "PCI-ACCESS-1", "%u-byte access at %#x", width, offset);
+        return false;
+    }
+    if (device->reset_unconfirmed && offset != CC_DEVICE_STATUS && write)
+        violation("PCI-COMMON-5", "register %#x written before the reset was finished", offset);
+    return true;
+}
+
+static uint64_t common_read(struct device *device, unsigned offset, unsigned width)
+{
+    if (!good_access(device, offset, width, false))
+        return ~UINT64_C(0) >> (64 - 8 * width);
+    switch (offset) {
+    case CC_DEVICE_FEATURE_SELECT:
+        return device->device_feature_select;
+    case CC_DEVICE_FEATURE:
+        trace(device, "features?");
+        device->features_read = true;
+        if (!(device->status & ST_DRIVER))
+            violation("INIT-3", "features read without DRIVER");
+        return device->device_feature_select < 4 ? device->offered[device->device_feature_select] : 0;
+    case CC_DRIVER_FEATURE_SELECT:
+        return device->driver_feature_select;
+    case CC_DRIVER_FEATURE:
+        return device->driver_feature_select < 4 ? device->accepted[device->driver_feature_select] : 0;
+    case CC_CONFIG_MSIX_VECTOR:
+        device->config_vector_unread = false;
+        return device->config_vector;
+    case CC_NUM_QUEUES:
+        return device->queues;
+    case CC_DEVICE_STATUS:
+        return read_status(device);
+    case CC_CONFIG_GENERATION:
+        if (device->lies.generation_moves) {
+            device->generation++;
+            if (device->lies.generation_moves != DEVICE_FOR_EVER)
+                device->lies.generation_moves--;
+        }
+        return device->generation;
+    case CC_QUEUE_SELECT:
+        return device->queue_select;
+    default:
+        return read_queue(device, offset);
+    }
+}
+
+static void write_features(struct device *device, uint32_t value)
+{
+    trace(device, "accept");
+    if (!(device->status & ST_DRIVER))
+        violation("INIT-3", "features written without DRIVER");
+    if (device->status & ST_FEATURES_OK)
+        violation("INIT-7", "features written after FEATURES_OK");
+    if (device->driver_feature_select < 4)
+        device->accepted[device->driver_feature_select] = value;
+    else if (value)
+        violation("CORE-FEAT-4", "features %#x in word %u", value, device->driver_feature_select);
+}
+
+static void common_write(struct device *device, unsigned offset, unsigned width, uint64_t value)
+{
+    if (!good_access(device, offset, width, true))
+        return;
+    switch (offset) {
+    case CC_DEVICE_FEATURE_SELECT:
+        device->device_feature_select = (uint32_t)value;
+        break;
+    case CC_DRIVER_FEATURE_SELECT:
+        device->driver_feature_select = (uint32_t)value;
+        break;
+    case CC_DRIVER_FEATURE:
+        write_features(device, (uint32_t)value);
+        break;
+    case CC_CONFIG_MSIX_VECTOR:
+        write_vector(device, &device->config_vector, &device->config_vector_unread, (uint16_t)value,
+                     device->lies.refuse_config_vector);
+        break;
+    case CC_DEVICE_STATUS:
+        write_status(device, (uint8_t)value);
+        break;
+    case CC_QUEUE_SELECT:
+        device->queue_select = (uint16_t)value;
+        break;
+    case CC_DEVICE_FEATURE:
+    case CC_NUM_QUEUES:
+    case CC_CONFIG_GENERATION:
+    case CC_QUEUE_NOTIFY_OFF:
+        violation("PCI-COMMON-1", "read-only register %#x written", offset);
+        break;
+    default:
+        write_queue(device, offset, value);
+    }
+}
+
+/* ---- the other structures ---- */
+
+static uint64_t isr_read(struct device *device, unsigned width)
+{
+    uint8_t isr = device->isr;
+
+    if (width != 1)
+        violation("PCI-ACCESS-1", "%u-byte access to the ISR status", width);
+    if (fake_pci_msix_enabled(device->pci) && !device->lies.gone)
+        violation("PCI-ISR-1", "ISR status read with MSI-X on");
+    if (device->lies.gone)
+        return 0xff;
+    device->isr = 0;
+    fake_pci_set_intx(device->pci, false);
+    return isr;
+}
+
+/* 2.5.1, 4.1.3.1: the width of the field, and no optional field without its feature. */
+static void check_field(struct device *device, unsigned offset, unsigned width)
+{
+    for (unsigned i = 0; i < device->type->fields; i++) {
+        const struct device_field *f = &device->type->field[i];
+        unsigned step = f->width > 4 ? 4 : f->width;
+        if (offset < f->offset || offset >= f->offset + (unsigned)f->width * f->count)
+            continue;
+        if (width != step || (offset - f->offset) % step)
+            violation("PCI-ACCESS-1", "%u-byte access at %u of the configuration of %s", width, offset,
+                      device->type->name);
+        if (f->feature != DEVICE_NO_FEATURE && !has_bit(device->offered, f->feature))
+            violation("CORE-CFG-4", "field at %u read without feature %u", f->offset, f->feature);
+        return;
+    }
+    if (device->type->fields)
+        violation("CORE-CFG-4", "no field at %u of the configuration of %s", offset, device->type->name);
+}
+
+static uint64_t config_read(struct device *device, unsigned offset, unsigned width)
+{
+    uint64_t value = 0;
+
+    if (device->lies.gone || offset + width > device->config_length)
+        return ~UINT64_C(0) >> (64 - 8 * width);
+    trace(device, "config?");
+    check_field(device, offset, width);
+    memcpy(&value, device->config + offset, width);
+    return value;
+}
+
+static void config_write(struct device *device, unsigned offset, unsigned width, uint64_t value)
+{
+    if (!(device->status & ST_FEATURES_OK))
+        violation("INIT-5", "configuration written with status %#x", device->status);
+    check_field(device, offset, width);
+    device->config_writes++;
+    if (offset + width <= device->config_length)
+        memcpy(device->config + offset, &value, width);
+}
+
+static void notify_write(struct device *device, unsigned offset, unsigned width, uint64_t value)
+{
+    unsigned index = (unsigned)value;
+
+    if (device->lies.gone)
+        return;
+    if (width != 2)
+        violation("PCI-NOTIFY-1", "a notification of %u bytes", width);
+    if (index >= device->queues || !device->queue[index].enabled ||
+        offset != device->queue[index].notify_off * DEVICE_NOTIFY_MULTIPLIER) {
+        violation("PCI-NOTIFY-3", "%u written to notify offset %#x", index, offset);
+        return;
+    }
+    trace_number(device, "notify", index);
+    if (!(device->status & ST_DRIVER_OK))
+        violation("INIT-13", "queue %u notified with status %#x", index, device->status);
+    device->queue[index].kicked = true;
+    ring_device_notified(&device->queue[index].ring);
+}
+
+static uint64_t bar_read(void *arg, uint64_t offset, unsigned width)
+{
+    struct device *device = arg;
+    unsigned at = (unsigned)offset;
+
+    if (at < DEVICE_ISR_AT)
+        return common_read(device, at - DEVICE_COMMON_AT, width);
+    if (at == DEVICE_ISR_AT)
+        return isr_read(device, width);
+    if (at >= DEVICE_CONFIG_AT && at < DEVICE_NOTIFY_AT)
+        return config_read(device, at - DEVICE_CONFIG_AT, width);
+    violation("PCI-CAP-5", "read at %#x of the BAR, outside of every structure", at);
+    return 0;
+}
+
+static void bar_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
+{
+    struct device *device = arg;
+    unsigned at = (unsigned)offset;
+
+    if (at < DEVICE_ISR_AT)
+        common_write(device, at - DEVICE_COMMON_AT, width, value);
+    else if (at >= DEVICE_CONFIG_AT && at < DEVICE_NOTIFY_AT)
+        config_write(device, at - DEVICE_CONFIG_AT, width, value);
+    else if (at >= DEVICE_NOTIFY_AT)
+        notify_write(device, at - DEVICE_NOTIFY_AT, width, value);
+    else
+        violation("PCI-CAP-5", "write at %#x of the BAR, outside of every structure", at);
+}
+
+/* ---- what the device does by itself ---- */
+
+void device_run(struct device *device)
+{
+    if (!device_is_live(device) || device->lies.mute || (device->status & ST_NEEDS_RESET))
+        return;
+    for (unsigned i = 0; i < device->queues; i++) {
+        struct device_queue *q = &device->queue[i];
+        if (!q->kicked)
+            continue;
+        if (!fake_pci_is_master(device->pci))
+            hosted_fail("%s: a queue was notified, but the bus master bit is off", device->type->name);
+        q->kicked = false;
+        if (device->type->serve)
+            device->type->serve(device, i);
+    }
+}
+
+static void world(void *arg)
+{
+    device_run(arg);
+}
+
+static void interrupt(struct device *device, uint16_t vector, uint8_t isr)
+{
+    if (fake_pci_msix_enabled(device->pci)) {
+        if (vector != NO_VECTOR)
+            fake_pci_raise_msix(device->pci, vector);
+        return;
+    }
+    device->isr |= isr;
+    fake_pci_set_intx(device->pci, true);
+}
+
+void device_signal(struct device *device, unsigned queue)
+{
+    if (ring_device_signal(&device->queue[queue].ring))
+        interrupt(device, device->queue[queue].vector, ISR_QUEUE);
+}
+
+void device_change_config(struct device *device, unsigned offset, const void *data, unsigned len)
+{
+    memcpy(device->config + offset, data, len);
+    device->generation++;
+    if (device_is_live(device))
+        interrupt(device, device->config_vector, ISR_CONFIG);
+}
+
+void device_need_reset(struct device *device)
+{
+    device->status |= ST_NEEDS_RESET;
+    if (device_is_live(device))
+        interrupt(device, device->config_vector, ISR_CONFIG);
+}
+
+/* ---- set-up ---- */
+
+unsigned device_add_capability(struct fake_function *f, uint8_t type, uint8_t bar, uint32_t offset,
+                               uint32_t length, const void *extra, unsigned extra_len)
+{
+    uint8_t body[64] = {(uint8_t)(16 + extra_len), type, bar};
+
+    memcpy(body + 6, &offset, 4);
+    memcpy(body + 10, &length, 4);
+    if (extra_len)
+        memcpy(body + 14, extra, extra_len);
+    return fake_pci_add_capability(f, PCI_CAP_ID_VENDOR, body, 14 + extra_len);
+}
+
+static void add_function(struct device *device, const struct device_setup *setup)
+{
+    struct hosted_registers registers = {
+        .name = setup->type->name, .read = bar_read, .write = bar_write, .arg = device};
+    uint32_t multiplier = DEVICE_NOTIFY_MULTIPLIER;
+    struct fake_function *f = fake_pci_add(0x1af4, (uint16_t)(0x1040 + setup->type->id));
+
+    device->pci = f;
+    f->msix_entries = setup->msix_vectors;
+    fake_pci_set_bar(f, DEVICE_BAR, DEVICE_BAR_SIZE, true, &registers);
+    device_add_capability(f, CAP_COMMON, DEVICE_BAR, DEVICE_COMMON_AT, CC_LENGTH, NULL, 0);
+    device_add_capability(f, CAP_NOTIFY, DEVICE_BAR, DEVICE_NOTIFY_AT,
+                          DEVICE_MAX_QUEUES * DEVICE_NOTIFY_MULTIPLIER, &multiplier, 4);
+    device_add_capability(f, CAP_ISR, DEVICE_BAR, DEVICE_ISR_AT, 1, NULL, 0);
+    if (setup->config_length)
+        device_add_capability(f, CAP_DEVICE, DEVICE_BAR, DEVICE_CONFIG_AT, setup->config_length, NULL, 0);
+}
+
+void device_init(struct device *device, const struct device_setup *setup)
+{
+    uint64_t features = setup->features | (setup->legacy_only ? 0 : UINT64_C(1) << F_VERSION_1);
+
+    memset(device, 0, sizeof(*device));
+    device->type = setup->type;
+    device->state = setup->state;
+    device->offered[0] = (uint32_t)features;
+    device->offered[1] = (uint32_t)(features >> 32);
+    device->queues = setup->queues;
+    device->config_length = setup->config_length;
+    if (setup->config_length)
+        memcpy(device->config, setup->config, setup->config_length);
+    for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++) {
+        device->queue[i].max_size = device->queue[i].size = setup->queue_size;
+        device->queue[i].notify_off = (uint16_t)i;
+        device->queue[i].vector = NO_VECTOR;
+    }
+    device->config_vector = NO_VECTOR;
+    add_function(device, setup);
+    /* Firmware may have used it: a driver that does not reset first meets a device that is half set up. */
+    device->status = ST_ACKNOWLEDGE | ST_DRIVER;
+    hosted_world_add(world, device);
+}
+
+void device_finish(struct device *device)
+{
+    hosted_world_remove(world, device);
+    for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++)
+        ring_device_finish(&device->queue[i].ring);
+}

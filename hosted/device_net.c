@@ -1,0 +1,218 @@
+/*
+ * device_net.c - the model network device (5.1).
+ *
+ * Queue 0 receives, queue 1 transmits. Each sent frame's header is checked against 5.1.9.2.1 for what was negotiated, each receive buffer against
+ * 5.1.9.3.1. Lies are those of struct device_net_rx. Read device.c first.
+ */
+#include "hosted/device_net.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hosted/violation.h"
+
+enum { RX, TX };
+#define HDR sizeof(struct wire_net_hdr)
+#define ETHERNET 14u
+
+static const struct device_field fields[] = {
+    {NET_CONFIG_MAC, 1, 6, NET_F_MAC},
+    {NET_CONFIG_STATUS, 2, 1, NET_F_STATUS},
+    {NET_CONFIG_MTU, 2, 1, NET_F_MTU},
+};
+
+/* 5.1.3.1: what needs what, as pairs of bits. */
+static void check_features(struct device *device)
+{
+    static const uint8_t needs[][2] = {{7, 1},   {8, 1},   {10, 1},  {54, 1},  {55, 1},  {11, 0},
+                                       {12, 0},  {14, 0},  {56, 0},  {18, 17}, {19, 17}, {21, 17},
+                                       {22, 17}, {23, 17}, {53, 17}, {52, 17}, {60, 17}};
+
+    for (unsigned i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
+        if (device_has(device, needs[i][0]) && !device_has(device, needs[i][1]))
+            violation("NET-FEATDEP-1", "feature %u without %u", needs[i][0], needs[i][1]);
+}
+
+static void check_tx_header(struct device *device, const struct wire_net_hdr *h, uint32_t len)
+{
+    if (h->num_buffers)
+        violation("NET-TX-2", "num_buffers %u", h->num_buffers);
+    if (!device_has(device, NET_F_CSUM) && h->flags)
+        violation("NET-TX-3", "flags %#x without CSUM", h->flags);
+    if (h->gso_type)
+        violation("NET-TX-22", "gso_type %u without any HOST_ feature", h->gso_type);
+    if (h->flags & ~NET_NEEDS_CSUM)
+        violation("NET-TX-31", "flags %#x", h->flags);
+    if ((h->flags & NET_NEEDS_CSUM) && (uint32_t)h->csum_start + h->csum_offset + 2 > len)
+        violation("NET-TX-21", "checksum at %u + %u of a frame of %u", h->csum_start, h->csum_offset, len);
+}
+
+/* 5.1.4.2: a VLAN tag is part of the Ethernet header. */
+static void check_tx_length(struct device *device, const uint8_t *frame, uint32_t len)
+{
+    uint16_t mtu;
+    uint32_t tag = len > ETHERNET && frame[12] == 0x81 && frame[13] == 0 ? 4 : 0;
+
+    memcpy(&mtu, device->config + NET_CONFIG_MTU, 2);
+    if (device_has(device, NET_F_MTU) && len > mtu + ETHERNET + tag)
+        violation("NET-CFG-9", "a frame of %u bytes with an MTU of %u", len, mtu);
+}
+
+static void take_frame(struct device_net *net, struct ring_chain *chain)
+{
+    struct device_net_frame *frame = &net->sent[net->sent_count % DEVICE_NET_FRAMES];
+
+    if (chain->in || chain->readable < HDR) {
+        violation("NET-TX-1", "a transmit buffer of %u readable and %u writable bytes", chain->readable,
+                  chain->writable);
+        return;
+    }
+    if (!frame->data)
+        frame->data = malloc(DEVICE_NET_FRAME_SIZE);
+    ring_chain_read(chain, 0, &frame->header, HDR);
+    frame->len = (uint32_t)ring_chain_read(chain, HDR, frame->data, DEVICE_NET_FRAME_SIZE);
+    check_tx_header(&net->device, &frame->header, frame->len);
+    check_tx_length(&net->device, frame->data, frame->len);
+    net->sent_count++;
+}
+
+static void serve(struct device *device, unsigned queue)
+{
+    struct device_net *net = device->state;
+    struct ring_device *ring = &device->queue[queue].ring;
+    struct ring_chain *chain;
+
+    /* Receive buffers stay available until a frame comes; the device does not want to hear of each. */
+    if (queue == RX)
+        return;
+    do {
+        ring_device_want_notify(ring, false);
+        while ((chain = ring_device_pop(ring))) {
+            take_frame(net, chain);
+            if (net->hold_tx)
+                net->held[net->held_count++] = chain;
+            else
+                ring_device_push(ring, chain, 0);
+        }
+        ring_device_want_notify(ring, true);
+    } while (ring_device_pending(ring));
+    device_signal(device, queue);
+}
+
+static void forget(struct device *device)
+{
+    ((struct device_net *)device->state)->held_count = 0;
+}
+
+static const struct device_type net_type = {
+    .name = "net",
+    .id = 1,
+    .field = fields,
+    .fields = sizeof(fields) / sizeof(fields[0]),
+    .serve = serve,
+    .reset = forget,
+    .check_features = check_features,
+};
+
+void device_net_init(struct device_net *net, uint64_t features, uint16_t queue_size, unsigned msix_vectors)
+{
+    static const uint8_t config[NET_CONFIG_LENGTH] = {
+        0x52, 0x54, 0, 0x12, 0x34, 0x56, 1, 0, 1, 0, 9000 & 0xff, 9000 >> 8};
+
+    memset(net, 0, sizeof(*net));
+    device_init(&net->device, &(struct device_setup){.type = &net_type,
+                                                     .features = features,
+                                                     .queues = 2,
+                                                     .queue_size = queue_size,
+                                                     .msix_vectors = msix_vectors,
+                                                     .config = config,
+                                                     .config_length = sizeof(config),
+                                                     .state = net});
+}
+
+void device_net_finish(struct device_net *net)
+{
+    device_finish(&net->device);
+    for (unsigned i = 0; i < DEVICE_NET_FRAMES; i++)
+        free(net->sent[i].data);
+}
+
+const struct device_net_frame *device_net_last(const struct device_net *net)
+{
+    if (!net->sent_count)
+        hosted_fail("no frame was sent");
+    return &net->sent[(net->sent_count - 1) % DEVICE_NET_FRAMES];
+}
+
+/* 5.1.9.3.1 */
+static void check_rx_buffer(const struct device *device, const struct ring_chain *chain)
+{
+    bool merge = device_has(device, NET_F_MRG_RXBUF);
+
+    if (chain->out)
+        violation("NET-RX-3", "a receive buffer with %u readable pieces", chain->out);
+    if (chain->writable < HDR)
+        violation("NET-RX-3", "a receive buffer of %u bytes", chain->writable);
+    if (!merge && chain->writable < 1526)
+        violation("NET-RX-2", "a receive buffer of %u bytes without MRG_RXBUF", chain->writable);
+    uint16_t mtu;
+    memcpy(&mtu, device->config + NET_CONFIG_MTU, 2);
+    if (!merge && device_has(device, NET_F_MTU) && chain->writable < mtu + ETHERNET + HDR)
+        violation("NET-CFG-8", "a receive buffer of %u bytes with an MTU of %u", chain->writable, mtu);
+}
+
+unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t len,
+                            const struct device_net_rx *how)
+{
+    static const struct device_net_rx honest;
+    struct ring_device *ring = &net->device.queue[RX].ring;
+    struct ring_chain *chain[256];
+    uint32_t used[256];
+    uint32_t total = len + HDR, done = 0;
+    unsigned n = 0;
+
+    how = how ? how : &honest;
+    uint8_t *bytes = calloc(1, total);
+    if (!bytes)
+        hosted_fail("out of memory for a frame");
+    memcpy(bytes, &how->header, HDR);
+    memcpy(bytes + HDR, frame, len);
+    while (done < total && n < 256 && (chain[n] = ring_device_pop(ring))) {
+        uint32_t room = chain[n]->writable;
+        check_rx_buffer(&net->device, chain[n]);
+        if (how->split_at && room > how->split_at)
+            room = how->split_at;
+        used[n] = room < total - done ? room : total - done;
+        done += used[n++];
+    }
+    if (done < total) {
+        /* Not enough buffers: the device waits for more. */
+        free(bytes);
+        while (n)
+            ring_device_unpop(ring, chain[--n]);
+        return 0;
+    }
+    uint16_t buffers = how->lie_num_buffers                           ? how->header.num_buffers
+                       : device_has(&net->device, NET_F_MRG_RXBUF) ? (uint16_t)n
+                                                                   : 1;
+    memcpy(bytes + 10, &buffers, 2);
+    done = 0;
+    for (unsigned i = 0; i < n; i++) {
+        ring_chain_write(chain[i], 0, bytes + done, used[i]);
+        done += used[i];
+    }
+    for (unsigned i = 0; i + how->keep_back < n; i++)
+        ring_device_push(ring, chain[i], used[i] - (i + 1 == n ? how->short_by : 0));
+    free(bytes);
+    return n;
+}
+
+void device_net_release_tx(struct device_net *net, bool reverse)
+{
+    struct ring_device *ring = &net->device.queue[TX].ring;
+
+    for (unsigned i = 0; i < net->held_count; i++)
+        ring_device_push(ring, net->held[reverse ? net->held_count - 1 - i : i], 0);
+    net->held_count = 0;
+    device_signal(&net->device, TX);
+}

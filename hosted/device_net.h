@@ -1,0 +1,54 @@
+/*
+ * device_net.h - the model network device (5.1): keeps what was sent, receives what the test says, checks every header.
+ */
+#ifndef FERRULE_HOSTED_DEVICE_NET_H
+#define FERRULE_HOSTED_DEVICE_NET_H
+
+#include "hosted/device.h"
+
+#define DEVICE_NET_FRAMES 64
+#define DEVICE_NET_FRAME_SIZE 66000
+
+struct device_net_frame {
+    struct wire_net_hdr header;
+    uint32_t len;
+    uint8_t *data;
+};
+
+/* How a frame is given to the driver; zeroed is an honest device. */
+struct device_net_rx {
+    struct wire_net_hdr header; /* num_buffers is filled in unless lie_num_buffers */
+    bool lie_num_buffers;
+    unsigned split_at;  /* bytes of a buffer that are used at most; 0: all of it */
+    unsigned short_by;  /* claims to have written so many bytes less in the last buffer */
+    unsigned keep_back; /* buffers of the frame, from its end, that are not made used */
+};
+
+struct device_net {
+    struct device device;
+    struct device_net_frame sent[DEVICE_NET_FRAMES]; /* the last ones, oldest first from sent_count on */
+    unsigned sent_count;
+    bool hold_tx; /* takes frames but does not return their buffers */
+    struct ring_chain *held[1024];
+    unsigned held_count;
+};
+
+/* `features` of the device type; MAC 52:54:00:12:34:56, status up, MTU 9000, as far as the features show them. */
+void device_net_init(struct device_net *net, uint64_t features, uint16_t queue_size, unsigned msix_vectors);
+void device_net_finish(struct device_net *net);
+
+/*
+ * Delivers a frame of `len` bytes. Returns the number of buffers it took, 0 when the driver has not given enough (then none is lost). No notification
+ * is sent: device_signal(&net->device, 0) does that.
+ */
+unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t len, const struct device_net_rx *how);
+
+const struct device_net_frame *device_net_last(const struct device_net *net);
+
+/* Returns held transmit buffers, newest first when `reverse`. */
+void device_net_release_tx(struct device_net *net, bool reverse);
+
+/* Offsets in the configuration (5.1.4). */
+enum { NET_CONFIG_MAC = 0, NET_CONFIG_STATUS = 6, NET_CONFIG_MTU = 10, NET_CONFIG_LENGTH = 24 };
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * loop.h - the event loop: sources that are polled while there is work, armed when there is none,
+ * and a halt in between.
+ *
+ * Interrupts are hints to poll: no work is done in them. A turn polls each source up to a budget;
+ * when a whole turn found nothing, every source is armed (asks its device for a notification); a
+ * source that finds new work while arming vetoes the halt. See docs/ARCHITECTURE.md. Everything
+ * here runs in loop context.
+ */
+#ifndef FERRULE_LOOP_H
+#define FERRULE_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * One source of work. The structure belongs to the caller, must stay in place while added, and is
+ * zeroed but for what is used.
+ */
+struct loop_source {
+    const char *name;
+    /* Does at most `budget` units of work, with notifications off, and returns how many were done.
+     * Required. */
+    unsigned (*poll)(void *arg, unsigned budget);
+    /* Asks for a notification when there is work again. False: there is work already, poll again.
+     * NULL: nothing to arm. */
+    bool (*arm)(void *arg);
+    /* When poll wants to run even without a notification, on platform_now_ns()'s clock, or
+     * PLATFORM_NO_DEADLINE. May be NULL. */
+    uint64_t (*deadline)(void *arg);
+    void *arg;
+    struct loop_source *next; /* private */
+};
+
+void loop_add(struct loop_source *source);
+void loop_remove(struct loop_source *source); /* also from within its own poll; a no-op when it is
+                                                 not in the loop */
+
+/*
+ * Runs until platform_stop_requested(), then returns 0: what app_main of a server ends with.
+ * loop_turn() is one turn without waiting and returns the work done; for code that must wait inside
+ * a callback.
+ */
+int loop_run(void);
+unsigned loop_turn(void);
+
+/*
+ * With polling on (`irq=poll`) a halt lasts at most LOOP_POLL_INTERVAL_NS, since no device will end
+ * it.
+ */
+#define LOOP_POLL_INTERVAL_NS 100000
+void loop_set_polling(bool polling);
+
+/* How long a wait that begins now may last: `deadline_ns`, or sooner while polling is on. For code
+ * that waits outside of the loop. */
+uint64_t loop_wait_limit(uint64_t deadline_ns);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * machine.h - bring-up: the steps boot/main.c takes one after the other, and the orderly end.
+ *
+ * Owns the order's vocabulary only: each step is implemented where its subject lives (arch/x86_64/,
+ * boot/). For boot/ and libc's exit; drivers and applications use platform.h. All steps run once,
+ * in loop context with interrupts disabled, in the order in which they stand here. Read boot/main.c
+ * next.
+ */
+#ifndef FERRULE_MACHINE_H
+#define FERRULE_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bootinfo; /* boot/bootinfo.h */
+
+/* The serial console; false: there is no UART, and output goes to the debug port or nowhere. */
+void console_init(void);
+bool console_present(void);
+
+/* Keeps the command line for platform_cmdline(); `cmdline` must live for ever. */
+void platform_set_cmdline(const char *cmdline);
+
+/* Exceptions are reported from here on instead of restarting the machine. */
+void trap_init(void);
+
+/* The page allocator, then the final page tables with their rights. Panics when memory is too small
+ * to go on. */
+void memory_init(const struct bootinfo *info);
+void paging_init(void);
+
+/* ACPI tables from `rsdp` (0: not known, there is no ACPI then). Every later step copes with what
+ * is missing. */
+void acpi_init(uint64_t rsdp);
+
+/* Calibrates the time stamp counter and reads the wall clock. */
+void clock_init(void);
+/* How the clock was calibrated, in words, and its frequency. */
+const char *clock_source(uint64_t *frequency_hz);
+
+/* Local APIC, timer and I/O APIC. False: no interrupts at all, everything has to be polled. */
+bool irq_init(void);
+
+/* Thread-local storage for libc's errno and its like. Panics without memory. */
+void tls_init(void);
+
+/* The power button, if the machine has one that can be listened to, requests a stop. */
+void power_init(void);
+
+/* Wakes platform_wait() when something is typed. False: the console has to be polled. */
+bool console_enable_interrupts(void);
+/* Has such an interrupt brought something that platform_console_read() can give? Costs no look at the hardware. */
+bool console_pending(void);
+
+/* The CPU's name as it calls itself, NUL-terminated. */
+void cpu_name(char name[49]);
+
+/*
+ * The orderly end: stops the network, unmounts, resets the devices, then platform_exit(status).
+ * What libc's _exit calls and what main does when app_main returned. A second call from within the
+ * first goes straight to platform_exit().
+ */
+void machine_end(int status) __attribute__((noreturn));
+
+/* The same end, then a restart instead of the power off. */
+void machine_restart(void) __attribute__((noreturn));
+
+/* Commits one of a few well-known crimes, to test how they are reported; returns false for an
+ * unknown name. */
+bool crash_on_purpose(const char *kind);
+
+/* A line-oriented monitor on the console, as a source of the event loop. */
+void monitor_start(void);
+
+/* Writes one log line a PCI function: what it is and who drives it, or why nobody does. */
+void pci_log_functions(void);
+
+#endif

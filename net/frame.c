@@ -1,0 +1,132 @@
+/*
+ * frame.c - looking into Ethernet frames: where TCP or UDP starts, and internet checksums.
+ *
+ * See frame.h. Every length is checked against the bytes at hand before a field is read: received
+ * frames come from anybody.
+ */
+#include "net/frame.h"
+
+#include <string.h>
+
+#define ETHERNET_LEN 14u
+#define TYPE_IPV4 0x0800u
+#define TYPE_IPV6 0x86ddu
+
+#define IPV4_MIN_LEN 20u
+#define IPV4_SOURCE 12u /* source and destination address follow each other */
+#define IPV4_MORE_FRAGMENTS 0x2000u
+#define IPV4_FRAGMENT_OFFSET 0x1fffu
+
+#define IPV6_LEN 40u
+#define IPV6_SOURCE 8u
+#define IPV6_NEXT_FRAGMENT 44u
+
+static uint16_t read_be16(const uint8_t *bytes)
+{
+    return (uint16_t)(bytes[0] << 8 | bytes[1]);
+}
+
+static bool find_in_ipv4(const uint8_t *ip, size_t len, struct frame_transport *transport)
+{
+    if (len < IPV4_MIN_LEN || ip[0] >> 4 != 4)
+        return false;
+    unsigned header = (ip[0] & 15u) * 4;
+    unsigned total = read_be16(ip + 2);
+    if (header < IPV4_MIN_LEN || header > len || total < header)
+        return false;
+    transport->protocol = ip[9];
+    transport->fragment = (read_be16(ip + 6) & (IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET)) != 0;
+    transport->offset = transport->fragment ? 0 : (uint16_t)(ETHERNET_LEN + header);
+    transport->len = (uint16_t)(total - header);
+    return true;
+}
+
+static bool find_in_ipv6(const uint8_t *ip, size_t len, struct frame_transport *transport)
+{
+    if (len < IPV6_LEN || ip[0] >> 4 != 6)
+        return false;
+    transport->protocol = ip[6];
+    transport->fragment = transport->protocol == IPV6_NEXT_FRAGMENT;
+    transport->offset = ETHERNET_LEN + IPV6_LEN;
+    transport->len = read_be16(ip + 4);
+    if (!transport->fragment)
+        return transport->protocol == FRAME_PROTOCOL_TCP ||
+               transport->protocol == FRAME_PROTOCOL_UDP;
+    if (len < IPV6_LEN + 8)
+        return false;
+    transport->protocol = ip[IPV6_LEN];
+    transport->offset = 0;
+    return true;
+}
+
+bool frame_find_transport(const void *frame, size_t len, struct frame_transport *transport)
+{
+    const uint8_t *bytes = frame;
+    if (len < ETHERNET_LEN)
+        return false;
+    switch (read_be16(bytes + 12)) {
+    case TYPE_IPV4:
+        return find_in_ipv4(bytes + ETHERNET_LEN, len - ETHERNET_LEN, transport);
+    case TYPE_IPV6:
+        return find_in_ipv6(bytes + ETHERNET_LEN, len - ETHERNET_LEN, transport);
+    default:
+        return false;
+    }
+}
+
+static uint16_t fold(uint64_t sum)
+{
+    sum = (sum & 0xffffffffu) + (sum >> 32);
+    sum = (sum & 0xffffffffu) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)sum;
+}
+
+uint16_t frame_pseudo_sum(const void *frame, const struct frame_transport *transport)
+{
+    const uint8_t *bytes = frame;
+    const uint8_t *ip = bytes + ETHERNET_LEN;
+    uint64_t sum = read_be16(bytes + 12) == TYPE_IPV6 ? frame_checksum(ip + IPV6_SOURCE, 32)
+                                                      : frame_checksum(ip + IPV4_SOURCE, 8);
+    uint8_t rest[4] = {0, transport->protocol, (uint8_t)(transport->len >> 8),
+                       (uint8_t)transport->len};
+    return fold(sum + frame_checksum(rest, sizeof(rest)));
+}
+
+/* Adds with the carry going round, so that the sum stays one's complement. */
+static uint64_t add_round(uint64_t sum, uint64_t value)
+{
+    sum += value;
+    return sum + (sum < value);
+}
+
+static uint64_t load64(const uint8_t *bytes)
+{
+    uint64_t value;
+    memcpy(&value, bytes, sizeof(value));
+    return value;
+}
+
+uint16_t frame_checksum(const void *data, int len)
+{
+    const uint8_t *bytes = data;
+    uint64_t sum = 0;
+    /* The sum of 16-bit words may be made in larger words as well and folded at the end (RFC 1071,
+     * 2 (B)). */
+    for (; len >= 32; len -= 32, bytes += 32) {
+        sum = add_round(sum, load64(bytes));
+        sum = add_round(sum, load64(bytes + 8));
+        sum = add_round(sum, load64(bytes + 16));
+        sum = add_round(sum, load64(bytes + 24));
+    }
+    for (; len >= 8; len -= 8, bytes += 8)
+        sum = add_round(sum, load64(bytes));
+    if (len > 0) {
+        uint64_t last = 0;
+        memcpy(&last, bytes, (size_t)len);
+        sum = add_round(sum, last);
+    }
+    return fold(sum);
+}

@@ -1,0 +1,49 @@
+/*
+ * frame.h - looking into Ethernet frames: where TCP or UDP starts, and internet checksums.
+ *
+ * Owns what checksum offload needs to know about IPv4 and IPv6 headers (RFC 791, RFC 8200, RFC
+ * 1071). Pure functions over bytes; knows neither a device nor a TCP/IP stack. Read frame.c next,
+ * and lwip_netif.c for the use of it.
+ */
+#ifndef FERRULE_NET_FRAME_H
+#define FERRULE_NET_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FRAME_PROTOCOL_TCP 6u
+#define FRAME_PROTOCOL_UDP 17u
+
+/* Where the checksum field lies in a TCP header, from its start. */
+#define FRAME_TCP_CHECKSUM_OFFSET 16u
+#define FRAME_TCP_HEADER_LEN 20u
+
+struct frame_transport {
+    uint8_t protocol; /* of the header that follows IP's */
+    bool fragment;    /* a part of a packet: its checksum covers more than this frame */
+    uint16_t offset;  /* of the transport header, from the start of the frame; 0 for a fragment */
+    uint16_t len;     /* bytes of transport header and payload, from the IP header */
+};
+
+/*
+ * Finds the transport header of an Ethernet II frame of which `len` contiguous bytes are at hand.
+ * False when it is not IP, its header is not wholly there or makes no sense, or IPv6 extension
+ * headers other than the fragment header come first.
+ */
+bool frame_find_transport(const void *frame, size_t len, struct frame_transport *transport);
+
+/*
+ * The sum over the pseudo-header (addresses, protocol, length) of a frame that
+ * frame_find_transport() understood, not complemented: what a device that completes the checksum
+ * expects in the field (5.1.9.2). As stored in memory.
+ */
+uint16_t frame_pseudo_sum(const void *frame, const struct frame_transport *transport);
+
+/*
+ * The one's complement sum of `len` bytes as 16-bit words in memory order, folded, not complemented
+ * (RFC 1071). Any alignment; an odd last byte counts as if a zero followed.
+ */
+uint16_t frame_checksum(const void *data, int len);
+
+#endif

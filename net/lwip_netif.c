@@ -1,0 +1,443 @@
+/*
+ * lwip_netif.c - NICs as lwIP network interfaces: the only file that knows both lwIP and
+ * virtio_net.
+ *
+ * Owns the way of a frame between them, without a copy either way: a received frame is lwIP's pbuf
+ * over the memory that the device wrote, and the memory goes back to the device when lwIP frees the
+ * pbuf; a sent pbuf is referenced until the device has read it. Owns the interfaces' loop sources
+ * and link state too. Addresses and the life of the stack are in lwip_addresses.c and lwip_stack.c.
+ * Specification: 5.1.9. Read lwip_ports.h first.
+ */
+#include "net/lwip_ports.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lwip/etharp.h"
+#include "lwip/ethip6.h"
+#include "lwip/priv/tcp_priv.h"
+#include "netif/ethernet.h"
+
+#include "log.h"
+#include "net/frame.h"
+#include "platform.h"
+
+/* Receive buffers of one NIC: at most this many, and at most one part in RX_MEMORY_SHARE of the
+ * free memory. */
+#define RX_BUFFERS_MAX 256u
+#define RX_BUFFERS_MIN 16u
+#define RX_MEMORY_SHARE 32u
+#define RX_BUFFER_LEN 2048u
+
+/* IPv6 needs links of at least this MTU (RFC 8200, 5). */
+#define IPV6_MIN_MTU 1280u
+
+/* A receive buffer and the pbuf that carries it through lwIP. */
+struct rx_buffer {
+    struct pbuf_custom custom; /* first: lwIP hands it back to rx_free() */
+    struct port *port;
+    void *memory;
+    struct rx_buffer *next; /* in the list of buffers that are neither the device's nor lwIP's */
+};
+
+/* ---- receiving ---- */
+
+/* Lends the device what is free, as far as it has room. */
+static void rx_refill(struct port *port)
+{
+    while (port->rx_free != NULL) {
+        struct rx_buffer *buffer = port->rx_free;
+        if (virtio_net_rx_provide(port->nic, buffer->memory, port->rx_buffer_len, buffer) != 0)
+            return;
+        port->rx_free = buffer->next;
+        port->rx_lent++;
+    }
+}
+
+static void rx_put(struct rx_buffer *buffer)
+{
+    buffer->next = buffer->port->rx_free;
+    buffer->port->rx_free = buffer;
+}
+
+/* lwIP is done with a buffer. */
+static void rx_free(struct pbuf *p)
+{
+    struct rx_buffer *buffer = (struct rx_buffer *)p;
+    rx_put(buffer);
+    rx_refill(buffer->port);
+}
+
+/* The device's pieces as a chain of pbufs over the same memory. */
+static struct pbuf *rx_wrap(const struct virtio_net_piece *piece, unsigned pieces)
+{
+    struct pbuf *head = NULL;
+    for (unsigned i = 0; i < pieces; i++) {
+        struct rx_buffer *buffer = piece[i].token;
+        u16_t len = (u16_t)piece[i].len;
+        buffer->custom.custom_free_function = rx_free;
+        struct pbuf *p =
+            pbuf_alloced_custom(PBUF_RAW, len, PBUF_REF, &buffer->custom, piece[i].data, len);
+        if (head == NULL)
+            head = p;
+        else
+            pbuf_cat(head, p);
+    }
+    return head;
+}
+
+/* A copy of the frame, so that its buffers can go back at once. NULL when memory is short. */
+static struct pbuf *rx_copy(const struct virtio_net_piece *piece, unsigned pieces, u16_t total)
+{
+    struct pbuf *p = pbuf_alloc(PBUF_RAW, total, PBUF_RAM);
+    u16_t at = 0;
+    for (unsigned i = 0; p != NULL && i < pieces; i++) {
+        pbuf_take_at(p, piece[i].data, (u16_t)piece[i].len, at);
+        at = (u16_t)(at + piece[i].len);
+    }
+    return p;
+}
+
+/*
+ * Which checks lwIP must make itself. What the device says is about TCP or UDP of this very frame,
+ * so it is believed for a frame that holds a whole packet of theirs only.
+ */
+static u16_t rx_checks(const struct port *port, const struct virtio_net_piece *first,
+                       enum virtio_net_checksum checksum)
+{
+    struct frame_transport transport;
+    u16_t flags = port->checksum_flags;
+    if (checksum == VIRTIO_NET_CHECKSUM_UNKNOWN ||
+        !frame_find_transport(first->data, first->len, &transport) || transport.fragment)
+        return flags;
+    return flags & (u16_t) ~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP);
+}
+
+/* Callback of virtio_net: a frame. */
+static void on_received(void *arg, const struct virtio_net_piece *piece, unsigned pieces,
+                        enum virtio_net_checksum checksum)
+{
+    struct port *port = arg;
+    struct pbuf *p = NULL;
+    u32_t total = 0;
+    for (unsigned i = 0; i < pieces; i++)
+        total += piece[i].len;
+    port->rx_lent -= pieces;
+
+    u16_t checks = rx_checks(port, &piece[0], checksum);
+    bool fits = total <= UINT16_MAX;
+    bool scarce = port->rx_lent < port->rx_buffers / 4;
+    if (fits && scarce) {
+        p = rx_copy(piece, pieces, (u16_t)total);
+        port->rx_copied++;
+    } else if (fits) {
+        p = rx_wrap(piece, pieces);
+    }
+    if (!fits || scarce) {
+        for (unsigned i = 0; i < pieces; i++)
+            rx_put(piece[i].token);
+        rx_refill(port);
+    }
+    if (p == NULL) {
+        port->rx_dropped++;
+        return;
+    }
+    NETIF_SET_CHECKSUM_CTRL(&port->netif, checks);
+    if (port->netif.input(p, &port->netif) != ERR_OK)
+        pbuf_free(p);
+    NETIF_SET_CHECKSUM_CTRL(&port->netif, port->checksum_flags);
+}
+
+/* Callback of virtio_net: a buffer came back without a frame. */
+static void on_reclaimed(void *arg, void *token)
+{
+    struct port *port = arg;
+    port->rx_lent--;
+    rx_put(token);
+}
+
+static unsigned rx_buffer_count(const struct port *port)
+{
+    uint64_t total, available;
+    platform_memory(&total, &available);
+    uint64_t count = available / RX_MEMORY_SHARE / port->rx_buffer_len;
+    unsigned room = virtio_net_rx_room(port->nic);
+    if (count > RX_BUFFERS_MAX)
+        count = RX_BUFFERS_MAX;
+    if (count < RX_BUFFERS_MIN)
+        count = RX_BUFFERS_MIN;
+    return count < room ? (unsigned)count : room;
+}
+
+static bool rx_create(struct port *port)
+{
+    uint32_t least = virtio_net_rx_buffer_size(port->nic);
+    port->rx_buffer_len = least > RX_BUFFER_LEN ? (least + 63) / 64 * 64 : RX_BUFFER_LEN;
+    unsigned count = rx_buffer_count(port);
+    struct rx_buffer *buffers = calloc(count, sizeof(*buffers));
+    uint8_t *memory = platform_dma_alloc((size_t)count * port->rx_buffer_len, 64);
+    if (count == 0 || buffers == NULL || memory == NULL) {
+        free(buffers);
+        if (memory != NULL)
+            platform_dma_free(memory, (size_t)count * port->rx_buffer_len);
+        return false;
+    }
+    for (unsigned i = count; i-- > 0;) {
+        buffers[i].port = port;
+        buffers[i].memory = memory + (size_t)i * port->rx_buffer_len;
+        rx_put(&buffers[i]);
+    }
+    port->rx_buffers = count;
+    return true;
+}
+
+/* ---- sending ---- */
+
+/* Lists the pieces of a packet; 0 when they are too many or one may change before the device has
+ * read it. */
+static unsigned tx_collect(const struct pbuf *p, struct virtqueue_sg *sg)
+{
+    unsigned n = 0;
+    for (; p != NULL; p = p->next) {
+        if (PBUF_NEEDS_COPY(p))
+            return 0;
+        if (p->len == 0)
+            continue;
+        if (n == VIRTIO_NET_MAX_TX_PIECES)
+            return 0;
+        sg[n].data = p->payload;
+        sg[n].len = p->len;
+        n++;
+    }
+    return n;
+}
+
+/* What became of the question whether the device is to complete the checksum. */
+enum tx_checksum { TX_CHECKSUM_DONE, TX_CHECKSUM_BY_DEVICE, TX_CHECKSUM_MISSING };
+
+/*
+ * lwIP left TCP's checksum to the device: puts the sum of the pseudo-header where the device wants
+ * it (5.1.9.2). A part of a packet is what a device cannot complete; lwIP cuts TCP packets up only
+ * when the path's MTU shrank under way.
+ */
+static enum tx_checksum tx_prepare_checksum(struct pbuf *p, struct virtio_net_tx_checksum *checksum)
+{
+    struct frame_transport transport;
+    if (!frame_find_transport(p->payload, p->len, &transport) ||
+        transport.protocol != FRAME_PROTOCOL_TCP)
+        return TX_CHECKSUM_DONE;
+    if (transport.fragment || transport.offset + FRAME_TCP_HEADER_LEN > p->len)
+        return TX_CHECKSUM_MISSING;
+    uint16_t sum = frame_pseudo_sum(p->payload, &transport);
+    memcpy((uint8_t *)p->payload + transport.offset + FRAME_TCP_CHECKSUM_OFFSET, &sum, sizeof(sum));
+    checksum->start = transport.offset;
+    checksum->offset = FRAME_TCP_CHECKSUM_OFFSET;
+    return TX_CHECKSUM_BY_DEVICE;
+}
+
+/* From now on lwIP computes TCP's checksums itself. */
+static void tx_stop_offload(struct port *port)
+{
+    log_info("%s: TCP packets are sent in fragments, their checksums are made here from now on",
+             port->name);
+    port->checksum_flags |= NETIF_CHECKSUM_GEN_TCP;
+    NETIF_SET_CHECKSUM_CTRL(&port->netif, port->netif.chksum_flags | NETIF_CHECKSUM_GEN_TCP);
+}
+
+static err_t tx_submit(struct port *port, struct pbuf *p,
+                       const struct virtio_net_tx_checksum *checksum)
+{
+    struct virtqueue_sg sg[VIRTIO_NET_MAX_TX_PIECES];
+    unsigned n = tx_collect(p, sg);
+    if (n == 0) {
+        p = pbuf_clone(PBUF_RAW, PBUF_RAM, p);
+        if (p == NULL)
+            return ERR_MEM;
+        port->tx_copied++;
+        n = tx_collect(p, sg);
+    } else {
+        pbuf_ref(p);
+    }
+    /* The reference is the device's now; on_sent() drops it. */
+    int status = virtio_net_tx(port->nic, sg, n, checksum, p);
+    if (status == 0)
+        return ERR_OK;
+    pbuf_free(p);
+    if (status != -ENOSPC)
+        return ERR_IF;
+    port->tx_refused++;
+    port->tx_full = true;
+    return ERR_MEM;
+}
+
+/* netif->linkoutput: a complete frame. */
+static err_t tx_output(struct netif *netif, struct pbuf *p)
+{
+    struct port *port = netif->state;
+    struct virtio_net_tx_checksum checksum;
+    if ((port->checksum_flags & NETIF_CHECKSUM_GEN_TCP) != 0)
+        return tx_submit(port, p, NULL);
+    switch (tx_prepare_checksum(p, &checksum)) {
+    case TX_CHECKSUM_BY_DEVICE:
+        return tx_submit(port, p, &checksum);
+    case TX_CHECKSUM_MISSING:
+        tx_stop_offload(port);
+        return ERR_OK; /* lost; TCP sends it again, with a checksum */
+    default:
+        return tx_submit(port, p, NULL);
+    }
+}
+
+/* Callback of virtio_net: the device has read a frame, or will never. */
+static void on_sent(void *arg, void *token)
+{
+    struct port *port = arg;
+    port->tx_done++;
+    pbuf_free(token);
+}
+
+/* The queue has room again: connections that were refused go on now and not at TCP's next timer. */
+static void tx_resume(struct port *port)
+{
+    port->tx_full = false;
+    for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL && !port->tx_full; pcb = pcb->next)
+        if (pcb->unsent != NULL)
+            tcp_output(pcb);
+}
+
+/* ---- the interface ---- */
+
+static void set_mtu(struct port *port)
+{
+    u16_t mtu = virtio_net_mtu(port->nic);
+    port->netif.mtu = mtu;
+    port->netif.mtu6 = mtu;
+}
+
+/* Callback of virtio_net: link, MTU, or a request to announce ourselves. */
+static void on_changed(void *arg)
+{
+    struct port *port = arg;
+    struct netif *netif = &port->netif;
+    bool up = virtio_net_link_up(port->nic), was_up = netif_is_link_up(netif);
+    set_mtu(port);
+    if (up && !was_up)
+        netif_set_link_up(netif); /* announces itself, and DHCP starts anew */
+    else if (!up && was_up)
+        netif_set_link_down(netif);
+    else if (up && !ip4_addr_isany(netif_ip4_addr(netif)))
+        etharp_gratuitous(netif);
+}
+
+/* Callback of virtio_net: the device was reset and is back. */
+static void on_restarted(void *arg)
+{
+    struct port *port = arg;
+    rx_refill(port);
+    virtio_net_kick(port->nic);
+}
+
+static const struct virtio_net_callbacks callbacks = {
+    .received = on_received,
+    .reclaimed = on_reclaimed,
+    .sent = on_sent,
+    .changed = on_changed,
+    .restarted = on_restarted,
+};
+
+static unsigned port_poll(void *arg, unsigned budget)
+{
+    struct port *port = arg;
+    unsigned done = virtio_net_poll(port->nic, budget);
+    rx_refill(port);
+    if (port->tx_full && port->tx_done != port->tx_resumed) {
+        port->tx_resumed = port->tx_done;
+        tx_resume(port);
+    }
+    virtio_net_kick(port->nic);
+    return done;
+}
+
+/* Timers and applications may have queued frames since the last poll, so there is a kick before
+ * each sleep as well. */
+static bool port_arm(void *arg)
+{
+    struct port *port = arg;
+    virtio_net_kick(port->nic);
+    return virtio_net_arm(port->nic);
+}
+
+/* netif_add()'s callback. */
+static err_t port_setup(struct netif *netif)
+{
+    struct port *port = netif->state;
+    netif->name[0] = 'e';
+    netif->name[1] = 't';
+    netif->hwaddr_len = ETH_HWADDR_LEN;
+    memcpy(netif->hwaddr, virtio_net_mac(port->nic), ETH_HWADDR_LEN);
+    netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_IGMP;
+    netif->output = etharp_output;
+    netif->linkoutput = tx_output;
+    set_mtu(port);
+    if (port->config.ipv6 != NET_CONFIG_OFF && netif->mtu >= IPV6_MIN_MTU) {
+        netif->flags |= NETIF_FLAG_MLD6;
+        netif->output_ip6 = ethip6_output;
+    } else {
+        port->config.ipv6 = NET_CONFIG_OFF;
+    }
+    if (virtio_net_link_up(port->nic))
+        netif->flags |= NETIF_FLAG_LINK_UP;
+    port->checksum_flags = NETIF_CHECKSUM_ENABLE_ALL;
+    if (virtio_net_can_checksum(port->nic))
+        port->checksum_flags &= (u16_t)~NETIF_CHECKSUM_GEN_TCP;
+    NETIF_SET_CHECKSUM_CTRL(netif, port->checksum_flags);
+    return ERR_OK;
+}
+
+static void announce(const struct port *port)
+{
+    const uint8_t *mac = virtio_net_mac(port->nic);
+    log_info("%s: %02x:%02x:%02x:%02x:%02x:%02x mtu %u, %s, link %s", port->name, mac[0], mac[1],
+             mac[2], mac[3], mac[4], mac[5], port->netif.mtu,
+             virtio_net_can_checksum(port->nic) ? "checksum by device" : "checksum by software",
+             virtio_net_link_up(port->nic) ? "up" : "down");
+}
+
+struct port *port_create(struct virtio_net *nic)
+{
+    char complaint[200];
+    struct port *port = calloc(1, sizeof(*port));
+    if (port == NULL)
+        goto no_memory;
+    port->nic = nic;
+    port->name = virtio_net_name(nic);
+    if (!rx_create(port))
+        goto no_memory;
+    if (net_config_parse(platform_cmdline(), port->name, &port->config, complaint,
+                         sizeof(complaint)) != 0)
+        log_error("%s: %s", port->name, complaint);
+
+    virtio_net_attach(nic, &callbacks, port);
+    netif_add(&port->netif, NULL, NULL, NULL, port, port_setup, ethernet_input);
+    netif_set_hostname(&port->netif, port->config.hostname);
+    announce(port);
+    rx_refill(port);
+    virtio_net_kick(nic);
+
+    port->source.name = port->name;
+    port->source.poll = port_poll;
+    port->source.arm = port_arm;
+    port->source.arg = port;
+    loop_add(&port->source);
+    return port;
+
+no_memory:
+    log_error("%s: no memory for receive buffers, not used", virtio_net_name(nic));
+    free(port);
+    return NULL;
+}
+
+struct port *port_of(const struct netif *netif)
+{
+    return netif->linkoutput == tx_output ? netif->state : NULL;
+}

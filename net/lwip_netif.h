@@ -1,0 +1,30 @@
+/*
+ * lwip_netif.h - bringing the network up and down: every NIC becomes an lwIP network interface.
+ *
+ * Applications use lwIP's own headers ("lwip/tcp.h" and so on); this is for boot/main.c and for
+ * reports. Loop context. Read lwip_netif.c next.
+ */
+#ifndef FERRULE_NET_LWIP_NETIF_H
+#define FERRULE_NET_LWIP_NETIF_H
+
+#include <stdint.h>
+
+/*
+ * Starts lwIP, takes every NIC that virtio_net has and gives it its addresses (net_config.h).
+ * Returns the number of interfaces. Without a NIC one line says so, and the stack is there all the
+ * same, with the loopback interface only. Addresses come later, in the loop.
+ */
+unsigned net_init(void);
+
+/*
+ * The orderly end, before the devices are reset: closes what listens and what is connected, gives
+ * peers a moment (at most NET_SHUTDOWN_MS) to acknowledge, returns addresses to their DHCP server,
+ * and takes the interfaces down.
+ */
+#define NET_SHUTDOWN_MS 200u
+void net_shutdown(void);
+
+/* Logs counters of every interface and of lwIP. */
+void net_print_report(void);
+
+#endif

@@ -1,0 +1,127 @@
+/*
+ * lwip_port.c - the machine's side of lwIP besides its network interfaces: memory, time,
+ * diagnostics.
+ *
+ * lwIP's data comes from the C heap, but only up to a share of the memory there was at boot: peers
+ * decide how much TCP has to keep, and must not be able to starve files and applications. Network
+ * interfaces are in lwip_netif.c.
+ */
+#include "net/lwip_port.h"
+
+#include <malloc.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lwip/opt.h"
+#include "lwip/sys.h"
+#include "lwip_hooks.h"
+
+#include "log.h"
+#include "net/siphash.h"
+#include "platform.h"
+
+/* lwIP may have one part in this many of the memory that is free when it starts. */
+#define HEAP_SHARE 2u
+
+/* RFC 6528: the clock behind initial sequence numbers ticks every four microseconds. */
+#define ISN_TICK_NS 4000u
+
+static struct lwip_port_stats stats;
+static uint64_t isn_key[2];
+
+void lwip_port_init(void)
+{
+    uint64_t total, available;
+    platform_memory(&total, &available);
+    stats.limit = available / HEAP_SHARE;
+    isn_key[0] = platform_random();
+    isn_key[1] = platform_random();
+}
+
+const struct lwip_port_stats *lwip_port_stats(void)
+{
+    return &stats;
+}
+
+void *lwip_port_malloc(size_t size)
+{
+    void *memory = size <= stats.limit - stats.used ? malloc(size) : NULL;
+    if (memory == NULL) {
+        stats.refused++;
+        return NULL;
+    }
+    stats.used += malloc_usable_size(memory);
+    /* The allocator may have given a little more than was asked for. */
+    if (stats.used > stats.limit)
+        stats.limit = stats.used;
+    if (stats.used > stats.peak)
+        stats.peak = stats.used;
+    return memory;
+}
+
+void *lwip_port_calloc(size_t count, size_t size)
+{
+    if (size != 0 && count > SIZE_MAX / size)
+        return NULL;
+    void *memory = lwip_port_malloc(count * size);
+    if (memory != NULL)
+        memset(memory, 0, count * size);
+    return memory;
+}
+
+void lwip_port_free(void *memory)
+{
+    stats.used -= malloc_usable_size(memory);
+    free(memory);
+}
+
+/* lwIP's clock: milliseconds, wraps. */
+u32_t sys_now(void)
+{
+    return (u32_t)(platform_now_ns() / 1000000u);
+}
+
+/*
+ * RFC 6528, 3: a clock plus a keyed hash of the connection's four numbers, so that numbers of one
+ * connection grow and those of another cannot be guessed.
+ */
+uint32_t lwip_port_isn(const ip_addr_t *local_ip, uint16_t local_port, const ip_addr_t *remote_ip,
+                       uint16_t remote_port)
+{
+    struct {
+        ip6_addr_t local, remote;
+        uint16_t local_port, remote_port;
+        uint32_t type;
+    } connection;
+    memset(&connection, 0, sizeof(connection));
+    connection.type = IP_GET_TYPE(local_ip);
+    if (IP_IS_V6(local_ip)) {
+        connection.local = *ip_2_ip6(local_ip);
+        connection.remote = *ip_2_ip6(remote_ip);
+    } else {
+        connection.local.addr[0] = ip_2_ip4(local_ip)->addr;
+        connection.remote.addr[0] = ip_2_ip4(remote_ip)->addr;
+    }
+    connection.local_port = local_port;
+    connection.remote_port = remote_port;
+    return (uint32_t)siphash(isn_key, &connection, sizeof(connection)) +
+           (uint32_t)(platform_now_ns() / ISN_TICK_NS);
+}
+
+void lwip_report_error(const char *message)
+{
+    stats.errors++;
+    log_debug("lwIP: %s", message);
+}
+
+void lwip_diagnostic(const char *format, ...)
+{
+    char line[160];
+    va_list args;
+    va_start(args, format);
+    format_text_v(line, sizeof(line), format, args);
+    va_end(args);
+    line[strcspn(line, "\r\n")] = '\0';
+    log_debug("lwIP: %s", line);
+}

@@ -1,0 +1,21 @@
+/*
+ * lwip_port.h - the machine's side of lwIP besides its network interfaces: memory, time,
+ * diagnostics.
+ */
+#ifndef FERRULE_NET_LWIP_PORT_H
+#define FERRULE_NET_LWIP_PORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Before lwip_init(): sets the memory limit and draws the key of the initial sequence numbers. */
+void lwip_port_init(void);
+
+struct lwip_port_stats {
+    size_t limit, used, peak; /* bytes of the C heap that lwIP may have, has, had at most */
+    uint64_t refused;         /* requests beyond the limit, or for which the heap had no memory */
+    uint64_t errors;          /* bad calls and the like that lwIP reported (LWIP_ERROR) */
+};
+const struct lwip_port_stats *lwip_port_stats(void);
+
+#endif

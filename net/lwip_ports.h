@@ -1,0 +1,66 @@
+/*
+ * lwip_ports.h - what the three files of the lwIP glue share: a NIC together with its network
+ * interface.
+ *
+ * Private to lwip_netif.c (frames), lwip_addresses.c (addresses) and lwip_stack.c (start, timers,
+ * end). A port lives as long as the system.
+ */
+#ifndef FERRULE_NET_LWIP_PORTS_H
+#define FERRULE_NET_LWIP_PORTS_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lwip/ip6_addr.h"
+#include "lwip/netif.h"
+
+#include "loop.h"
+#include "net/net_config.h"
+#include "net/virtio_net.h"
+
+struct rx_buffer;
+
+struct port {
+    struct netif netif;
+    struct virtio_net *nic;
+    const char *name; /* eth0 */
+    struct net_config config;
+    struct loop_source source;
+    struct port *next;
+
+    /* Receive buffers are the device's (lent), lwIP's, or in the list of free ones. */
+    struct rx_buffer *rx_free;
+    unsigned rx_buffers, rx_lent;
+    uint32_t rx_buffer_len;
+
+    uint16_t
+        checksum_flags; /* NETIF_CHECKSUM_*: what lwIP does itself, unless a frame says otherwise */
+    bool tx_full;       /* a frame was refused for lack of room ... */
+    uint64_t tx_done;   /* ... frames completed in all ... */
+    uint64_t tx_resumed; /* ... and when connections were last told to go on */
+
+    uint64_t address_asked_ns; /* when DHCP was started */
+    ip4_addr_t address_logged;
+    ip6_addr_t gateway6; /* from `ip6=`, or zero */
+
+    uint64_t rx_copied, rx_dropped; /* frames */
+    uint64_t tx_copied, tx_refused;
+};
+
+/* Makes a NIC an interface that is still down, and adds it to the loop. NULL when memory is short
+ * (said in the log). */
+struct port *port_create(struct virtio_net *nic);
+
+/* The port behind an interface, or NULL for the loopback interface. */
+struct port *port_of(const struct netif *netif);
+
+/* Addresses, as the command line wants them. port_release_addresses() returns what was lent by
+ * DHCP. */
+void port_take_addresses(struct port *port);
+void port_release_addresses(struct port *port);
+
+/* From now on changes of addresses are logged. Once, before the first port. */
+void port_watch_addresses(void);
+
+#endif

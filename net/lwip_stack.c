@@ -1,0 +1,192 @@
+/*
+ * lwip_stack.c - the life of the TCP/IP stack: start, timers, orderly end, report.
+ *
+ * Owns the list of ports and lwIP's place in the event loop. Frames are in lwip_netif.c, addresses
+ * in lwip_addresses.c.
+ */
+#include "net/lwip_netif.h"
+
+#include <string.h>
+
+#include "lwip/init.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/stats.h"
+#include "lwip/timeouts.h"
+
+#include "log.h"
+#include "net/lwip_port.h"
+#include "net/lwip_ports.h"
+#include "platform.h"
+
+#define NS_PER_MS 1000000u
+
+static struct port *ports;
+
+/* ---- lwIP's timers and its loopback interface, as a source of the loop ---- */
+
+static bool loopback_pending(void)
+{
+    const struct netif *netif;
+    NETIF_FOREACH(netif)
+    {
+        if (netif->loop_first != NULL)
+            return true;
+    }
+    return false;
+}
+
+static unsigned stack_poll(void *arg, unsigned budget)
+{
+    unsigned done = 0;
+    (void)arg;
+    (void)budget; /* each round handles what was due when it began */
+    if (sys_timeouts_sleeptime() == 0) {
+        sys_check_timeouts();
+        done++;
+    }
+    if (loopback_pending()) {
+        netif_poll_all();
+        done++;
+    }
+    return done;
+}
+
+static bool stack_arm(void *arg)
+{
+    (void)arg;
+    return !loopback_pending();
+}
+
+static uint64_t stack_deadline(void *arg)
+{
+    (void)arg;
+    u32_t sleep_ms = sys_timeouts_sleeptime();
+    if (sleep_ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE)
+        return PLATFORM_NO_DEADLINE;
+    return platform_now_ns() + (uint64_t)sleep_ms * NS_PER_MS;
+}
+
+static struct loop_source stack_source = {
+    .name = "lwip",
+    .poll = stack_poll,
+    .arm = stack_arm,
+    .deadline = stack_deadline,
+};
+
+/* ---- start ---- */
+
+unsigned net_init(void)
+{
+    unsigned count = 0;
+    struct port **tail = &ports;
+    struct virtio_net *nic;
+
+    lwip_port_init();
+    lwip_init();
+    loop_add(&stack_source); /* before the NICs, so that their poll sends what timers queued */
+    port_watch_addresses();
+    for (unsigned i = 0; (nic = virtio_net_at(i)) != NULL; i++) {
+        struct port *port = port_create(nic);
+        if (port == NULL)
+            continue;
+        if (count++ == 0)
+            netif_set_default(&port->netif);
+        *tail = port;
+        tail = &port->next;
+        port_take_addresses(port);
+    }
+    if (virtio_net_at(0) == NULL)
+        log_warn("net: no network device");
+    return count;
+}
+
+/* ---- end ---- */
+
+/* Takes a connection from its application, which is gone, and closes it as far as that can be done
+ * politely. */
+static void close_connection(struct tcp_pcb *pcb)
+{
+    tcp_arg(pcb, NULL);
+    tcp_recv(pcb, NULL);
+    tcp_sent(pcb, NULL);
+    tcp_err(pcb, NULL);
+    tcp_poll(pcb, NULL, 0);
+    if (tcp_close(pcb) != ERR_OK)
+        tcp_abort(pcb);
+}
+
+static void close_all(void)
+{
+    while (tcp_listen_pcbs.listen_pcbs != NULL)
+        tcp_close((struct tcp_pcb *)tcp_listen_pcbs.listen_pcbs);
+    /* Closing may take any connection off the list, so the walk starts anew after each one. */
+    for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL;) {
+        bool open = pcb->state == ESTABLISHED || pcb->state == CLOSE_WAIT ||
+                    pcb->state == SYN_SENT || pcb->state == SYN_RCVD;
+        /* TF_CLOSEPEND: no memory for the FIN now, lwIP's timer tries again. */
+        if (open && (pcb->flags & TF_CLOSEPEND) == 0) {
+            close_connection(pcb);
+            pcb = tcp_active_pcbs;
+        } else {
+            pcb = pcb->next;
+        }
+    }
+}
+
+static void run_until(uint64_t deadline_ns, bool connections)
+{
+    do {
+        if (loop_turn() == 0) {
+            uint64_t pause = platform_now_ns() + NS_PER_MS;
+            platform_wait(pause < deadline_ns ? pause : deadline_ns);
+        }
+    } while ((!connections || tcp_active_pcbs != NULL) && platform_now_ns() < deadline_ns);
+}
+
+void net_shutdown(void)
+{
+    if (ports == NULL)
+        return;
+    close_all();
+    run_until(platform_now_ns() + NET_SHUTDOWN_MS * (uint64_t)NS_PER_MS, true);
+    while (tcp_active_pcbs != NULL)
+        tcp_abort(tcp_active_pcbs);
+    for (struct port *port = ports; port != NULL; port = port->next)
+        port_release_addresses(port);
+    run_until(platform_now_ns() + NS_PER_MS, false); /* the last frames leave */
+    for (struct port *port = ports; port != NULL; port = port->next) {
+        loop_remove(&port->source);
+        netif_set_down(&port->netif);
+    }
+    loop_remove(&stack_source);
+}
+
+/* ---- report ---- */
+
+static void print_port(const struct port *port)
+{
+    const struct virtio_net_stats *nic = virtio_net_stats(port->nic);
+    log_info(
+        "%s: received %llu frames, %llu bytes, dropped %llu by the driver, %llu for no memory, "
+        "copied %llu; buffers %u, with the device %u",
+        port->name, (unsigned long long)nic->rx_frames, (unsigned long long)nic->rx_bytes,
+        (unsigned long long)nic->rx_dropped, (unsigned long long)port->rx_dropped,
+        (unsigned long long)port->rx_copied, port->rx_buffers, port->rx_lent);
+    log_info("%s: sent %llu frames, %llu bytes, refused %llu times for a full queue, copied %llu",
+             port->name, (unsigned long long)nic->tx_frames, (unsigned long long)nic->tx_bytes,
+             (unsigned long long)port->tx_refused, (unsigned long long)port->tx_copied);
+}
+
+void net_print_report(void)
+{
+    const struct lwip_port_stats *heap = lwip_port_stats();
+    for (const struct port *port = ports; port != NULL; port = port->next)
+        print_port(port);
+    log_info("lwip: heap %zu bytes, at most %zu of %zu, refused %llu; errors reported %llu",
+             heap->used, heap->peak, heap->limit, (unsigned long long)heap->refused,
+             (unsigned long long)heap->errors);
+    log_info("lwip: tcp received %lu sent %lu bad checksums %lu dropped %lu no memory %lu",
+             (unsigned long)lwip_stats.tcp.recv, (unsigned long)lwip_stats.tcp.xmit,
+             (unsigned long)lwip_stats.tcp.chkerr, (unsigned long)lwip_stats.tcp.drop,
+             (unsigned long)lwip_stats.tcp.memerr);
+}

@@ -1,0 +1,168 @@
+/*
+ * lwipopts.h - lwIP as this system wants it: one thread, IPv4 and IPv6, TCP tuned for bulk, every
+ * resource bounded.
+ *
+ * Fixed pools (the MEMP_NUM_ lines) bound what the network can make us remember; data lies in the C
+ * heap below a limit that net/lwip_port.c derives from the memory there is. What is not named here
+ * has lwIP's default (lwip/opt.h). Read lwip_port.c next.
+ */
+#ifndef FERRULE_NET_LWIPOPTS_H
+#define FERRULE_NET_LWIPOPTS_H
+
+/* One thread, the event loop; nothing of lwIP runs in an interrupt. */
+#define NO_SYS 1
+#define SYS_LIGHTWEIGHT_PROT 0
+#define LWIP_NETCONN 0
+#define LWIP_SOCKET 0
+#define LWIP_HOOK_FILENAME "lwip_hooks.h"
+
+/* Memory: data from the C heap up to lwip_port.c's limit, control blocks from fixed pools. */
+#define MEM_ALIGNMENT 8
+#define MEM_CUSTOM_ALLOCATOR 1
+#define MEM_CUSTOM_MALLOC lwip_port_malloc
+#define MEM_CUSTOM_CALLOC lwip_port_calloc
+#define MEM_CUSTOM_FREE lwip_port_free
+#ifndef __ASSEMBLER__
+#include <stddef.h>
+void *lwip_port_malloc(size_t size);
+void *lwip_port_calloc(size_t count, size_t size);
+void lwip_port_free(void *memory);
+#endif
+#define MEM_SIZE 16000 /* unused, but must have a value */
+#define MEMP_MEM_MALLOC 0
+#define MEMP_NUM_PBUF 512
+#define MEMP_NUM_RAW_PCB 8
+#define MEMP_NUM_UDP_PCB 32
+#define MEMP_NUM_TCP_PCB 512
+#define MEMP_NUM_TCP_PCB_LISTEN 32
+#define MEMP_NUM_TCP_SEG 4096
+#define MEMP_NUM_REASSDATA 16
+#define MEMP_NUM_FRAG_PBUF 64
+#define MEMP_NUM_ARP_QUEUE 64
+#define MEMP_NUM_ND6_QUEUE 64
+#define MEMP_NUM_IGMP_GROUP 16
+#define MEMP_NUM_MLD6_GROUP 32
+#define MEMP_NUM_SYS_TIMEOUT (LWIP_NUM_SYS_TIMEOUT_INTERNAL + 32)
+/* Received frames are in the driver's buffers (net/lwip_netif.c), so lwIP's pool is for
+ * applications that ask for it. */
+#define PBUF_POOL_SIZE 32
+/* lwIP would check the TCP window against that pool. */
+#define LWIP_DISABLE_TCP_SANITY_CHECKS 1
+
+/* Link layer. */
+#define LWIP_ARP 1
+#define ARP_TABLE_SIZE 64
+#define ARP_QUEUEING 1
+#define ARP_QUEUE_LEN 16
+#define ETHARP_SUPPORT_STATIC_ENTRIES 1
+#define LWIP_NETIF_HOSTNAME 1
+#define LWIP_NETIF_EXT_STATUS_CALLBACK 1
+#define LWIP_NETIF_LOOPBACK 1
+#define LWIP_HAVE_LOOPIF 1
+#define LWIP_LOOPBACK_MAX_PBUFS 64
+
+/* IPv4. Address conflict detection would hold every boot up for seconds. */
+#define LWIP_IPV4 1
+#define IP_FORWARD 0
+#define IP_REASSEMBLY 1
+#define IP_REASS_MAX_PBUFS 64
+#define IP_FRAG 1
+#define LWIP_ICMP 1
+#define LWIP_BROADCAST_PING 0
+#define LWIP_MULTICAST_PING 0
+#define LWIP_RAW 1
+#define LWIP_IGMP 1
+#define LWIP_DHCP 1
+#define LWIP_DHCP_DOES_ACD_CHECK 0
+#define LWIP_ACD 0
+#define LWIP_AUTOIP 0
+#define LWIP_DNS 1
+#define DNS_MAX_SERVERS 2
+#define DNS_TABLE_SIZE 16
+
+/* IPv6. */
+#define LWIP_IPV6 1
+/* A reassembly helper with 64-bit pointers is larger than the fragment header it would overlay. */
+#define IPV6_FRAG_COPYHEADER 1
+#define LWIP_IPV6_NUM_ADDRESSES 4
+#define LWIP_IPV6_AUTOCONFIG 1
+#define LWIP_IPV6_DUP_DETECT_ATTEMPTS 1
+#define LWIP_IPV6_FRAG 1
+#define LWIP_IPV6_REASS 1
+#define IPV6_FRAG_COPYHEADER 1 /* pointers of 64 bits do not fit where the fragment header was */
+#define LWIP_IPV6_MLD 1
+#define LWIP_ICMP6 1
+#define LWIP_ND6_NUM_NEIGHBORS 32
+#define LWIP_ND6_NUM_DESTINATIONS 32
+#define LWIP_ND6_RDNSS_MAX_DNS_SERVERS DNS_MAX_SERVERS
+
+#define LWIP_UDP 1
+
+/*
+ * TCP: windows of 128 KiB either way. 512 connections, of which at most half may be half-open (a
+ * SYN flood takes no more), and lwIP closes the oldest one in TIME-WAIT when it needs room.
+ */
+#define LWIP_TCP 1
+#define TCP_MSS 1460
+#define LWIP_WND_SCALE 1
+#define TCP_RCV_SCALE 2
+#define TCP_WND (90 * TCP_MSS)
+#define TCP_SND_BUF (90 * TCP_MSS)
+#define TCP_SND_QUEUELEN (4 * TCP_SND_BUF / TCP_MSS)
+#define TCP_SNDLOWAT (2 * TCP_MSS)
+#define TCP_MSL 30000 /* ms: 60 s of TIME-WAIT */
+#define TCP_LISTEN_BACKLOG 1
+#define TCP_DEFAULT_LISTEN_BACKLOG 255
+#define TCP_QUEUE_OOSEQ 1
+#define TCP_OOSEQ_MAX_BYTES TCP_WND
+#define TCP_OOSEQ_MAX_PBUFS 90
+#define LWIP_TCP_SACK_OUT 1
+#define LWIP_TCP_KEEPALIVE 1
+#define SO_REUSE 1
+
+/* A network device may complete TCP's checksum and may have checked a frame's; net/lwip_netif.c
+ * says which, per frame. */
+#define LWIP_CHECKSUM_CTRL_PER_NETIF 1
+/* A packet with the UDP checksum field zero is legal over IPv4; lwIP's own is always filled in. */
+#define LWIP_CHECKSUM_ON_COPY 0
+
+/* Counters, for reports. */
+#define LWIP_STATS 1
+#define LWIP_STATS_LARGE 1
+#define MEM_STATS 0
+#define MEMP_STATS 1
+#define SYS_STATS 0
+#define LWIP_STATS_DISPLAY 0
+
+/*
+ * lwIP's web server, when an application has it (apps/httpd/). Every response, header included,
+ * comes from there: lwIP could not send other status lines than its own four, nor a type for a
+ * folder with a dot in its name.
+ */
+#define LWIP_HTTPD_CUSTOM_FILES 1
+#define LWIP_HTTPD_DYNAMIC_FILE_READ 1
+#define LWIP_HTTPD_FS_ASYNC_READ 1
+#define LWIP_HTTPD_FILE_EXTENSION 1
+#define LWIP_HTTPD_DYNAMIC_HEADERS 0
+#define LWIP_HTTPD_SUPPORT_EXTSTATUS 1
+#define LWIP_HTTPD_SUPPORT_V09 0
+#define LWIP_HTTPD_SUPPORT_11_KEEPALIVE 1
+#define LWIP_HTTPD_SUPPORT_REQUESTLIST 1
+#define LWIP_HTTPD_MAX_REQ_LENGTH 8191
+#define LWIP_HTTPD_REQ_QUEUELEN 16
+#define LWIP_HTTPD_MAX_REQUEST_URI_LEN \
+    0 /* no guessing of index files but for "/": apps/httpd/ does it */
+#define LWIP_HTTPD_SSI 0
+#define LWIP_HTTPD_CGI 0
+#define HTTPD_FSDATA_FILE "lwip_fsdata.h"
+#define HTTPD_LIMIT_SENDING_TO_2MSS 0
+#define HTTPD_MAX_WRITE_LEN(pcb) 32768u /* bytes of read buffer a connection */
+#define HTTPD_MAX_RETRIES 15 /* times 2 s without progress, then a connection is closed */
+#ifndef __ASSEMBLER__
+extern unsigned short httpd_port; /* set by the application before httpd_init() */
+#endif
+#define HTTPD_SERVER_PORT httpd_port
+/* Both lwIP's web server and fs/fs.h have a function of this name; lwIP's gets another one. */
+#define fs_open httpd_fs_open
+
+#endif

@@ -1,0 +1,289 @@
+/*
+ * fat_image.c - the machine under test_fat*.c: a disk in memory, a log that is kept, a clock that
+ * stands still, and images made by mkfs.fat and mtools in a folder of their own.
+ *
+ * Owns everything these tests share and no test. Read test_fat.c next.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fat_image.h"
+#include "libc/files.h"
+#include "log.h"
+#include "platform.h"
+
+/* --- The machine: a disk in memory, a log, a clock -------------------------------------------- */
+
+uint8_t *disk;
+size_t disk_size;
+struct blk_device device = {.name = "vda", .block_size = 512};
+bool disk_present;
+unsigned disk_reads, disk_writes, disk_flushes;
+int read_error, write_error;
+const char *buffer_start, *buffer_end;
+size_t bytes_direct;
+
+struct blk_device *blk_device_at(unsigned index)
+{
+    return disk_present && !index ? &device : NULL;
+}
+
+static int disk_check(uint64_t sector, uint32_t count)
+{
+    unsigned unit = device.block_size / BLK_SECTOR_SIZE;
+    return !count || sector % unit || count % unit || sector + count > device.capacity ? -EINVAL
+                                                                                       : 0;
+}
+
+int blk_read(struct blk_device *from, uint64_t sector, void *data, uint32_t count)
+{
+    assert_ptr_equal(from, &device);
+    disk_reads++;
+    assert_int_equal(disk_check(sector, count), 0);
+    if (read_error)
+        return read_error;
+    if ((char *)data >= buffer_start && (char *)data < buffer_end)
+        bytes_direct += (size_t)count * BLK_SECTOR_SIZE;
+    memcpy(data, disk + sector * BLK_SECTOR_SIZE, (size_t)count * BLK_SECTOR_SIZE);
+    return 0;
+}
+
+uint32_t *undo;
+size_t undo_count, undo_room;
+
+int blk_write(struct blk_device *to, uint64_t sector, const void *data, uint32_t count)
+{
+    assert_false(to->read_only);
+    disk_writes++;
+    assert_int_equal(disk_check(sector, count), 0);
+    if (write_error)
+        return write_error;
+    for (uint32_t i = 0; i < count && undo_room; i++) {
+        if (undo_count == undo_room)
+            undo = realloc(undo, (undo_room *= 2) * sizeof(*undo));
+        undo[undo_count++] = (uint32_t)sector + i;
+    }
+    memcpy(disk + sector * BLK_SECTOR_SIZE, data, (size_t)count * BLK_SECTOR_SIZE);
+    return 0;
+}
+
+int blk_flush(struct blk_device *of)
+{
+    (void)of;
+    disk_flushes++;
+    return write_error;
+}
+
+char logged[8192];
+unsigned log_lines;
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    (void)level;
+    va_list args;
+    size_t len = strlen(logged);
+    va_start(args, format);
+    if (len < sizeof(logged) - 300)
+        len += (size_t)vsnprintf(logged + len, 300, format, args);
+    va_end(args);
+    strcpy(logged + len, "\n");
+    log_lines++;
+}
+
+void platform_console_write(const char *text, size_t len)
+{
+    (void)text;
+    (void)len;
+}
+
+int platform_console_read(void)
+{
+    return -1;
+}
+
+uint64_t platform_wall_ns(void)
+{
+    return (uint64_t)NOW * 1000000000u;
+}
+
+/* --- Images ----------------------------------------------------------------------------------- */
+
+static char folder[512];
+
+int shell(const char *format, ...)
+{
+    char command[4096];
+    int len =
+        snprintf(command, sizeof(command),
+                 "cd '%s' && PATH=$PATH:/usr/sbin:/sbin && MTOOLS_SKIP_CHECK=1 LC_ALL=C.UTF-8 && "
+                 "export MTOOLS_SKIP_CHECK LC_ALL && ",
+                 folder);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command + len, sizeof(command) - (size_t)len, format, args);
+    va_end(args);
+    return system(command);
+}
+
+void load(const char *name)
+{
+    char path[600];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    fseek(file, 0, SEEK_END);
+    disk_size = (size_t)ftell(file);
+    rewind(file);
+    free(disk);
+    disk = malloc(disk_size);
+    assert_int_equal(fread(disk, 1, disk_size, file), disk_size);
+    fclose(file);
+    device.capacity = disk_size / BLK_SECTOR_SIZE;
+}
+
+void save(const char *name)
+{
+    char path[600];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(disk, 1, disk_size, file), disk_size);
+    assert_int_equal(fclose(file), 0);
+}
+
+void judge(void)
+{
+    save("judged.img");
+    if (shell("fsck.fat -n judged.img >judged.txt 2>&1") != 0) {
+        shell("cat judged.txt");
+        fail_msg("fsck.fat found errors");
+    }
+}
+
+unsigned char content(unsigned seed, size_t at)
+{
+    uint64_t x = (at / 3 + 1) * 0x9e3779b97f4a7c15u + seed * 0xd1b54a32d192ed03u;
+    return (unsigned char)(x >> 29 ^ at);
+}
+
+void make_host_file(const char *name, unsigned seed, size_t size)
+{
+    char path[600];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    for (size_t i = 0; i < size; i++)
+        fputc(content(seed, i), file);
+    fclose(file);
+}
+
+void read_exactly(const char *path, unsigned seed, size_t size, size_t chunk)
+{
+    unsigned char *data = malloc(chunk);
+    int fd = file_open(path, O_RDONLY);
+    if (fd < 0)
+        fail_msg("%s: %s", path, strerror(-fd));
+    size_t at = 0;
+    ssize_t n;
+    while ((n = file_read(fd, data, chunk)) > 0) {
+        for (ssize_t i = 0; i < n; i++, at++) {
+            if (data[i] != content(seed, at))
+                fail_msg("%s differs at byte %zu", path, at);
+        }
+    }
+    assert_int_equal(n, 0);
+    assert_int_equal(at, size);
+    assert_int_equal(file_close(fd), 0);
+    free(data);
+}
+
+void write_file(const char *path, unsigned seed, size_t size, size_t chunk)
+{
+    unsigned char *data = malloc(chunk);
+    int fd = file_open(path, O_WRONLY | O_CREAT | O_TRUNC);
+    if (fd < 0)
+        fail_msg("%s: %s", path, strerror(-fd));
+    for (size_t at = 0; at < size;) {
+        size_t n = size - at < chunk ? size - at : chunk;
+        for (size_t i = 0; i < n; i++)
+            data[i] = content(seed, at + i);
+        assert_int_equal(file_write(fd, data, n), n);
+        at += n;
+    }
+    assert_int_equal(file_close(fd), 0);
+    free(data);
+}
+
+const struct shape shapes[SHAPES] = {
+    {"fat12", "-F 12 -s 8", 8, 512},
+    {"fat16", "-F 16 -s 4", 32, 512},
+    {"fat32", "-F 32 -s 1", 64, 512},
+    {"fat32 with 4096-byte sectors", "-F 32 -S 4096 -s 1", 300, 4096},
+    {"fat16 with 4096-byte sectors on blocks of 512", "-F 16 -S 4096 -s 1", 64, 512},
+};
+
+void format(const struct shape *shape)
+{
+    assert_int_equal(
+        shell("rm -f disk.img && truncate -s %uM disk.img && mkfs.fat %s disk.img >/dev/null",
+              shape->mib, shape->mkfs),
+        0);
+    device.block_size = shape->block_size;
+}
+
+void mount_loaded(void)
+{
+    disk_present = true;
+    logged[0] = '\0';
+    if (fs_init())
+        fail_msg("not mounted: %s", logged);
+}
+
+int fat_setup(void **state)
+{
+    (void)state;
+    device.read_only = false;
+    device.block_size = 512;
+    read_error = write_error = 0;
+    logged[0] = '\0';
+    log_lines = 0;
+    disk_present = false;
+    return 0;
+}
+
+int fat_teardown(void **state)
+{
+    (void)state;
+    read_error = write_error = 0;
+    fs_shutdown();
+    return 0;
+}
+
+int fat_begin(void **state)
+{
+    (void)state;
+    const char *base = getenv("TMPDIR");
+    snprintf(folder, sizeof(folder), "%s/ferrule-fat.XXXXXX", base ? base : "/tmp");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+int fat_end(void **state)
+{
+    (void)state;
+    free(disk);
+    return shell(
+               "rm -f disk.img part.img judged.img judged.txt got expected empty one odd large && "
+               "rmdir \"$PWD\"")
+               ? -1
+               : 0;
+}

@@ -1,0 +1,327 @@
+/*
+ * spec.h - the numbers and wire structures of the VIRTIO specification, version 1.4, under the
+ * names it gives them.
+ *
+ * No logic but byte order. Feature constants are bit numbers. Multi-byte fields have the types
+ * le16, le32 and le64: little-endian as on the modern interface (1.4); read and write them through
+ * the conversions at the top. Read virtio.h next.
+ */
+#ifndef FERRULE_VIRTIO_SPEC_H
+#define FERRULE_VIRTIO_SPEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Both the kernel's and the hosted build's CPUs are little-endian, so the conversions only mark
+ * where one belongs. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "byte-order conversions assume little-endian");
+typedef uint16_t le16;
+typedef uint32_t le32;
+typedef uint64_t le64;
+
+static inline uint16_t le16_to_cpu(le16 value)
+{
+    return value;
+}
+
+static inline uint32_t le32_to_cpu(le32 value)
+{
+    return value;
+}
+
+static inline uint64_t le64_to_cpu(le64 value)
+{
+    return value;
+}
+
+static inline le16 cpu_to_le16(uint16_t value)
+{
+    return value;
+}
+
+static inline le32 cpu_to_le32(uint32_t value)
+{
+    return value;
+}
+
+static inline le64 cpu_to_le64(uint64_t value)
+{
+    return value;
+}
+
+/* ---- 5: device types ---- */
+#define VIRTIO_ID_NET 1
+#define VIRTIO_ID_BLOCK 2
+#define VIRTIO_ID_CONSOLE 3
+#define VIRTIO_ID_ENTROPY 4
+#define VIRTIO_ID_BALLOON 5
+#define VIRTIO_ID_SCSI 8
+#define VIRTIO_ID_9P 9
+#define VIRTIO_ID_GPU 16
+#define VIRTIO_ID_CLOCK 17
+#define VIRTIO_ID_INPUT 18
+#define VIRTIO_ID_VSOCK 19
+#define VIRTIO_ID_CRYPTO 20
+#define VIRTIO_ID_IOMMU 23
+#define VIRTIO_ID_MEM 24
+#define VIRTIO_ID_SOUND 25
+#define VIRTIO_ID_FS 26
+#define VIRTIO_ID_PMEM 27
+#define VIRTIO_ID_RPMB 28
+
+/* ---- 2.1: device status ---- */
+#define VIRTIO_STATUS_ACKNOWLEDGE 1
+#define VIRTIO_STATUS_DRIVER 2
+#define VIRTIO_STATUS_DRIVER_OK 4
+#define VIRTIO_STATUS_FEATURES_OK 8
+#define VIRTIO_STATUS_DEVICE_NEEDS_RESET 64
+#define VIRTIO_STATUS_FAILED 128
+
+/* ---- 6: device-independent features ---- */
+#define VIRTIO_F_NOTIFY_ON_EMPTY 24 /* legacy */
+#define VIRTIO_F_ANY_LAYOUT 27      /* legacy */
+#define VIRTIO_F_INDIRECT_DESC 28
+#define VIRTIO_F_EVENT_IDX 29
+#define VIRTIO_F_VERSION_1 32
+#define VIRTIO_F_ACCESS_PLATFORM 33
+#define VIRTIO_F_RING_PACKED 34
+#define VIRTIO_F_IN_ORDER 35
+#define VIRTIO_F_ORDER_PLATFORM 36
+#define VIRTIO_F_SR_IOV 37
+#define VIRTIO_F_NOTIFICATION_DATA 38
+#define VIRTIO_F_NOTIF_CONFIG_DATA 39
+#define VIRTIO_F_RING_RESET 40
+#define VIRTIO_F_ADMIN_VQ 41
+#define VIRTIO_F_SUSPEND 43
+
+/* ---- 2.7: split virtqueues ---- */
+#define VIRTQ_DESC_F_NEXT 1
+#define VIRTQ_DESC_F_WRITE 2
+#define VIRTQ_DESC_F_INDIRECT 4
+#define VIRTQ_AVAIL_F_NO_INTERRUPT 1
+#define VIRTQ_USED_F_NO_NOTIFY 1
+#define VIRTQ_MAX_SIZE 32768
+
+/* 2.7.5: one entry of the descriptor table or of an indirect table. */
+struct virtq_desc {
+    le64 addr;
+    le32 len;
+    le16 flags;
+    le16 next;
+};
+_Static_assert(sizeof(struct virtq_desc) == 16, "2.7.5");
+
+/* 2.7.6; ring[size] is followed by used_event. */
+struct virtq_avail {
+    le16 flags;
+    le16 idx;
+    le16 ring[];
+};
+_Static_assert(offsetof(struct virtq_avail, ring) == 4, "2.7.6");
+
+/* 2.7.8; ring[size] is followed by avail_event. */
+struct virtq_used_elem {
+    le32 id;
+    le32 len;
+};
+struct virtq_used {
+    le16 flags;
+    le16 idx;
+    struct virtq_used_elem ring[];
+};
+_Static_assert(offsetof(struct virtq_used, ring) == 4, "2.7.8");
+
+/* ---- 4.1: PCI ---- */
+#define VIRTIO_PCI_VENDOR_ID 0x1af4
+#define VIRTIO_PCI_DEVICE_ID_FIRST 0x1000
+#define VIRTIO_PCI_DEVICE_ID_TRANSITIONAL_LAST 0x103f
+#define VIRTIO_PCI_DEVICE_ID_MODERN 0x1040 /* plus the device type */
+#define VIRTIO_PCI_DEVICE_ID_LAST 0x107f
+
+#define VIRTIO_PCI_CAP_COMMON_CFG 1
+#define VIRTIO_PCI_CAP_NOTIFY_CFG 2
+#define VIRTIO_PCI_CAP_ISR_CFG 3
+#define VIRTIO_PCI_CAP_DEVICE_CFG 4
+#define VIRTIO_PCI_CAP_PCI_CFG 5
+#define VIRTIO_PCI_CAP_SHARED_MEMORY_CFG 8
+#define VIRTIO_PCI_CAP_VENDOR_CFG 9
+
+/* 4.1.4: a vendor-specific capability in configuration space. */
+struct virtio_pci_cap {
+    uint8_t cap_vndr;
+    uint8_t cap_next;
+    uint8_t cap_len;
+    uint8_t cfg_type;
+    uint8_t bar;
+    uint8_t id;
+    uint8_t padding[2];
+    le32 offset;
+    le32 length;
+};
+_Static_assert(sizeof(struct virtio_pci_cap) == 16, "4.1.4");
+
+/* 4.1.4.4 */
+struct virtio_pci_notify_cap {
+    struct virtio_pci_cap cap;
+    le32 notify_off_multiplier;
+};
+_Static_assert(sizeof(struct virtio_pci_notify_cap) == 20, "4.1.4.4");
+
+/* 4.1.4.3 */
+struct virtio_pci_common_cfg {
+    le32 device_feature_select;
+    le32 device_feature;
+    le32 driver_feature_select;
+    le32 driver_feature;
+    le16 config_msix_vector;
+    le16 num_queues;
+    uint8_t device_status;
+    uint8_t config_generation;
+    le16 queue_select;
+    le16 queue_size;
+    le16 queue_msix_vector;
+    le16 queue_enable;
+    le16 queue_notify_off;
+    le64 queue_desc;
+    le64 queue_driver;
+    le64 queue_device;
+    le16 queue_notif_config_data;
+    le16 queue_reset;
+    le16 admin_queue_index;
+    le16 admin_queue_num;
+};
+_Static_assert(offsetof(struct virtio_pci_common_cfg, queue_desc) == 0x20, "4.1.4.3");
+_Static_assert(sizeof(struct virtio_pci_common_cfg) == 0x40, "4.1.4.3");
+/* What every device has: all up to queue_notif_config_data. */
+#define VIRTIO_PCI_COMMON_CFG_MIN offsetof(struct virtio_pci_common_cfg, queue_notif_config_data)
+
+#define VIRTIO_MSI_NO_VECTOR 0xffff
+#define VIRTIO_PCI_ISR_QUEUE 1
+#define VIRTIO_PCI_ISR_CONFIG 2
+
+/* ---- 5.1: network ---- */
+#define VIRTIO_NET_F_CSUM 0
+#define VIRTIO_NET_F_GUEST_CSUM 1
+#define VIRTIO_NET_F_CTRL_GUEST_OFFLOADS 2
+#define VIRTIO_NET_F_MTU 3
+#define VIRTIO_NET_F_MAC 5
+#define VIRTIO_NET_F_GUEST_TSO4 7
+#define VIRTIO_NET_F_GUEST_TSO6 8
+#define VIRTIO_NET_F_GUEST_ECN 9
+#define VIRTIO_NET_F_GUEST_UFO 10
+#define VIRTIO_NET_F_HOST_TSO4 11
+#define VIRTIO_NET_F_HOST_TSO6 12
+#define VIRTIO_NET_F_HOST_ECN 13
+#define VIRTIO_NET_F_HOST_UFO 14
+#define VIRTIO_NET_F_MRG_RXBUF 15
+#define VIRTIO_NET_F_STATUS 16
+#define VIRTIO_NET_F_CTRL_VQ 17
+#define VIRTIO_NET_F_CTRL_RX 18
+#define VIRTIO_NET_F_CTRL_VLAN 19
+#define VIRTIO_NET_F_CTRL_RX_EXTRA 20
+#define VIRTIO_NET_F_GUEST_ANNOUNCE 21
+#define VIRTIO_NET_F_MQ 22
+#define VIRTIO_NET_F_CTRL_MAC_ADDR 23
+#define VIRTIO_NET_F_DEVICE_STATS 50
+#define VIRTIO_NET_F_HASH_TUNNEL 51
+#define VIRTIO_NET_F_VQ_NOTF_COAL 52
+#define VIRTIO_NET_F_NOTF_COAL 53
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO 56
+#define VIRTIO_NET_F_HASH_REPORT 57
+#define VIRTIO_NET_F_GUEST_HDRLEN 59
+#define VIRTIO_NET_F_RSS 60
+#define VIRTIO_NET_F_RSC_EXT 61
+#define VIRTIO_NET_F_STANDBY 62
+#define VIRTIO_NET_F_SPEED_DUPLEX 63
+
+#define VIRTIO_NET_S_LINK_UP 1
+#define VIRTIO_NET_S_ANNOUNCE 2
+
+/* 5.1.4 */
+struct virtio_net_config {
+    uint8_t mac[6];
+    le16 status;
+    le16 max_virtqueue_pairs;
+    le16 mtu;
+    le32 speed;
+    uint8_t duplex;
+    uint8_t rss_max_key_size;
+    le16 rss_max_indirection_table_length;
+    le32 supported_hash_types;
+};
+_Static_assert(sizeof(struct virtio_net_config) == 24, "5.1.4");
+
+#define VIRTIO_NET_HDR_F_NEEDS_CSUM 1
+#define VIRTIO_NET_HDR_F_DATA_VALID 2
+#define VIRTIO_NET_HDR_GSO_NONE 0
+
+/* 5.1.9: the header of every frame on the modern interface, without the parts that further features
+ * add. */
+struct virtio_net_hdr {
+    uint8_t flags;
+    uint8_t gso_type;
+    le16 hdr_len;
+    le16 gso_size;
+    le16 csum_start;
+    le16 csum_offset;
+    le16 num_buffers;
+};
+_Static_assert(sizeof(struct virtio_net_hdr) == 12, "5.1.9");
+
+/* ---- 5.2: block ---- */
+#define VIRTIO_BLK_F_SIZE_MAX 1
+#define VIRTIO_BLK_F_SEG_MAX 2
+#define VIRTIO_BLK_F_GEOMETRY 4
+#define VIRTIO_BLK_F_RO 5
+#define VIRTIO_BLK_F_BLK_SIZE 6
+#define VIRTIO_BLK_F_FLUSH 9
+#define VIRTIO_BLK_F_TOPOLOGY 10
+#define VIRTIO_BLK_F_CONFIG_WCE 11
+#define VIRTIO_BLK_F_MQ 12
+#define VIRTIO_BLK_F_DISCARD 13
+#define VIRTIO_BLK_F_WRITE_ZEROES 14
+#define VIRTIO_BLK_F_LIFETIME 15
+#define VIRTIO_BLK_F_SECURE_ERASE 16
+#define VIRTIO_BLK_F_ZONED 17
+
+/* 5.2.4, up to the fields that a driver of reads, writes and flushes looks at. */
+struct virtio_blk_config {
+    le64 capacity; /* 512-byte sectors */
+    le32 size_max;
+    le32 seg_max;
+    le16 cylinders;
+    uint8_t heads;
+    uint8_t sectors;
+    le32 blk_size;
+    uint8_t physical_block_exp;
+    uint8_t alignment_offset;
+    le16 min_io_size;
+    le32 opt_io_size;
+    uint8_t writeback;
+    uint8_t unused0;
+    le16 num_queues;
+};
+_Static_assert(offsetof(struct virtio_blk_config, writeback) == 32, "5.2.4");
+_Static_assert(offsetof(struct virtio_blk_config, num_queues) == 34, "5.2.4");
+
+#define VIRTIO_BLK_T_IN 0
+#define VIRTIO_BLK_T_OUT 1
+#define VIRTIO_BLK_T_FLUSH 4
+#define VIRTIO_BLK_T_GET_ID 8
+
+#define VIRTIO_BLK_S_OK 0
+#define VIRTIO_BLK_S_IOERR 1
+#define VIRTIO_BLK_S_UNSUPP 2
+
+/* 5.2.6: what precedes the data; a status byte follows it. */
+struct virtio_blk_req_header {
+    le32 type;
+    le32 reserved;
+    le64 sector;
+};
+_Static_assert(sizeof(struct virtio_blk_req_header) == 16, "5.2.6");
+
+#endif

@@ -1,0 +1,462 @@
+/*
+ * virtio.c - the device and driver model: matching, the initialization of 3.1.1, queues, recovery.
+ *
+ * Knows neither a transport nor a device type: both sides are tables of functions (virtio.h). Owns
+ * the queues of a device between virtio_find_queues() and the removal of its driver. Read
+ * virtqueue.h next for the data path, virtio_pci.c for a transport.
+ */
+#include "virtio/virtio.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "log.h"
+#include "loop.h"
+#include "virtio/spec.h"
+#include "virtio/virtio_impl.h"
+
+/* A reset is instant in software devices; real ones take milliseconds. Beyond this the device is
+ * given up. */
+#define RESET_TIMEOUT_MS 2000
+/* A device that had to be recovered more often than this is broken for good. */
+#define MAX_RECOVERIES 16
+/* How often a device without interrupts is asked for configuration changes. */
+#define CONFIG_POLL_NS 100000000u
+
+static const struct virtio_driver *const *driver_table;
+static unsigned driver_count;
+static enum virtio_interrupt_mode interrupt_limit = VIRTIO_INTERRUPT_MSIX;
+static struct virtio_device *first_device;
+
+/* ---- status and reset ---- */
+
+static void add_status(struct virtio_device *device, uint8_t bits)
+{
+    device->ops->set_status(device, (uint8_t)(device->ops->get_status(device) | bits));
+}
+
+/* 2.1.2, 2.4.1: a reset is finished when the status reads 0. */
+static int reset_device(struct virtio_device *device)
+{
+    uint64_t end = platform_now_ns() + RESET_TIMEOUT_MS * 1000000ull;
+    uint8_t status;
+
+    device->driver_ok = false;
+    device->ops->set_status(device, 0);
+    while ((status = device->ops->get_status(device)) != 0) {
+        if (status == 0xff && platform_now_ns() > end) {
+            log_error("%s: does not answer (status 0xff): gone?", device->name);
+            return -ENODEV;
+        }
+        if (platform_now_ns() > end) {
+            log_error("%s: reset not finished after %u ms (status 0x%02x)", device->name,
+                      RESET_TIMEOUT_MS, status);
+            return -ETIMEDOUT;
+        }
+        platform_relax();
+    }
+    return 0;
+}
+
+/* After this the device does not touch memory: it was reset, or cut off where it would not be. */
+static int stop_device(struct virtio_device *device)
+{
+    int error = reset_device(device);
+
+    if (error)
+        device->ops->isolate(device);
+    return error;
+}
+
+static int fail(struct virtio_device *device, const char *reason)
+{
+    device->refusal = reason;
+    device->failed = true;
+    device->driver_ok = false;
+    add_status(device, VIRTIO_STATUS_FAILED);
+    log_error("%s: %s: %s", device->name, device->driver->name, reason);
+    return -EIO;
+}
+
+/* 3.1.1 steps 1 to 6. */
+static int negotiate(struct virtio_device *device)
+{
+    if (reset_device(device))
+        return fail(device, "the device cannot be reset");
+    add_status(device, VIRTIO_STATUS_ACKNOWLEDGE);
+    add_status(device, VIRTIO_STATUS_DRIVER);
+    memset(&device->offered, 0, sizeof(device->offered));
+    device->ops->get_features(device, &device->offered);
+    virtio_choose_features(device);
+    if (!device->legacy && !virtio_features_has(&device->accepted, VIRTIO_F_VERSION_1))
+        return fail(device, "the device does not offer VERSION_1");
+    device->ops->set_features(device, &device->accepted);
+    if (device->legacy)
+        return 0;
+    add_status(device, VIRTIO_STATUS_FEATURES_OK);
+    if (!(device->ops->get_status(device) & VIRTIO_STATUS_FEATURES_OK))
+        return fail(device, "the device refused our choice of features");
+    return 0;
+}
+
+/* ---- queues ---- */
+
+static void notify_too_early(void *device, struct virtqueue *vq)
+{
+    platform_panic("%s: %s notified before DRIVER_OK", ((struct virtio_device *)device)->name,
+                   virtqueue_name(vq));
+}
+
+static void allow_notifications(struct virtio_device *device, bool allowed)
+{
+    unsigned i;
+
+    for (i = 0; i < device->queue_count; i++)
+        virtqueue_set_notify(device->queue[i], allowed ? device->ops->notify : notify_too_early);
+}
+
+static void destroy_queues(struct virtio_device *device)
+{
+    unsigned i;
+
+    for (i = 0; i < device->queue_count; i++) {
+        virtqueue_destroy(device->queue[i]);
+        device->queue[i] = NULL;
+    }
+    device->queue_count = 0;
+}
+
+/* The size of a split ring: a power of two that neither side finds too large (2.7). */
+static uint16_t queue_size(uint16_t device_max, uint16_t driver_max)
+{
+    unsigned wanted = driver_max && driver_max < device_max ? driver_max : device_max;
+    unsigned size = VIRTQ_MAX_SIZE;
+
+    while (size > wanted)
+        size /= 2;
+    return (uint16_t)size;
+}
+
+static int create_queue(struct virtio_device *device, const struct virtio_queue_request *request)
+{
+    struct virtqueue_params params = {
+        .name = request->name,
+        .index = request->index,
+        .max_segments = request->max_segments,
+        .layout.event_idx = virtio_features_has(&device->accepted, VIRTIO_F_EVENT_IDX),
+        .layout.indirect = virtio_features_has(&device->accepted, VIRTIO_F_INDIRECT_DESC),
+        .notify = notify_too_early,
+        .notify_arg = device,
+    };
+    uint16_t max_size = device->ops->queue_max_size(device, request->index);
+    unsigned i = device->queue_count;
+
+    if (max_size == 0) {
+        log_error("%s: %s: the device has no queue %u", device->name, request->name,
+                  request->index);
+        return -ENODEV;
+    }
+    params.size = queue_size(max_size, request->max_size);
+    device->queue[i] = virtqueue_create(&params);
+    if (!device->queue[i])
+        return -ENOMEM;
+    device->queue_interrupt[i] = !request->no_interrupt;
+    device->queue_count++;
+    return 0;
+}
+
+static int enable_queues(struct virtio_device *device)
+{
+    unsigned i;
+
+    device->ops->interrupts_setup(device, device->queue_count);
+    for (i = 0; i < device->queue_count; i++) {
+        int error = device->ops->queue_enable(device, device->queue[i], device->queue_interrupt[i]);
+
+        if (error) {
+            log_error("%s: %s: the device did not take the queue", device->name,
+                      virtqueue_name(device->queue[i]));
+            return error;
+        }
+    }
+    /* Nothing but looking tells us about such a device, so the loop may not sleep for long. */
+    if (device->interrupt_mode == VIRTIO_INTERRUPT_NONE)
+        loop_set_polling(true);
+    return 0;
+}
+
+int virtio_find_queues(struct virtio_device *device, const struct virtio_queue_request *requests,
+                       unsigned count)
+{
+    int error = count > VIRTIO_MAX_QUEUES ? -EINVAL : 0;
+    unsigned i;
+
+    for (i = 0; i < count && !error; i++)
+        error = create_queue(device, &requests[i]);
+    /* What was made already is undone with the driver, after a reset: the device may know of it. */
+    return error ? error : enable_queues(device);
+}
+
+/* ---- bring-up and end ---- */
+
+static const struct virtio_driver *find_driver(uint16_t type)
+{
+    unsigned i;
+    const uint16_t *id;
+
+    for (i = 0; i < driver_count; i++)
+        for (id = driver_table[i]->device_types; *id; id++)
+            if (*id == type)
+                return driver_table[i];
+    return NULL;
+}
+
+/* 3.1.1 step 8: from here on the device is live. */
+static int go_live(struct virtio_device *device)
+{
+    add_status(device, VIRTIO_STATUS_DRIVER_OK);
+    device->driver_ok = true;
+    allow_notifications(device, true);
+    return device->driver->ready(device);
+}
+
+static void take_down(struct virtio_device *device)
+{
+    device->ops->interrupts_teardown(device);
+    destroy_queues(device);
+}
+
+static int bring_up(struct virtio_device *device)
+{
+    int error = negotiate(device);
+
+    if (error)
+        return error;
+    virtio_log_features(device);
+    error = device->driver->probe(device);
+    if (error) {
+        fail(device, device->refusal ? device->refusal : "the driver could not set the device up");
+        goto out_queues;
+    }
+    error = go_live(device);
+    if (error)
+        goto out_driver;
+    virtio_log_queues(device);
+    return 0;
+
+out_driver:
+    fail(device, "the driver could not start the device");
+    stop_device(device);
+    device->driver->reclaim(device);
+    device->driver->remove(device);
+    take_down(device);
+    add_status(device, VIRTIO_STATUS_FAILED);
+    return error;
+out_queues:
+    /* The device knows the queues' addresses: it must forget them before the memory is given back.
+     */
+    stop_device(device);
+    take_down(device);
+    add_status(device, VIRTIO_STATUS_FAILED);
+    return error;
+}
+
+static bool loop_arm(void *arg)
+{
+    struct virtio_device *device;
+
+    (void)arg;
+    for (device = first_device; device; device = device->next)
+        if (device->config_pending)
+            return false;
+    return true;
+}
+
+static uint64_t loop_deadline(void *arg)
+{
+    uint64_t deadline = PLATFORM_NO_DEADLINE;
+    struct virtio_device *device;
+
+    (void)arg;
+    for (device = first_device; device; device = device->next)
+        if (device->driver_ok && device->interrupt_mode == VIRTIO_INTERRUPT_NONE &&
+            device->ops->poll_config_change && device->config_poll_ns < deadline)
+            deadline = device->config_poll_ns;
+    return deadline;
+}
+
+static unsigned loop_poll(void *arg, unsigned budget)
+{
+    (void)arg;
+    (void)budget;
+    return virtio_poll();
+}
+
+int virtio_add_device(struct virtio_device *device)
+{
+    static struct loop_source source = {
+        .name = "virtio", .poll = loop_poll, .arm = loop_arm, .deadline = loop_deadline};
+    struct virtio_device **link = &first_device;
+
+    if (!first_device)
+        loop_add(&source);
+    while (*link)
+        link = &(*link)->next;
+    *link = device;
+    device->next = NULL;
+    device->driver = find_driver(device->type);
+    if (!device->driver) {
+        device->refusal = "no driver for this device type";
+        /* Firmware may have left it running, with rings in memory that is ours now. */
+        stop_device(device);
+        return 0;
+    }
+    return bring_up(device);
+}
+
+void virtio_shutdown(void)
+{
+    struct virtio_device *device, *next;
+
+    for (device = first_device; device; device = next) {
+        /* Also of a device that was given up: its queues and its driver's memory are still there. */
+        bool probed = device->queue_count > 0;
+
+        next = device->next;
+        stop_device(device);
+        if (probed) {
+            device->driver->reclaim(device);
+            device->driver->remove(device);
+            take_down(device);
+        }
+        device->ops->release(device);
+    }
+    first_device = NULL;
+}
+
+/* ---- recovery and configuration changes ---- */
+
+/* The rings were laid out for the features and sizes of before, so the device must offer them again. */
+static bool is_as_before(struct virtio_device *device, const struct virtio_features *before)
+{
+    unsigned i;
+
+    for (i = 0; i < device->queue_count; i++)
+        if (device->ops->queue_max_size(device, virtqueue_index(device->queue[i])) <
+            virtqueue_size(device->queue[i]))
+            return false;
+    return memcmp(before, &device->accepted, sizeof(*before)) == 0;
+}
+
+static int restart(struct virtio_device *device)
+{
+    struct virtio_features before = device->accepted;
+    unsigned i;
+    int error;
+
+    for (i = 0; i < device->queue_count; i++)
+        virtqueue_reinit(device->queue[i]);
+    error = negotiate(device);
+    if (error)
+        return error;
+    if (!is_as_before(device, &before))
+        return -EIO;
+    device->ops->interrupts_teardown(device);
+    error = enable_queues(device);
+    return error ? error : go_live(device);
+}
+
+static int give_up(struct virtio_device *device, const char *reason)
+{
+    unsigned i;
+
+    fail(device, reason);
+    for (i = 0; i < device->queue_count; i++)
+        virtqueue_break(device->queue[i], reason);
+    return -EIO;
+}
+
+int virtio_recover(struct virtio_device *device, const char *reason)
+{
+    int error;
+
+    if (device->failed || device->recovering)
+        return -EIO;
+    device->recovering = true;
+    log_warn("%s: %s: resetting it: %s", device->name, device->driver->name, reason);
+    error = stop_device(device);
+    allow_notifications(device, false);
+    device->driver->reclaim(device);
+    if (!error && ++device->recoveries > MAX_RECOVERIES)
+        error = -EIO;
+    if (!error && restart(device) != 0) {
+        /* It may have been live for a moment, and have buffers again. */
+        error = -EIO;
+        stop_device(device);
+        device->driver->reclaim(device);
+    }
+    device->recovering = false;
+    if (error)
+        return give_up(device, "given up: it did not come back from a reset as it was");
+    log_info("%s: %s: running again (recovery %u)", device->name, device->driver->name,
+             device->recoveries);
+    return 0;
+}
+
+void virtio_config_interrupt(void *arg)
+{
+    struct virtio_device *device = arg;
+
+    device->config_pending = true;
+}
+
+static bool config_change_is_due(struct virtio_device *device)
+{
+    if (device->interrupt_mode != VIRTIO_INTERRUPT_NONE || !device->ops->poll_config_change ||
+        platform_now_ns() < device->config_poll_ns)
+        return false;
+    device->config_poll_ns = platform_now_ns() + CONFIG_POLL_NS;
+    return device->ops->poll_config_change(device);
+}
+
+unsigned virtio_poll(void)
+{
+    struct virtio_device *device;
+    unsigned handled = 0;
+
+    for (device = first_device; device; device = device->next) {
+        if (!device->driver_ok || !(device->config_pending || config_change_is_due(device)))
+            continue;
+        device->config_pending = false;
+        handled++;
+        /* 2.1.1: the same notification announces DEVICE_NEEDS_RESET. */
+        if (device->ops->get_status(device) & VIRTIO_STATUS_DEVICE_NEEDS_RESET)
+            virtio_recover(device, "it asked for a reset (DEVICE_NEEDS_RESET)");
+        else if (device->driver->config_changed)
+            device->driver->config_changed(device);
+    }
+    return handled;
+}
+
+/* ---- set-up and report ---- */
+
+void virtio_set_drivers(const struct virtio_driver *const *drivers, unsigned count)
+{
+    driver_table = drivers;
+    driver_count = count;
+}
+
+void virtio_set_interrupt_limit(enum virtio_interrupt_mode limit)
+{
+    interrupt_limit = limit;
+}
+
+enum virtio_interrupt_mode virtio_interrupt_limit(void)
+{
+    return interrupt_limit;
+}
+
+struct virtio_device *virtio_devices(void)
+{
+    return first_device;
+}

@@ -1,0 +1,228 @@
+/*
+ * virtio.h - the device and driver model: what a transport, a driver and the core in between owe
+ * each other.
+ *
+ * A transport (virtio_pci.c) finds a device, fills in a struct virtio_device and calls
+ * virtio_add_device(). The core (virtio.c) matches it to a struct virtio_driver by device type and
+ * runs the initialization of 3.1.1 once for everybody. The driver sees features, configuration
+ * fields and queues, never the transport. All of it runs in loop context except where said. Read
+ * virtio.c next.
+ */
+#ifndef FERRULE_VIRTIO_VIRTIO_H
+#define FERRULE_VIRTIO_VIRTIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "virtio/virtqueue.h"
+
+/* A set of feature bits (2.2); the specification numbers 0 to 127 today. */
+#define VIRTIO_FEATURE_BITS 128
+struct virtio_features {
+    uint32_t word[VIRTIO_FEATURE_BITS / 32];
+};
+
+static inline bool virtio_features_has(const struct virtio_features *set, unsigned bit)
+{
+    return bit < VIRTIO_FEATURE_BITS && (set->word[bit / 32] >> (bit % 32) & 1);
+}
+
+static inline void virtio_features_add(struct virtio_features *set, unsigned bit)
+{
+    set->word[bit / 32] |= 1u << (bit % 32);
+}
+
+static inline void virtio_features_remove(struct virtio_features *set, unsigned bit)
+{
+    set->word[bit / 32] &= ~(1u << (bit % 32));
+}
+
+struct virtio_device;
+
+/* One feature that a driver knows. Bits that no table names are never accepted and cannot be asked
+ * for. */
+struct virtio_feature {
+    uint8_t bit;
+    const char *name;
+    const char *refusal; /* why it is never accepted, for the report; NULL: accepted when offered */
+    bool depends;        /* accepted only if ... */
+    uint8_t requires;    /* ... this bit is accepted as well (2.2.1) */
+};
+
+struct virtio_driver {
+    const char *name;             /* virtio-net */
+    const uint16_t *device_types; /* ends in 0 */
+    const struct virtio_feature *features;
+    unsigned feature_count;
+
+    /*
+     * After FEATURES_OK: allocate, read the configuration, call virtio_find_queues(). Must not add
+     * to or notify a queue yet. On an error nothing may be left allocated; the core sets FAILED.
+     */
+    int (*probe)(struct virtio_device *device);
+    /* After DRIVER_OK, at first and after each recovery: give buffers to the device; at first also
+     * tell the upper layer. */
+    int (*ready)(struct virtio_device *device);
+    /* The device was reset: take every buffer back (virtqueue_detach_unused) and tell its owner. */
+    void (*reclaim)(struct virtio_device *device);
+    /* Undo probe; the device was reset and reclaim was called. */
+    void (*remove)(struct virtio_device *device);
+    /* The configuration may have changed. Loop context. May be NULL. */
+    void (*config_changed)(struct virtio_device *device);
+};
+
+/* One queue as the driver wants it. */
+struct virtio_queue_request {
+    const char *name;
+    uint16_t index;
+    uint16_t max_size;     /* upper limit on entries, 0 for the device's maximum */
+    uint16_t max_segments; /* see struct virtqueue_params */
+    bool no_interrupt;     /* the driver will never sleep on it */
+};
+
+/* How used buffer notifications arrive. */
+enum virtio_interrupt_mode { VIRTIO_INTERRUPT_NONE, VIRTIO_INTERRUPT_INTX, VIRTIO_INTERRUPT_MSIX };
+
+/*
+ * What a transport implements. Unless it says otherwise an op returns 0 or a negative errno, and
+ * never waits on the device.
+ */
+struct virtio_transport_ops {
+    uint8_t (*get_status)(struct virtio_device *device);
+    void (*set_status)(struct virtio_device *device, uint8_t status);
+    void (*get_features)(struct virtio_device *device, struct virtio_features *offered);
+    void (*set_features)(struct virtio_device *device, const struct virtio_features *accepted);
+    /* One access of `width` bytes (1, 2 or 4), aligned to it (the core checked the range against
+     * config_length). */
+    uint32_t (*read_config)(struct virtio_device *device, unsigned offset, unsigned width);
+    void (*write_config)(struct virtio_device *device, unsigned offset, unsigned width,
+                         uint32_t value);
+    uint32_t (*config_generation)(struct virtio_device *device);
+    /* Entries at most, 0: there is no such queue. */
+    uint16_t (*queue_max_size)(struct virtio_device *device, uint16_t index);
+    /* Tells the device about a queue, routes its interrupt, and enables it. */
+    int (*queue_enable)(struct virtio_device *device, struct virtqueue *vq, bool interrupt);
+    /* The available buffer notification; signature of struct virtqueue_params. Any queue of the
+     * device. */
+    void (*notify)(void *device, struct virtqueue *vq);
+    /*
+     * Prepares interrupts for a device with `queues` queues, the best mode within
+     * virtio_interrupt_limit(), and sets device->interrupt_mode, which queue_enable may still
+     * lower. Called before queue_enable, after a reset.
+     */
+    void (*interrupts_setup)(struct virtio_device *device, unsigned queues);
+    void (*interrupts_teardown)(struct virtio_device *device);
+    /* Without interrupts: asks the device whether it sent a configuration change notification. May
+     * be NULL. */
+    bool (*poll_config_change)(struct virtio_device *device);
+    /* Cuts a device that will not be reset off from memory, for good. */
+    void (*isolate)(struct virtio_device *device);
+    /* Frees what the transport allocated; the device is gone or reset. */
+    void (*release)(struct virtio_device *device);
+};
+
+#define VIRTIO_MAX_QUEUES 32
+
+struct virtio_device {
+    /* Set by the transport before virtio_add_device(). */
+    const char *name;       /* where it is: "pci 00:03.0" */
+    uint16_t type;          /* device ID of the specification (5) */
+    bool legacy;            /* pre-1.0 interface: no FEATURES_OK, no generation, bits 0..31 */
+    uint32_t config_length; /* bytes of device configuration that can be reached */
+    const struct virtio_transport_ops *ops;
+
+    /* Kept by the core; drivers read. */
+    const struct virtio_driver *driver; /* NULL: not driven, see refusal */
+    const char *refusal;
+    struct virtio_features offered, accepted;
+    enum virtio_interrupt_mode interrupt_mode;
+    struct virtqueue *queue[VIRTIO_MAX_QUEUES];
+    bool queue_interrupt[VIRTIO_MAX_QUEUES];
+    unsigned queue_count; /* made by virtio_find_queues() */
+    bool driver_ok;       /* it is live: queues may be used */
+    bool failed;          /* FAILED was set, or it would not come back */
+    bool recovering;
+    volatile bool config_pending; /* set in interrupt context by virtio_config_interrupt() */
+    uint64_t config_poll_ns;      /* when to ask a device without interrupts next */
+    unsigned recoveries;
+    struct virtio_device *next;
+
+    void *driver_data; /* the driver's own */
+};
+
+/* ---- for boot and reports ---- */
+
+/* The drivers there are; set once before any device is added. The table must live for ever. */
+void virtio_set_drivers(const struct virtio_driver *const *drivers, unsigned count);
+
+/* `irq=` on the command line: the best mode that may be used. */
+void virtio_set_interrupt_limit(enum virtio_interrupt_mode limit);
+enum virtio_interrupt_mode virtio_interrupt_limit(void);
+
+/* The devices found, driven or not, linked by `next`. */
+struct virtio_device *virtio_devices(void);
+
+/* Logs for each device: features offered, accepted and refused, queues, vectors, counters. */
+void virtio_print_report(void);
+
+/* Removes every driver and resets every device: nothing writes to our memory afterwards. */
+void virtio_shutdown(void);
+
+/* ---- for transports ---- */
+
+/*
+ * Takes a device that was found, finds its driver and brings it up. 0 also when no driver wants it;
+ * then `refusal` says so. On an error the device stays listed with its refusal. The structure stays
+ * the transport's and must live until release().
+ */
+int virtio_add_device(struct virtio_device *device);
+
+/* The configuration change notification (2.3). Interrupt context. */
+void virtio_config_interrupt(void *device);
+
+/* ---- for drivers ---- */
+
+/* Was the feature accepted? Asking for a bit that is not in the driver's table is a bug and panics.
+ */
+bool virtio_has_feature(const struct virtio_device *device, unsigned bit);
+
+/*
+ * Makes and enables queues; device->queue[i] is the queue of requests[i]. -ENODEV: the device lacks
+ * one of them; -ENOMEM; -EIO: the device refused. Called from probe only.
+ */
+int virtio_find_queues(struct virtio_device *device, const struct virtio_queue_request *requests,
+                       unsigned count);
+
+/*
+ * Reads `len` bytes of the device configuration at `offset` in accesses of `width` (1, 2, 4 or 8; 8
+ * is read as two of 4), all from one generation (2.5.1). -ERANGE when it lies outside of what the
+ * device has, -EIO when the generation never settles; the bytes are then zero. Values are
+ * little-endian as on the wire: read fields with the macro below.
+ */
+int virtio_config_read(struct virtio_device *device, unsigned offset, void *data, unsigned len,
+                       unsigned width);
+int virtio_config_write(struct virtio_device *device, unsigned offset, const void *data,
+                        unsigned len, unsigned width);
+
+/* One field of a wire structure, with the width that its type has: VIRTIO_CONFIG_READ(dev, struct
+ * virtio_net_config, mtu, &mtu). */
+#define VIRTIO_CONFIG_READ(device, type, field, value)                                       \
+    virtio_config_read((device), offsetof(type, field), (value), sizeof(((type *)0)->field), \
+                       sizeof(((type *)0)->field) > 8 ? 1 : sizeof(((type *)0)->field))
+
+/*
+ * Resets a device that stalls, asks for it (DEVICE_NEEDS_RESET) or broke a queue, and brings it up
+ * again: reset, reclaim, the same negotiation, queues, DRIVER_OK, ready. On an error (a device that
+ * will not come back) it is marked failed, reclaim was called all the same, and every queue stays
+ * broken. Not from within reclaim or ready.
+ */
+int virtio_recover(struct virtio_device *device, const char *reason);
+
+/*
+ * Housekeeping for all devices, which the event loop does from the first virtio_add_device() on:
+ * configuration changes and DEVICE_NEEDS_RESET. Returns the number of devices that had any.
+ */
+unsigned virtio_poll(void);
+
+#endif

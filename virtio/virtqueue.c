@@ -1,0 +1,346 @@
+/*
+ * virtqueue.c - what the ring layouts have in common: slots and tokens, mapping, checks of what the
+ * device says, counters.
+ *
+ * Does not touch shared memory and holds no barrier: that is the layouts' part (virtqueue_split.c),
+ * reached through one table of operations. Does not know what a device or a transport is.
+ * VIRTIO 2.6 and what 2.7 and 2.8 share. The API is described in virtqueue.h; read
+ * virtqueue_split.c next.
+ */
+#include "virtio/virtqueue.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "log.h"
+#include "virtio/virtqueue_impl.h"
+
+#define CACHE_LINE 64
+
+static bool params_are_sane(const struct virtqueue_params *params)
+{
+    bool power_of_two = (params->size & (params->size - 1)) == 0;
+
+    return params->size >= 1 && params->size <= VIRTQ_MAX_SIZE && params->max_segments >= 1 &&
+           params->notify && (params->layout.packed || power_of_two);
+}
+
+static size_t row_bytes(const struct virtqueue *vq, size_t element)
+{
+    return (size_t)vq->params.size * vq->params.max_segments * element;
+}
+
+static bool allocate_parts(struct virtqueue *vq)
+{
+    const struct virtqueue_params *params = &vq->params;
+    size_t page = 4096;
+
+    vq->memory_size = vq->ops->memory_size(params);
+    vq->memory = platform_dma_alloc(vq->memory_size, page);
+    vq->slot = platform_dma_alloc(params->size * sizeof(*vq->slot), CACHE_LINE);
+    vq->piece = platform_dma_alloc(row_bytes(vq, sizeof(*vq->piece)), CACHE_LINE);
+    if (!vq->memory || !vq->slot || !vq->piece)
+        return false;
+    if (params->layout.indirect && params->max_segments > 1) {
+        vq->table = platform_dma_alloc(row_bytes(vq, sizeof(*vq->table)), page);
+        if (!vq->table)
+            return false;
+        vq->table_addr =
+            platform_dma_map(vq->table, row_bytes(vq, sizeof(*vq->table)), DMA_TO_DEVICE);
+    }
+    return vq->ops->create(vq);
+}
+
+struct virtqueue *virtqueue_create(const struct virtqueue_params *params)
+{
+    struct virtqueue *vq;
+
+    if (!params_are_sane(params)) {
+        log_error("%s: a queue of %u entries and %u segments cannot be made", params->name,
+                  params->size, params->max_segments);
+        return NULL;
+    }
+    vq = platform_dma_alloc(sizeof(*vq), CACHE_LINE);
+    if (!vq)
+        return NULL;
+    vq->params = *params;
+    /* A list longer than the ring is not allowed, not even in an indirect table (2.7.5.3.1). */
+    if (vq->params.max_segments > params->size)
+        vq->params.max_segments = params->size;
+    vq->ops = &virtqueue_split_ops;
+    if (!allocate_parts(vq)) {
+        log_error("%s: no memory for a queue of %u entries", params->name, params->size);
+        virtqueue_destroy(vq);
+        return NULL;
+    }
+    virtqueue_reinit(vq);
+    return vq;
+}
+
+void virtqueue_destroy(struct virtqueue *vq)
+{
+    if (!vq)
+        return;
+    vq->ops->destroy(vq);
+    if (vq->table) {
+        platform_dma_unmap(vq->table_addr, row_bytes(vq, sizeof(*vq->table)), DMA_TO_DEVICE);
+        platform_dma_free(vq->table, row_bytes(vq, sizeof(*vq->table)));
+    }
+    if (vq->piece)
+        platform_dma_free(vq->piece, row_bytes(vq, sizeof(*vq->piece)));
+    if (vq->slot)
+        platform_dma_free(vq->slot, vq->params.size * sizeof(*vq->slot));
+    if (vq->memory)
+        platform_dma_free(vq->memory, vq->memory_size);
+    platform_dma_free(vq, sizeof(*vq));
+}
+
+void virtqueue_set_notify(struct virtqueue *vq, void (*notify)(void *arg, struct virtqueue *vq))
+{
+    vq->params.notify = notify;
+}
+
+void virtqueue_reinit(struct virtqueue *vq)
+{
+    memset(vq->memory, 0, vq->memory_size);
+    memset(vq->slot, 0, vq->params.size * sizeof(*vq->slot));
+    vq->free = vq->params.size;
+    vq->in_flight = 0;
+    vq->broken = false;
+    vq->ops->init(vq);
+}
+
+static void unmap_pieces(struct virtqueue *vq, uint16_t id, unsigned count)
+{
+    const struct virtqueue_piece *piece = virtqueue_pieces(vq, id);
+    unsigned i;
+
+    for (i = 0; i < count; i++)
+        platform_dma_unmap(piece[i].addr, piece[i].len,
+                           piece[i].in ? DMA_FROM_DEVICE : DMA_TO_DEVICE);
+}
+
+/* Maps the list into the row of the next id and adds up what the device may write. Undone wholly on
+ * an error. */
+static int map_pieces(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out,
+                      unsigned count, uint32_t *writable)
+{
+    struct virtqueue_piece *piece = virtqueue_pieces(vq, vq->next_id);
+    uint64_t total = 0, total_in = 0;
+    unsigned i;
+
+    for (i = 0; i < count; i++) {
+        bool in = i >= out;
+
+        total += sg[i].len;
+        total_in += in ? sg[i].len : 0;
+        if (sg[i].len == 0 || total > UINT32_MAX)
+            break;
+        piece[i].addr =
+            platform_dma_map(sg[i].data, sg[i].len, in ? DMA_FROM_DEVICE : DMA_TO_DEVICE);
+        if (piece[i].addr == DMA_ADDR_INVALID)
+            break;
+        piece[i].len = sg[i].len;
+        piece[i].in = in;
+    }
+    if (i < count) {
+        unmap_pieces(vq, vq->next_id, i);
+        return -EINVAL;
+    }
+    *writable = (uint32_t)total_in;
+    return 0;
+}
+
+/*
+ * Direct descriptors are cheaper for the device, which fetches them together with the ring; an
+ * indirect table saves ring entries. So a list goes direct as long as it leaves half of the ring
+ * free.
+ */
+static bool prefer_indirect(const struct virtqueue *vq, unsigned count)
+{
+    return vq->table && count > 1 && count + vq->params.size / 2 > vq->free;
+}
+
+int virtqueue_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out, unsigned in,
+                  void *token)
+{
+    unsigned count = out + in;
+    struct virtqueue_slot *slot;
+    uint16_t id = vq->next_id;
+    uint32_t writable;
+    bool indirect;
+    int error;
+
+    if (vq->broken)
+        return -EIO;
+    if (count == 0 || count > vq->params.max_segments || !token)
+        return -EINVAL;
+    indirect = prefer_indirect(vq, count);
+    if (vq->free < (indirect ? 1 : count)) {
+        vq->stats.full++;
+        return -ENOSPC;
+    }
+    error = map_pieces(vq, sg, out, count, &writable);
+    if (error)
+        return error;
+
+    slot = &vq->slot[id];
+    slot->token = token;
+    slot->writable = writable;
+    slot->pieces = (uint16_t)count;
+    slot->descriptors = indirect ? 1 : (uint16_t)count;
+    vq->free -= slot->descriptors;
+    vq->in_flight++;
+    vq->stats.added++;
+    vq->stats.indirect += indirect;
+    vq->ops->add(vq, count, indirect);
+    return 0;
+}
+
+bool virtqueue_kick_prepare(struct virtqueue *vq)
+{
+    return !vq->broken && vq->ops->kick_prepare(vq);
+}
+
+void virtqueue_notify(struct virtqueue *vq)
+{
+    vq->stats.notifications++;
+    vq->params.notify(vq->params.notify_arg, vq);
+}
+
+void virtqueue_kick(struct virtqueue *vq)
+{
+    if (virtqueue_kick_prepare(vq))
+        virtqueue_notify(vq);
+}
+
+/* Ends a buffer's time with the device. */
+static void *take_back(struct virtqueue *vq, uint16_t id)
+{
+    struct virtqueue_slot *slot = &vq->slot[id];
+    void *token = slot->token;
+
+    unmap_pieces(vq, id, slot->pieces);
+    slot->token = NULL;
+    vq->in_flight--;
+    return token;
+}
+
+void *virtqueue_get_buf(struct virtqueue *vq, uint32_t *len)
+{
+    uint32_t id, written;
+
+    if (vq->broken || !vq->ops->pop(vq, &id, &written))
+        return NULL;
+    if (id >= vq->params.size || !vq->slot[id].token) {
+        virtqueue_break(vq, "the device returned a buffer that it did not have");
+        return NULL;
+    }
+    if (written > vq->slot[id].writable) {
+        virtqueue_break(vq, "the device claims to have written more than was writable");
+        return NULL;
+    }
+    vq->ops->release(vq, (uint16_t)id);
+    vq->free += vq->slot[id].descriptors;
+    vq->stats.used++;
+    if (len)
+        *len = written;
+    return take_back(vq, (uint16_t)id);
+}
+
+void virtqueue_disable_cb(struct virtqueue *vq)
+{
+    if (!vq->broken)
+        vq->ops->disable_cb(vq);
+}
+
+bool virtqueue_enable_cb(struct virtqueue *vq)
+{
+    /* A broken queue has nothing more to say, so its owner may sleep. */
+    return vq->broken || vq->ops->enable_cb(vq);
+}
+
+void *virtqueue_detach_unused(struct virtqueue *vq)
+{
+    unsigned id;
+
+    for (id = 0; vq->in_flight > 0 && id < vq->params.size; id++)
+        if (vq->slot[id].token)
+            return take_back(vq, (uint16_t)id);
+    return NULL;
+}
+
+void virtqueue_break(struct virtqueue *vq, const char *reason)
+{
+    vq->stats.bad++;
+    if (vq->broken)
+        return;
+    vq->broken = true;
+    log_error("%s: queue broken: %s", vq->params.name, reason);
+    virtqueue_dump(vq);
+}
+
+bool virtqueue_is_broken(const struct virtqueue *vq)
+{
+    return vq->broken;
+}
+
+unsigned virtqueue_free(const struct virtqueue *vq)
+{
+    return vq->free;
+}
+
+unsigned virtqueue_in_flight(const struct virtqueue *vq)
+{
+    return vq->in_flight;
+}
+
+const char *virtqueue_name(const struct virtqueue *vq)
+{
+    return vq->params.name;
+}
+
+uint16_t virtqueue_index(const struct virtqueue *vq)
+{
+    return vq->params.index;
+}
+
+uint16_t virtqueue_size(const struct virtqueue *vq)
+{
+    return vq->params.size;
+}
+
+const struct virtqueue_areas *virtqueue_areas(const struct virtqueue *vq)
+{
+    return &vq->areas;
+}
+
+const struct virtqueue_stats *virtqueue_stats(const struct virtqueue *vq)
+{
+    return &vq->stats;
+}
+
+void virtqueue_dump(const struct virtqueue *vq)
+{
+    const struct virtqueue_stats *stats = &vq->stats;
+
+    log_info("%s: queue %u, %u entries, %u free, %u buffers with the device%s", vq->params.name,
+             vq->params.index, vq->params.size, vq->free, vq->in_flight,
+             vq->broken ? ", broken" : "");
+    log_info(
+        "%s: added %llu (%llu indirect) used %llu full %llu notified %llu suppressed %llu interrupts %llu bad %llu",
+        vq->params.name, (unsigned long long)stats->added, (unsigned long long)stats->indirect,
+        (unsigned long long)stats->used, (unsigned long long)stats->full,
+        (unsigned long long)stats->notifications, (unsigned long long)stats->suppressed,
+        (unsigned long long)stats->interrupts, (unsigned long long)stats->bad);
+    vq->ops->dump(vq);
+}
+
+void virtqueue_interrupt(void *arg)
+{
+    struct virtqueue *vq = arg;
+
+    /* Atomic for the hosted build, where an interrupt may be another thread; one plain
+     * instruction's worth in the kernel. */
+    __atomic_fetch_add(&vq->stats.interrupts, 1, __ATOMIC_RELAXED);
+}

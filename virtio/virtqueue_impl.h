@@ -1,0 +1,116 @@
+/*
+ * virtqueue_impl.h - the private half of a virtqueue, shared by virtqueue.c and the files of the
+ * ring layouts, and by nobody else.
+ *
+ * virtqueue.c owns what the layouts have in common: slots with their tokens, the check of what the
+ * device says, the broken mark and the counters. A layout owns its rings in shared memory, and
+ * every memory barrier.
+ */
+#ifndef FERRULE_VIRTIO_VIRTQUEUE_IMPL_H
+#define FERRULE_VIRTIO_VIRTQUEUE_IMPL_H
+
+#include "virtio/spec.h"
+#include "virtio/virtqueue.h"
+
+/* A mapped piece as the driver remembers it; what the device can see of it is never read back. */
+struct virtqueue_piece {
+    dma_addr_t addr;
+    uint32_t len;
+    bool in;
+};
+
+/*
+ * One buffer that the device may have, by the id that the device returns it under. token NULL: the
+ * slot is free, and the id must not come back.
+ */
+struct virtqueue_slot {
+    void *token;
+    uint32_t writable;    /* bytes of the device-writable part */
+    uint16_t pieces;      /* length of the list */
+    uint16_t descriptors; /* ring entries it takes: 1 through an indirect table, else `pieces` */
+};
+
+struct virtqueue_layout_ops {
+    /* Bytes of shared memory for the rings. */
+    size_t (*memory_size)(const struct virtqueue_params *params);
+    /* Private memory of the layout. False: out of memory. */
+    bool (*create)(struct virtqueue *vq);
+    void (*destroy)(struct virtqueue *vq);
+    /* The state of a new queue, in private and (zeroed before) shared memory; places the areas and
+     * sets next_id. */
+    void (*init)(struct virtqueue *vq);
+    /* Publishes the `count` pieces in row vq->next_id as one buffer. There is room. Moves next_id
+     * on. */
+    void (*add)(struct virtqueue *vq, unsigned count, bool indirect);
+    /* The next used element, copied out of shared memory once. False: none, or an impossible index,
+     * which broke the queue. */
+    bool (*pop)(struct virtqueue *vq, uint32_t *id, uint32_t *len);
+    /* Steps over the element that pop returned, whose id was found good, and takes back its
+     * descriptors. */
+    void (*release)(struct virtqueue *vq, uint16_t id);
+    /* Does the device want a notification for what was added since the last call? */
+    bool (*kick_prepare)(struct virtqueue *vq);
+    void (*disable_cb)(struct virtqueue *vq);
+    bool (*enable_cb)(struct virtqueue *vq);
+    void (*dump)(const struct virtqueue *vq);
+};
+
+/* Private state of the split layout (2.7). */
+struct virtqueue_split {
+    struct virtq_desc *desc;
+    struct virtq_avail *avail;
+    struct virtq_used *used;
+    le16 *used_event;        /* behind avail->ring: written by us */
+    const le16 *avail_event; /* behind used->ring: written by the device */
+    uint16_t *next;          /* [size]: the free list, and the chain of each buffer */
+    uint16_t avail_idx;      /* what avail->idx was last set to */
+    uint16_t used_idx;       /* the next used element to look at ... */
+    uint16_t used_seen;      /* ... and how far the device had come when last asked */
+    uint32_t unkicked;       /* buffers added since the last kick_prepare */
+};
+
+struct virtqueue {
+    struct virtqueue_params params;
+    const struct virtqueue_layout_ops *ops;
+    struct virtqueue_areas areas;
+    void *memory; /* the rings, shared with the device */
+    size_t memory_size;
+
+    struct virtqueue_slot *slot;   /* [size], by id */
+    struct virtqueue_piece *piece; /* [size][max_segments], by id: what was mapped */
+    struct virtq_desc
+        *table; /* [size][max_segments] shared, by id; NULL when indirect tables are of no use */
+    dma_addr_t table_addr;
+
+    uint16_t next_id;   /* of the buffer that is added next, while free > 0 */
+    uint16_t free;      /* ring entries */
+    uint16_t in_flight; /* buffers */
+    bool broken;
+    struct virtqueue_stats stats;
+
+    struct virtqueue_split split;
+};
+
+/* A row of vq->piece or vq->table. */
+static inline struct virtqueue_piece *virtqueue_pieces(const struct virtqueue *vq, uint16_t id)
+{
+    return vq->piece + (size_t)id * vq->params.max_segments;
+}
+
+static inline size_t virtqueue_table_offset(const struct virtqueue *vq, uint16_t id)
+{
+    return (size_t)id * vq->params.max_segments;
+}
+
+extern const struct virtqueue_layout_ops virtqueue_split_ops;
+
+/*
+ * 2.7.10: does the event index of the other side lie among the indices that a batch moved over, old
+ * (exclusive) to new? All modulo 2^16.
+ */
+static inline bool virtqueue_need_event(uint16_t event, uint16_t new_idx, uint16_t old_idx)
+{
+    return (uint16_t)(new_idx - event - 1) < (uint16_t)(new_idx - old_idx);
+}
+
+#endif

@@ -1,0 +1,257 @@
+/*
+ * virtqueue_split.c - the split ring layout (2.7): descriptor table, available ring, used ring.
+ *
+ * Owns the shared memory of such a queue and every memory barrier around it. What the driver must
+ * remember stays in private memory (struct virtqueue_split); shared memory that we write is never
+ * read back, and what the device writes is read once. Checks that need the slots are virtqueue.c's.
+ * Read virtqueue_impl.h first.
+ */
+#include <string.h>
+
+#include "log.h"
+#include "virtio/virtqueue_impl.h"
+
+/* The used ring starts on its own cache line: the device writes it while we write the available
+ * ring before it. */
+#define USED_ALIGNMENT 64
+
+static size_t used_offset(const struct virtqueue_params *params)
+{
+    size_t align = params->layout.alignment ? params->layout.alignment : USED_ALIGNMENT;
+    size_t end = sizeof(struct virtq_desc) * params->size + sizeof(struct virtq_avail) +
+                 sizeof(le16) * (params->size + 1u);
+
+    return (end + align - 1) / align * align;
+}
+
+static size_t split_memory_size(const struct virtqueue_params *params)
+{
+    return used_offset(params) + sizeof(struct virtq_used) +
+           sizeof(struct virtq_used_elem) * params->size + sizeof(le16);
+}
+
+static bool split_create(struct virtqueue *vq)
+{
+    vq->split.next = platform_dma_alloc(vq->params.size * sizeof(uint16_t), 64);
+    return vq->split.next != NULL;
+}
+
+static void split_destroy(struct virtqueue *vq)
+{
+    if (vq->areas.descriptor)
+        platform_dma_unmap(vq->areas.descriptor, vq->memory_size, DMA_BIDIRECTIONAL);
+    if (vq->split.next)
+        platform_dma_free(vq->split.next, vq->params.size * sizeof(uint16_t));
+}
+
+static void split_disable_cb(struct virtqueue *vq)
+{
+    struct virtqueue_split *s = &vq->split;
+
+    /*
+     * A hint only (2.7.7): no barrier. With event indices the flag must stay 0 (2.7.7.1), and an
+     * index just behind us is the one that the device reaches last.
+     */
+    if (vq->params.layout.event_idx)
+        __atomic_store_n(s->used_event, cpu_to_le16(s->used_idx - 1), __ATOMIC_RELAXED);
+    else
+        __atomic_store_n(&s->avail->flags, cpu_to_le16(VIRTQ_AVAIL_F_NO_INTERRUPT),
+                         __ATOMIC_RELAXED);
+}
+
+static void split_init(struct virtqueue *vq)
+{
+    struct virtqueue_split *s = &vq->split;
+    uint16_t size = vq->params.size;
+    uint8_t *base = vq->memory;
+    unsigned i;
+
+    s->desc = (struct virtq_desc *)base;
+    s->avail = (struct virtq_avail *)(base + sizeof(struct virtq_desc) * size);
+    s->used = (struct virtq_used *)(base + used_offset(&vq->params));
+    s->used_event = &s->avail->ring[size];
+    s->avail_event = (const le16 *)&s->used->ring[size];
+    if (!vq->areas.descriptor)
+        vq->areas.descriptor = platform_dma_map(base, vq->memory_size, DMA_BIDIRECTIONAL);
+    vq->areas.driver = vq->areas.descriptor + (dma_addr_t)((uint8_t *)s->avail - base);
+    vq->areas.device = vq->areas.descriptor + (dma_addr_t)((uint8_t *)s->used - base);
+
+    s->avail_idx = s->used_idx = s->used_seen = 0;
+    s->unkicked = 0;
+    for (i = 0; i < size; i++)
+        s->next[i] = (uint16_t)(i + 1);
+    vq->next_id = 0;
+    split_disable_cb(vq);
+}
+
+static void write_desc(struct virtq_desc *desc, const struct virtqueue_piece *piece, uint16_t next,
+                       bool last)
+{
+    desc->addr = cpu_to_le64(piece->addr);
+    desc->len = cpu_to_le32(piece->len);
+    desc->flags =
+        cpu_to_le16((piece->in ? VIRTQ_DESC_F_WRITE : 0) | (last ? 0 : VIRTQ_DESC_F_NEXT));
+    desc->next = cpu_to_le16(last ? 0 : next);
+}
+
+/* Fills the slot's own table and points one ring descriptor at it (2.7.5.3). Returns the ring
+ * descriptor used last. */
+static uint16_t add_indirect(struct virtqueue *vq, uint16_t head, unsigned count)
+{
+    const struct virtqueue_piece *piece = virtqueue_pieces(vq, head);
+    size_t offset = virtqueue_table_offset(vq, head);
+    struct virtq_desc *table = vq->table + offset;
+    struct virtq_desc *desc = &vq->split.desc[head];
+    unsigned i;
+
+    for (i = 0; i < count; i++)
+        write_desc(&table[i], &piece[i], (uint16_t)(i + 1), i + 1 == count);
+    desc->addr = cpu_to_le64(vq->table_addr + offset * sizeof(*table));
+    desc->len = cpu_to_le32((uint32_t)(count * sizeof(*table)));
+    desc->flags = cpu_to_le16(VIRTQ_DESC_F_INDIRECT);
+    desc->next = 0;
+    return head;
+}
+
+static uint16_t add_direct(struct virtqueue *vq, uint16_t head, unsigned count)
+{
+    const struct virtqueue_piece *piece = virtqueue_pieces(vq, head);
+    struct virtqueue_split *s = &vq->split;
+    uint16_t index = head, last = head;
+    unsigned i;
+
+    for (i = 0; i < count; i++) {
+        last = index;
+        index = s->next[last];
+        write_desc(&s->desc[last], &piece[i], index, i + 1 == count);
+    }
+    return last;
+}
+
+static void split_add(struct virtqueue *vq, unsigned count, bool indirect)
+{
+    struct virtqueue_split *s = &vq->split;
+    uint16_t head = vq->next_id;
+    uint16_t last = indirect ? add_indirect(vq, head, count) : add_direct(vq, head, count);
+
+    vq->next_id = s->next[last];
+    s->avail->ring[s->avail_idx & (vq->params.size - 1)] = cpu_to_le16(head);
+    s->avail_idx++;
+    s->unkicked++;
+    /*
+     * Pairs with the device's load of avail->idx: a device that sees the new index sees the
+     * descriptors, the table and the ring entry written above (2.7.13.3.1).
+     */
+    __atomic_store_n(&s->avail->idx, cpu_to_le16(s->avail_idx), __ATOMIC_RELEASE);
+}
+
+static bool split_pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
+{
+    struct virtqueue_split *s = &vq->split;
+    const struct virtq_used_elem *elem;
+
+    if (s->used_idx == s->used_seen) {
+        /*
+         * Pairs with the device's store to used->idx: seeing the new index, we see the used
+         * elements before it and the data the device wrote (2.7.8.2).
+         */
+        s->used_seen = le16_to_cpu(__atomic_load_n(&s->used->idx, __ATOMIC_ACQUIRE));
+        if (s->used_idx == s->used_seen)
+            return false;
+        if ((uint16_t)(s->used_seen - s->used_idx) > vq->in_flight) {
+            virtqueue_break(vq, "the used index moved past what the device was given");
+            return false;
+        }
+    }
+    elem = &s->used->ring[s->used_idx & (vq->params.size - 1)];
+    *id = le32_to_cpu(__atomic_load_n(&elem->id, __ATOMIC_RELAXED));
+    *len = le32_to_cpu(__atomic_load_n(&elem->len, __ATOMIC_RELAXED));
+    return true;
+}
+
+static void split_release(struct virtqueue *vq, uint16_t id)
+{
+    struct virtqueue_split *s = &vq->split;
+    uint16_t last = id;
+    unsigned i;
+
+    s->used_idx++;
+    for (i = 1; i < vq->slot[id].descriptors; i++)
+        last = s->next[last];
+    s->next[last] = vq->next_id;
+    vq->next_id = id;
+}
+
+static bool split_kick_prepare(struct virtqueue *vq)
+{
+    struct virtqueue_split *s = &vq->split;
+    uint32_t batch = s->unkicked;
+    bool wanted;
+
+    if (batch == 0)
+        return false;
+    s->unkicked = 0;
+    /*
+     * Full fence between our store to avail->idx and the load below (2.7.13.4.1). Its partner is
+     * the device's: store to avail_event or used flags, fence, look at avail->idx. One of the two
+     * sees the other's store, so a buffer is never left without a notification.
+     */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (vq->params.layout.event_idx) {
+        uint16_t event = le16_to_cpu(__atomic_load_n(s->avail_event, __ATOMIC_RELAXED));
+
+        /* A batch of 2^16 moved over every index there is, which the 16-bit comparison cannot
+         * express. */
+        wanted = batch > UINT16_MAX ||
+                 virtqueue_need_event(event, s->avail_idx, (uint16_t)(s->avail_idx - batch));
+    } else {
+        uint16_t flags = le16_to_cpu(__atomic_load_n(&s->used->flags, __ATOMIC_RELAXED));
+
+        wanted = !(flags & VIRTQ_USED_F_NO_NOTIFY);
+    }
+    vq->stats.suppressed += !wanted;
+    return wanted;
+}
+
+static bool split_enable_cb(struct virtqueue *vq)
+{
+    struct virtqueue_split *s = &vq->split;
+
+    if (vq->params.layout.event_idx)
+        __atomic_store_n(s->used_event, cpu_to_le16(s->used_idx), __ATOMIC_RELAXED);
+    else
+        __atomic_store_n(&s->avail->flags, 0, __ATOMIC_RELAXED);
+    /*
+     * Full fence between that store and the look at used->idx (2.7.14). Its partner is the
+     * device's: store to used->idx, fence, load of used_event or avail flags. One of the two sees
+     * the other's store, so a used buffer is either found here or notified.
+     */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return le16_to_cpu(__atomic_load_n(&s->used->idx, __ATOMIC_RELAXED)) == s->used_idx;
+}
+
+static void split_dump(const struct virtqueue *vq)
+{
+    const struct virtqueue_split *s = &vq->split;
+
+    log_info(
+        "%s: driver: avail %u used %u unkicked %u next %u; device: used %u flags 0x%x avail_event %u",
+        vq->params.name, s->avail_idx, s->used_idx, s->unkicked, vq->next_id,
+        le16_to_cpu(__atomic_load_n(&s->used->idx, __ATOMIC_RELAXED)),
+        le16_to_cpu(__atomic_load_n(&s->used->flags, __ATOMIC_RELAXED)),
+        le16_to_cpu(__atomic_load_n(s->avail_event, __ATOMIC_RELAXED)));
+}
+
+const struct virtqueue_layout_ops virtqueue_split_ops = {
+    .memory_size = split_memory_size,
+    .create = split_create,
+    .destroy = split_destroy,
+    .init = split_init,
+    .add = split_add,
+    .pop = split_pop,
+    .release = split_release,
+    .kick_prepare = split_kick_prepare,
+    .disable_cb = split_disable_cb,
+    .enable_cb = split_enable_cb,
+    .dump = split_dump,
+};
