@@ -1,9 +1,10 @@
 /*
  * bootinfo.c - readers for multiboot1, multiboot2 and PVH, and the clean-up of their memory maps.
  *
- * Owns boot/bootinfo.h. Everything read is bounds-checked first: a loader's mistake may cost memory or the command line, never a
- * fault. In the memory map anything that is not RAM wins where entries overlap. Specifications: Multiboot 0.6.96 section 3.3,
- * Multiboot2 section 3.6, Xen's hvm_start_info, ACPI 5.2.5.1 (where the RSDP may lie). Read arch/x86_64/mem.c next.
+ * Owns boot/bootinfo.h. Everything read is bounds-checked first: a loader's mistake may cost memory
+ * or the command line, never a fault. In the memory map anything that is not RAM wins where entries
+ * overlap. Specifications: Multiboot 0.6.96 section 3.3, Multiboot2 section 3.6, Xen's
+ * hvm_start_info, ACPI 5.2.5.1 (where the RSDP may lie). Read arch/x86_64/mem.c next.
  */
 #include "boot/bootinfo.h"
 
@@ -96,6 +97,9 @@ static void set_cmdline(struct bootinfo *info, const struct bootinfo_memory *mem
 /* Takes [cut.start, cut.end) out of the free ranges. One range may become two. */
 static void ram_subtract(struct bootinfo *info, struct bootinfo_range cut)
 {
+    /* A loader's range that ends before it starts would split a free range in two that overlap. */
+    if (cut.start >= cut.end)
+        return;
     for (unsigned i = 0; i < info->ram_count;) {
         struct bootinfo_range *r = &info->ram[i];
 
@@ -190,10 +194,14 @@ static struct bootinfo_range page_outwards(struct bootinfo_range r)
 
 static struct bootinfo_range range_of(uint64_t start, uint64_t length)
 {
-    return (struct bootinfo_range){start, length > UINT64_MAX - start ? UINT64_MAX : start + length};
+    return (struct bootinfo_range){start,
+                                   length > UINT64_MAX - start ? UINT64_MAX : start + length};
 }
 
-/* Reads the entry at *offset and moves *offset on; false at the end of the map, or of what can be made out of it. */
+/*
+ * Reads the entry at *offset and moves *offset on; false at the end of the map, or of what can be
+ * made out of it.
+ */
 static bool map_next(const struct bootinfo_memory *memory, const struct map *map, uint64_t *offset,
                      struct map_entry *entry)
 {
@@ -298,7 +306,10 @@ static void parse_multiboot2_tag(struct bootinfo *info, const struct bootinfo_me
         break;
     case MB2_RSDP_V1:
     case MB2_RSDP_V2:
-        /* The newer structure also leads to tables above 4 GiB; whichever order they come in, it stays. */
+        /*
+         * The newer structure also leads to tables above 4 GiB; whichever order they come in, it
+         * stays.
+         */
         if (length > sizeof(info->rsdp_copy))
             length = sizeof(info->rsdp_copy);
         if (length > info->rsdp_copy_length) {
@@ -374,7 +385,10 @@ static int parse_pvh(struct bootinfo *info, const struct bootinfo_memory *memory
     return 0;
 }
 
-/* Without word from the loader a BIOS keeps the RSDP in the first KiB of its extended data area or below 1 MiB. */
+/*
+ * Without word from the loader a BIOS keeps the RSDP in the first KiB of its extended data area or
+ * below 1 MiB.
+ */
 static uint64_t find_rsdp(const struct bootinfo_memory *memory)
 {
     const uint8_t *ebda_segment = view(memory, 0x40e, 2);
@@ -391,7 +405,7 @@ static uint64_t find_rsdp(const struct bootinfo_memory *memory)
             const uint8_t *bytes = view(memory, at, 20);
             uint8_t sum = 0;
 
-            if (bytes == NULL || memcmp(bytes, "RSD PTR ", 8) != 0)
+            if (bytes == NULL || bytes[0] != 'R' || memcmp(bytes, "RSD PTR ", 8) != 0)
                 continue;
             for (int j = 0; j < 20; j++)
                 sum = (uint8_t)(sum + bytes[j]);

@@ -1,8 +1,9 @@
 /*
  * bootinfo.h - what the boot loader told us, copied and checked: memory, command line, RSDP.
  *
- * Pure parsing over a view of physical memory, so the same code runs in hosted tests. Knows multiboot1, multiboot2 and PVH; does
- * not allocate memory and keeps no pointer into the loader's. Read boot/bootinfo.c, then arch/x86_64/mem.c.
+ * Pure parsing over a view of physical memory, so the same code runs in hosted tests. Knows
+ * multiboot1, multiboot2 and PVH; does not allocate memory and keeps no pointer into the loader's.
+ * Read boot/bootinfo.c, then arch/x86_64/mem.c.
  */
 #ifndef FERRULE_BOOTINFO_H
 #define FERRULE_BOOTINFO_H
@@ -29,16 +30,23 @@ struct bootinfo {
     char cmdline[BOOTINFO_CMDLINE_SIZE];
     bool cmdline_truncated;
 
-    /* The root pointer of ACPI: a copy (multiboot2 hands over the structure), or its address, or neither. */
+    /*
+     * The root pointer of ACPI: a copy (multiboot2 hands over the structure), or its address, or
+     * neither.
+     */
     uint8_t rsdp_copy[36];
     unsigned rsdp_copy_length;
     uint64_t rsdp_address;
 
-    /* Free RAM: whole pages, sorted, disjoint, without page 0, the kernel image and boot modules. */
+    /*
+     * Free RAM: whole pages, sorted, disjoint, without page 0, the kernel image and boot modules.
+     */
     unsigned ram_count;
     struct bootinfo_range ram[BOOTINFO_RANGES];
     uint64_t ram_bytes; /* all RAM of the map, the kernel's included */
-    /* What the map calls anything but RAM, as it came; for those who look for free address space. */
+    /*
+     * What the map calls anything but RAM, as it came; for those who look for free address space.
+     */
     unsigned reserved_count;
     struct bootinfo_range reserved[BOOTINFO_RANGES];
     unsigned dropped; /* ranges that did not fit the two tables */
@@ -51,9 +59,9 @@ struct bootinfo_memory {
 };
 
 /*
- * Fills `info` from the information at `address`, of the kind that `magic` says; `kernel` is the image to keep out of free RAM.
- * Returns 0, -EINVAL for an unknown magic or unreadable information, or -ENOENT when it holds no memory map; `info` is valid
- * (perhaps without RAM) in each case.
+ * Fills `info` from the information at `address`, of the kind that `magic` says; `kernel` is the
+ * image to keep out of free RAM. Returns 0, -EINVAL for an unknown magic or unreadable information,
+ * or -ENOENT when it holds no memory map; `info` is valid (perhaps without RAM) in each case.
  */
 int bootinfo_parse(struct bootinfo *info, const struct bootinfo_memory *memory, uint32_t magic,
                    uint64_t address, struct bootinfo_range kernel);

@@ -1,7 +1,8 @@
 /*
  * cmdline.c - finds words of the kernel command line.
  *
- * Owns include/cmdline.h. Pure functions over text. Quotes hold a word together and are never part of it. Read main.c for who asks.
+ * Owns include/cmdline.h. Pure functions over text. Quotes hold a word together and are never part
+ * of it. Read main.c for who asks.
  */
 #include "cmdline.h"
 
@@ -27,7 +28,10 @@ static const char *next_word(const char **at)
     return end;
 }
 
-/* Copies [from, end) without its quotes and with a NUL; returns the length, or `size` when that does not fit. */
+/*
+ * Copies [from, end) without its quotes and with a NUL; returns the length, or `size` when that
+ * does not fit.
+ */
 static size_t copy_unquoted(char *out, size_t size, const char *from, const char *end)
 {
     size_t length = 0;

@@ -1,8 +1,9 @@
 /*
- * crash_test.c - well-known crimes, committed on request by `crash=KIND` or the monitor, so that tests see how each is reported.
+ * crash_test.c - well-known crimes, committed on request by `crash=KIND` or the monitor, so that
+ * tests see how each is reported.
  *
- * Owns nothing. Each crime is hidden from the compiler, which would otherwise rightly refuse or remove it. The reports are
- * arch/x86_64/crash.c's.
+ * Owns nothing. Each crime is hidden from the compiler, which would otherwise rightly refuse or
+ * remove it. The reports are arch/x86_64/crash.c's.
  */
 #include <string.h>
 
@@ -69,7 +70,7 @@ bool crash_on_purpose(const char *kind)
         const char *kind;
         void (*commit)(void);
     } crimes[] = {
-        {"panic", crash_panic}, {"null", crash_null}, {"wx", crash_text},
+        {"panic", crash_panic}, {"null", crash_null},   {"wx", crash_text},
         {"nx", crash_data},     {"guard", crash_guard}, {"ud", crash_undefined},
     };
 

@@ -1,8 +1,9 @@
 /*
  * format.c - printf's formats without libc, floating point or SSE.
  *
- * Owns format_text() of include/log.h and nothing else; pure functions over the caller's buffer, so they work before anything is
- * set up and run in hosted tests. The directives are C11 section 7.21.6.1 without e f g a n. Read log.c next.
+ * Owns format_text() of include/log.h and nothing else; pure functions over the caller's buffer, so
+ * they work before anything is set up and run in hosted tests. The directives are C11 section
+ * 7.21.6.1 without e f g a n. Read log.c next.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -208,7 +209,9 @@ static void put_directive(struct sink *sink, const struct directive *d, char con
     case 'X':
         value = take_unsigned(args, d->length);
         put_number(sink, d, value, 16,
-                   !d->alternate || value == 0 ? "" : conversion == 'x' ? "0x" : "0X",
+                   !d->alternate || value == 0 ? ""
+                   : conversion == 'x'         ? "0x"
+                                               : "0X",
                    conversion == 'X');
         break;
     case 'p':

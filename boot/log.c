@@ -1,8 +1,9 @@
 /*
  * log.c - log lines: time stamp, level, console, and the ring that keeps the last of them.
  *
- * Owns include/log.h except for the formatter (format.c). Needs platform_now_ns() and platform_console_write() only, so it works
- * from the first line of C; times read 0 until the clock is calibrated. Read arch/x86_64/uart.c next.
+ * Owns include/log.h except for the formatter (format.c). Needs platform_now_ns() and
+ * platform_console_write() only, so it works from the first line of C; times read 0 until the clock
+ * is calibrated. Read arch/x86_64/uart.c next.
  */
 #include <stdint.h>
 

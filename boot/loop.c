@@ -1,9 +1,10 @@
 /*
- * loop.c - the event loop: poll every source, and halt only when all of them had nothing and were armed.
+ * loop.c - the event loop: poll every source, and halt only when all of them had nothing and were
+ * armed.
  *
- * Owns include/loop.h. Knows no device: a source is three functions. The order "arm, look again, halt with interrupts enabled in the
- * same step" is what loses no wake-up; each source's arm() does the second look. Read virtio/virtqueue.h for the pattern's
- * other half.
+ * Owns include/loop.h. Knows no device: a source is three functions. The order "arm, look again,
+ * halt with interrupts enabled in the same step" is what loses no wake-up; each source's arm() does
+ * the second look. Read virtio/virtqueue.h for the pattern's other half.
  */
 #include "loop.h"
 
@@ -11,13 +12,16 @@
 
 #include "platform.h"
 
-/* So much of one source's work before the next has its turn: a flood on one device must not starve the others. */
+/*
+ * So much of one source's work before the next has its turn: a flood on one device must not starve
+ * the others.
+ */
 #define POLL_BUDGET 64
 
 /* A turn under way. A callback may run a turn of its own, which then knows the outer one. */
 struct turn {
     const struct loop_source *polled; /* whose poll is running */
-    struct loop_source *next;         /* who comes after; loop_remove() moves it on when that one goes */
+    struct loop_source *next; /* who comes after; loop_remove() moves it on when that one goes */
     struct turn *outer;
 };
 
@@ -58,7 +62,10 @@ void loop_set_polling(bool on)
     polling = on;
 }
 
-/* A source whose poll is running further out is left alone: none has to be written to be entered twice. */
+/*
+ * A source whose poll is running further out is left alone: none has to be written to be entered
+ * twice.
+ */
 static bool is_polled_already(const struct loop_source *source, const struct turn *turn)
 {
     for (; turn != NULL; turn = turn->outer) {

@@ -1,8 +1,9 @@
 /*
  * main.c - the order of bring-up, one call a line, then the application, then the orderly end.
  *
- * Owns the table of virtio drivers and the kernel words that concern nobody else: `loglevel=`, `irq=`, `crash=`, `monitor=`. What each
- * step means stands in include/machine.h. Read boot/loop.c next: where the machine spends its life after this.
+ * Owns the table of virtio drivers and the kernel words that concern nobody else: `loglevel=`,
+ * `irq=`, `crash=`, `monitor=`. What each step means stands in include/machine.h. Read boot/loop.c
+ * next: where the machine spends its life after this.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -120,7 +121,8 @@ static void log_summary(void)
     log_info("booted by %s%s%s%s, %llu MiB of memory (%llu free), %s at %llu MHz by %s",
              info.protocol, info.loader[0] != '\0' ? " (" : "", info.loader,
              info.loader[0] != '\0' ? ")" : "", (unsigned long long)(total >> 20),
-             (unsigned long long)(available >> 20), name, (unsigned long long)(hz / 1000000), source);
+             (unsigned long long)(available >> 20), name, (unsigned long long)(hz / 1000000),
+             source);
 }
 
 void kernel_main(uint32_t magic, uint32_t info_address)
@@ -139,7 +141,6 @@ void kernel_main(uint32_t magic, uint32_t info_address)
     clock_init();
     irq_init();
     tls_init();
-    __libc_init_array();
     log_summary();
     crash_from_cmdline();
 
@@ -147,6 +148,9 @@ void kernel_main(uint32_t magic, uint32_t info_address)
     power_init();
     virtio_init();
     pci_log_functions();
+
+    fpu_init();
+    __libc_init_array();
     fs_init();
     net_init();
     monitor_from_cmdline();
@@ -157,7 +161,10 @@ void kernel_main(uint32_t magic, uint32_t info_address)
     exit(app_main(argc, argv)); /* runs atexit functions and flushes stdio, then machine_end() */
 }
 
-/* Nothing may write to our memory or hold unwritten files when the machine goes. Ends at once when called from within. */
+/*
+ * Nothing may write to our memory or hold unwritten files when the machine goes. Ends at once when
+ * called from within.
+ */
 static void shut_down(void)
 {
     static bool ending;
@@ -172,6 +179,8 @@ static void shut_down(void)
 
 void machine_end(int status)
 {
+    if (power_button_pressed())
+        log_info("power: button pressed");
     log_info("ending with status %d", status);
     shut_down();
     platform_exit(status);

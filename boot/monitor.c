@@ -1,9 +1,9 @@
 /*
  * monitor.c - commands typed at the console: what the machine is doing, and how to end it.
  *
- * Owns the line editor and the commands' names; what they show belongs to others. One source of the event loop, so it answers while
- * an application serves, and costs nothing while nobody types. Kernel word `monitor=off` leaves the console to the
- * application.
+ * Owns the line editor and the commands' names; what they show belongs to others. One source of the
+ * event loop, so it answers while an application serves, and costs nothing while nobody types.
+ * Kernel word `monitor=off` leaves the console to the application.
  */
 #include <string.h>
 
@@ -18,8 +18,8 @@
 
 #define LINE_SIZE 80
 /*
- * How often the UART itself is looked at: where it cannot interrupt, and where the loop is too busy ever to halt, for interrupts are
- * taken only then. A look costs a hypervisor exit.
+ * How often the UART itself is looked at: where it cannot interrupt, and where the loop is too busy
+ * ever to halt, for interrupts are taken only then. A look costs a hypervisor exit.
  */
 #define POLL_INTERVAL_NS 50000000
 

@@ -1,8 +1,9 @@
 /*
- * pci_caps.c - the walk through a PCI function's capability list, the one piece of pci.h that no bus access method changes.
+ * pci_caps.c - the walk through a PCI function's capability list, the one piece of pci.h that no
+ * bus access method changes.
  *
- * Uses only the configuration space accessors, so hosted tests run this very code. What the capabilities mean is their owners'
- * matter (virtio_pci.c, MSI-X). Read pci.h first.
+ * Uses only the configuration space accessors, so hosted tests run this very code. What the
+ * capabilities mean is their owners' matter (virtio_pci.c, MSI-X). Read pci.h first.
  */
 #include "pci.h"
 

@@ -1,13 +1,18 @@
 /*
- * start.S - from the boot loader's 32-bit entry to C in long mode, the same way for multiboot1, multiboot2 and PVH.
+ * start.S - from the boot loader's 32-bit entry to C in long mode, the same way for multiboot1,
+ * multiboot2 and PVH.
  *
- * Owns the three boot headers, the first page tables (4 GiB, one to one) and the main stack. Knows nothing of what the boot
- * information holds: its kind and address go to kernel_main() as they came. Specifications: Multiboot 0.6.96 section 3,
- * Multiboot2 section 3, x86/HVM direct boot ABI (PVH). Read boot/main.c next.
+ * Owns the three boot headers, the first page tables (4 GiB, one to one) and the main stack. Knows
+ * nothing of what the boot information holds: its kind and address go to kernel_main() as they
+ * came. Specifications: Multiboot 0.6.96 section 3, Multiboot2 section 3, x86/HVM direct boot ABI
+ * (PVH). Read boot/main.c next.
  */
 
 #define MULTIBOOT1_MAGIC 0x1badb002
-/* Modules on pages, memory map wanted, and the address fields are valid: they let a loader take an ELF64 as a flat image. */
+/*
+ * Modules on pages, memory map wanted, and the address fields are valid: they let a loader take an
+ * ELF64 as a flat image.
+ */
 #define MULTIBOOT1_FLAGS 0x00010003
 #define MULTIBOOT2_MAGIC 0xe85250d6
 #define PVH_START_MAGIC 0x336ec578
@@ -64,7 +69,10 @@ start_multiboot:
 start_pvh:
     movl $PVH_START_MAGIC, %esi
 
-/* %esi: which protocol, %ebx: address of its information. Neither is touched until both are handed to C. */
+/*
+ * %esi: which protocol, %ebx: address of its information. Neither is touched until both are handed
+ * to C.
+ */
 start32:
     cli
     cld
@@ -151,7 +159,6 @@ start64:
     movl %eax, %fs
     movl %eax, %gs
     fninit
-    ldmxcsr initial_mxcsr
     movl %esi, %edi
     movl %ebx, %esi
     movl $main_stack_top, %esp
@@ -160,9 +167,6 @@ start64:
     pushq $0
     jmp kernel_main
 
-    .balign 8
-initial_mxcsr:
-    .long 0x1f80
     .balign 8
 early_gdt:
     .quad 0
@@ -187,7 +191,10 @@ early_pd:
 start_tsc:
     .skip 8
 
-/* The page below each stack is unmapped by arch/x86_64/paging.c: an overflow faults instead of overwriting data. */
+/*
+ * The page below each stack is unmapped by arch/x86_64/paging.c: an overflow faults instead of
+ * overwriting data.
+ */
     .section .stacks, "aw", @nobits
     .balign 4096
     .globl main_stack_guard, main_stack_top

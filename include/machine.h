@@ -45,12 +45,26 @@ bool irq_init(void);
 /* Thread-local storage for libc's errno and its like. Panics without memory. */
 void tls_init(void);
 
-/* The power button, if the machine has one that can be listened to, requests a stop. */
+/*
+ * Sets SSE's control register. From here on code may use it; what comes before is whole-number code
+ * only and also runs where a hypervisor emulates instructions and knows no SSE.
+ */
+void fpu_init(void);
+
+/*
+ * The power button, if the machine has one that can be listened to, requests a stop; and a crash
+ * can be told to the hypervisor. After pci_enumerate().
+ */
 void power_init(void);
+/* Was it the button that requested the stop? */
+bool power_button_pressed(void);
 
 /* Wakes platform_wait() when something is typed. False: the console has to be polled. */
 bool console_enable_interrupts(void);
-/* Has such an interrupt brought something that platform_console_read() can give? Costs no look at the hardware. */
+/*
+ * Has such an interrupt brought something that platform_console_read() can give? Costs no look at
+ * the hardware.
+ */
 bool console_pending(void);
 
 /* The CPU's name as it calls itself, NUL-terminated. */

@@ -79,7 +79,7 @@ uint64_t platform_random(void);
 /* Bytes of memory in all and not handed out now; for reports. */
 void platform_memory(uint64_t *total, uint64_t *available);
 
-/* Writes to the console as it is. Any context. */
+/* Writes to the console; a line feed goes out as CR LF. Any context. */
 void platform_console_write(const char *text, size_t len);
 
 /* The next byte typed at the console, or -1. Never waits. */

@@ -1,8 +1,10 @@
 /*
- * acpi.c - reads the static ACPI tables into struct acpi_info: FADT, MADT, MCFG, and two names in the byte code.
+ * acpi.c - reads the static ACPI tables into struct acpi_info: FADT, MADT, MCFG, and two names in
+ * the byte code.
  *
- * Owns no hardware and runs no AML; apic.c, clock.c, pci.c and power.c act on what is found here. Each table is mapped
- * read-only, and used only when its length and checksum hold. ACPI 6.4 sections 5.2 (tables) and 20 (AML encoding).
+ * Owns no hardware and runs no AML; apic.c, clock.c, pci.c and power.c act on what is found here.
+ * Each table is mapped read-only, and used only when its length and checksum hold. ACPI 6.4
+ * sections 5.2 (tables) and 20 (AML encoding).
  */
 #include "arch/x86_64/acpi.h"
 
@@ -36,7 +38,10 @@
 #define AML_PACKAGE 0x12
 #define AML_RETURN 0xa4
 
-/* A mapped table of known length. Reads beyond it give 0, as fields do that an older revision does not have. */
+/*
+ * A mapped table of known length. Reads beyond it give 0, as fields do that an older revision does
+ * not have.
+ */
 struct table {
     const uint8_t *bytes;
     uint32_t length;
@@ -133,11 +138,14 @@ static void scan_s5(const struct table *t)
     const uint8_t *end = t->bytes + t->length;
 
     for (const uint8_t *at = t->bytes + HEADER_BYTES; !info.s5_known && end - at >= 8; at++) {
-        if (memcmp(at, "_S5_", 4) != 0 || at[4] != AML_PACKAGE)
+        if (at[0] != '_' || memcmp(at, "_S5_", 4) != 0 || at[4] != AML_PACKAGE)
             continue;
         if (at[-1] != AML_NAME && !(at[-1] == '\\' && at[-2] == AML_NAME))
             continue;
-        /* The package length takes 1 + n bytes, n in the top two bits of the first; an element count follows. */
+        /*
+         * The package length takes 1 + n bytes, n in the top two bits of the first; an element
+         * count follows.
+         */
         at += 5;
         at += 1 + (*at >> 6) + 1;
         if (at >= end)
@@ -149,8 +157,9 @@ static void scan_s5(const struct table *t)
 }
 
 /*
- * _CBA, where a host bridge's configuration space lies, for machines without MCFG (QEMU's microvm): Name (_CBA, address) or
- * Method (_CBA) {Return (address)}, found by its encoding like _S5. All buses are taken to be there.
+ * _CBA, where a host bridge's configuration space lies, for machines without MCFG (QEMU's microvm):
+ * Name (_CBA, address) or Method (_CBA) {Return (address)}, found by its encoding like _S5. All
+ * buses are taken to be there.
  */
 static void scan_cba(const struct table *t)
 {
@@ -158,7 +167,7 @@ static void scan_cba(const struct table *t)
         uint32_t value = at + 4;
         uint64_t address;
 
-        if (memcmp(t->bytes + at, "_CBA", 4) != 0)
+        if (t->bytes[at] != '_' || memcmp(t->bytes + at, "_CBA", 4) != 0)
             continue;
         if (t->bytes[at - 1] != AML_NAME) {
             /* A byte of flags stands between a method's name and its body. */
@@ -272,7 +281,10 @@ static void parse_table(uint64_t address)
         scan_s5(&t);
 }
 
-/* Opens the root table: the extended one when the RSDP knows it, with 64-bit entries, else the old one. */
+/*
+ * Opens the root table: the extended one when the RSDP knows it, with 64-bit entries, else the old
+ * one.
+ */
 static bool open_root(uint64_t rsdp_address, struct table *root, unsigned *entry_bytes)
 {
     struct table rsdp = {(const uint8_t *)(uintptr_t)rsdp_address, 20};

@@ -1,7 +1,8 @@
 /*
  * acpi.h - what the kernel wants to know from the ACPI tables, already checked.
  *
- * Owns no state; acpi.c fills one struct at bring-up. For arch/x86_64/ only. ACPI 6.4 chapter 5 (tables), 4.8 (registers).
+ * Owns no state; acpi.c fills one struct at bring-up. For arch/x86_64/ only. ACPI 6.4 chapter 5
+ * (tables), 4.8 (registers).
  */
 #ifndef FERRULE_ACPI_H
 #define FERRULE_ACPI_H
@@ -26,7 +27,10 @@ struct acpi_io_apic {
     unsigned first_gsi;
 };
 
-/* An ISA interrupt that is not wired to the global interrupt of its number, or not edge-triggered and active high. */
+/*
+ * An ISA interrupt that is not wired to the global interrupt of its number, or not edge-triggered
+ * and active high.
+ */
 struct acpi_override {
     unsigned isa_irq, gsi;
     bool active_low;
@@ -71,7 +75,10 @@ struct acpi_info {
 /* Everything zero when there is no ACPI. Valid from acpi_init() on, never changes afterwards. */
 const struct acpi_info *acpi_info(void);
 
-/* The global interrupt an ISA interrupt arrives at, and its polarity if the tables say anything else than active high. */
+/*
+ * The global interrupt an ISA interrupt arrives at, and its polarity if the tables say anything
+ * else than active high.
+ */
 unsigned acpi_isa_irq_to_gsi(unsigned isa_irq);
 bool acpi_gsi_override(unsigned gsi, bool *active_low);
 

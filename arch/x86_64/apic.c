@@ -1,8 +1,9 @@
 /*
  * apic.c - the local APIC: end of interrupt, and a one-shot timer calibrated against the clock.
  *
- * Owns the xAPIC register page, or the x2APIC registers when firmware left that mode on. The 8259 pair is moved out of the way and
- * masked here, since its vectors would otherwise look like CPU exceptions. Intel SDM volume 3, chapter 10. Read ioapic.c next.
+ * Owns the xAPIC register page, or the x2APIC registers when firmware left that mode on. The 8259
+ * pair is moved out of the way and masked here, since its vectors would otherwise look like CPU
+ * exceptions. Intel SDM volume 3, chapter 10. Read ioapic.c next.
  */
 #include "arch/x86_64/apic.h"
 
@@ -42,8 +43,9 @@
 #define PIC2_VECTOR 0x28
 
 #define CALIBRATION_NS 300000
+#define SAMPLE_READS 5
 
-static uintptr_t registers; /* 0: x2APIC mode */
+static uintptr_t registers;   /* 0: x2APIC mode */
 static uint64_t ticks_per_ns; /* times 2^32 */
 
 static uint32_t apic_read(unsigned reg)
@@ -87,20 +89,42 @@ static void pic_disable(void)
     pio_write8(PIC2_DATA, 0xff);
 }
 
+/*
+ * The timer's count and the time it was read at: the quickest of some readings, since a hypervisor
+ * may take the CPU away in between.
+ */
+static uint32_t timer_sample(uint64_t *sampled_ns)
+{
+    uint32_t best = 0;
+    uint64_t best_width_ns = UINT64_MAX;
+
+    for (int i = 0; i < SAMPLE_READS; i++) {
+        uint64_t before_ns = platform_now_ns();
+        uint32_t count = apic_read(REG_CURRENT_COUNT);
+        uint64_t width_ns = platform_now_ns() - before_ns;
+
+        if (width_ns < best_width_ns) {
+            best_width_ns = width_ns;
+            best = count;
+            *sampled_ns = before_ns + width_ns / 2;
+        }
+    }
+    return best;
+}
+
 static void timer_calibrate(void)
 {
-    uint64_t start_ns, elapsed_ns;
-    uint32_t ticks;
+    uint64_t start_ns, end_ns;
+    uint32_t start, end;
 
     apic_write(REG_DIVIDE, DIVIDE_BY_16);
     apic_write(REG_INITIAL_COUNT, UINT32_MAX);
-    start_ns = platform_now_ns();
-    do {
-        elapsed_ns = platform_now_ns() - start_ns;
-    } while (elapsed_ns < CALIBRATION_NS);
-    ticks = UINT32_MAX - apic_read(REG_CURRENT_COUNT);
+    start = timer_sample(&start_ns);
+    while (platform_now_ns() - start_ns < CALIBRATION_NS)
+        platform_relax();
+    end = timer_sample(&end_ns);
     apic_write(REG_INITIAL_COUNT, 0);
-    ticks_per_ns = ((uint64_t)ticks << 32) / elapsed_ns;
+    ticks_per_ns = ((uint64_t)(start - end) << 32) / (end_ns - start_ns);
     if (ticks_per_ns == 0)
         ticks_per_ns = 1;
 }

@@ -1,8 +1,9 @@
 /*
- * clock.c - time from the CPU's time stamp counter, calibrated once in at most three milliseconds.
+ * clock.c - time from the CPU's time stamp counter, calibrated once in about a millisecond.
  *
- * Owns platform_now_ns() and platform_wall_ns(). The frequency comes from CPUID when the CPU or hypervisor says it, else from
- * counting against the ACPI power management timer, else the 8254. Intel SDM volume 3, 18.7.3; ACPI 6.4, 4.8.3.3.
+ * Owns platform_now_ns() and platform_wall_ns(). The frequency comes from CPUID or kvmclock when
+ * the CPU or hypervisor says it, else from counting against the ACPI power management timer, else
+ * the 8254. Intel SDM volume 3, 18.7.3; ACPI 6.4, 4.8.3.3.
  */
 #include "arch/x86_64/clock.h"
 
@@ -20,15 +21,17 @@
 #define PIT_COMMAND 0x43
 #define PIT_COUNT_ONCE 0x30 /* channel 0, low then high byte, mode 0 */
 #define PIT_LATCH 0x00      /* channel 0: hold the count until it is read */
+#define PIT_LATCH_STATUS 0xe2
+#define PIT_STATUS_OUTPUT 0x80
+#define PIT_ATTEMPTS 5
 
 /* A counter outside this is no clock; both bounds are far from any CPU. */
 #define TSC_HZ_MIN UINT64_C(100000000)
 #define TSC_HZ_MAX UINT64_C(100000000000)
 
-/* Reads of a timer that does not move, before giving up on it: some milliseconds on any machine. */
+#define SAMPLE_READS 5
+/* So many equal readings in a row come from no timer. */
 #define STUCK_READS 20000u
-/* The same for a timer that moved before: the span it is measured over, at the fastest read one could think of, many times. */
-#define STOPPED_READS 1000000u
 
 extern const uint64_t start_tsc; /* boot/start.S */
 
@@ -82,67 +85,95 @@ static uint64_t calibrate_by_cpuid(void)
     return 0;
 }
 
-/* Waits for the timer's next step, so that the measured span starts and ends on one. False: it does not move. */
-static bool pm_timer_step(uint16_t port, uint32_t mask, uint32_t *value)
-{
-    uint32_t first = pio_read32(port) & mask;
+/* A reference timer's count, which goes up, and the time stamp counter at that moment. */
+struct sample {
+    uint32_t count;
+    uint64_t tsc;
+};
 
-    for (unsigned i = 0; i < STUCK_READS; i++) {
-        *value = pio_read32(port) & mask;
-        if (*value != first)
-            return true;
+/*
+ * Reads the timer between two looks at the counter, some times over, and believes the quickest
+ * reading: a hypervisor may take the CPU away for milliseconds in the middle of any other.
+ */
+static struct sample take_sample(uint32_t (*read_timer)(void))
+{
+    struct sample best = {0, 0};
+    uint64_t best_width = UINT64_MAX;
+
+    for (int i = 0; i < SAMPLE_READS; i++) {
+        uint64_t before = cpu_read_tsc();
+        uint32_t count = read_timer();
+        uint64_t width = cpu_read_tsc() - before;
+
+        if (width < best_width) {
+            best_width = width;
+            best = (struct sample){count, before + width / 2};
+        }
     }
-    return false;
+    return best;
+}
+
+/* Counts both for about a millisecond, good for 0.1 %. 0: the timer stands still. */
+static uint64_t measure(uint32_t (*read_timer)(void), uint32_t mask, uint32_t timer_hz)
+{
+    struct sample first = take_sample(read_timer);
+    struct sample last;
+    uint32_t previous = first.count;
+    unsigned unchanged = 0;
+
+    for (;;) {
+        uint32_t now = read_timer();
+
+        if (((now - first.count) & mask) >= timer_hz / 1000)
+            break;
+        unchanged = now == previous ? unchanged + 1 : 0;
+        if (unchanged == STUCK_READS)
+            return 0;
+        previous = now;
+    }
+    last = take_sample(read_timer);
+    return (last.tsc - first.tsc) * timer_hz / ((last.count - first.count) & mask);
+}
+
+static uint32_t read_pm_timer(void)
+{
+    return pio_read32(acpi_info()->pm_timer_port);
 }
 
 static uint64_t calibrate_by_pm_timer(void)
 {
-    const struct acpi_info *acpi = acpi_info();
-    uint32_t mask = acpi->pm_timer_is_32bit ? UINT32_MAX : 0xffffff;
-    const uint32_t span = PM_TIMER_HZ / 500; /* 2 ms */
-    uint32_t first, now;
-    uint64_t tsc_first;
-    unsigned reads = 0;
-
-    if (acpi->pm_timer_port == 0 || !pm_timer_step(acpi->pm_timer_port, mask, &first))
+    if (acpi_info()->pm_timer_port == 0)
         return 0;
-    tsc_first = cpu_read_tsc();
-    do {
-        now = pio_read32(acpi->pm_timer_port) & mask;
-        if (++reads == STOPPED_READS)
-            return 0;
-    } while (((now - first) & mask) < span);
-    return (cpu_read_tsc() - tsc_first) * PM_TIMER_HZ / ((now - first) & mask);
+    return measure(read_pm_timer, acpi_info()->pm_timer_is_32bit ? UINT32_MAX : 0xffffff,
+                   PM_TIMER_HZ);
 }
 
-static unsigned pit_count(void)
+/* Its count goes down. */
+static uint32_t read_pit(void)
 {
-    unsigned low;
+    uint32_t low;
 
     pio_write8(PIT_COMMAND, PIT_LATCH);
     low = pio_read8(PIT_CHANNEL_0);
-    return low | (unsigned)pio_read8(PIT_CHANNEL_0) << 8;
+    return 0xffff - (low | (uint32_t)pio_read8(PIT_CHANNEL_0) << 8);
 }
 
-/* Channel 0 and not 2, whose gate needs a port that small machines do not have. Its interrupt is masked. */
+/* Channel 0, not 2, whose gate needs a port that small machines lack. Its interrupt is masked. */
 static uint64_t calibrate_by_pit(void)
 {
-    const unsigned span = PIT_HZ / 500; /* 2 ms */
-    unsigned first, elapsed;
-    uint64_t tsc_first;
-    unsigned reads = 0;
+    for (int i = 0; i < PIT_ATTEMPTS; i++) {
+        uint64_t hz;
 
-    pio_write8(PIT_COMMAND, PIT_COUNT_ONCE);
-    pio_write8(PIT_CHANNEL_0, 0xff);
-    pio_write8(PIT_CHANNEL_0, 0xff);
-    first = pit_count();
-    tsc_first = cpu_read_tsc();
-    do {
-        elapsed = (first - pit_count()) & 0xffff;
-        if (++reads == STUCK_READS)
-            return 0;
-    } while (elapsed < span);
-    return (cpu_read_tsc() - tsc_first) * PIT_HZ / elapsed;
+        pio_write8(PIT_COMMAND, PIT_COUNT_ONCE);
+        pio_write8(PIT_CHANNEL_0, 0xff);
+        pio_write8(PIT_CHANNEL_0, 0xff);
+        hz = measure(read_pit, 0xffff, PIT_HZ);
+        /* Its 16 bits last for 55 ms. The output says whether they ran over meanwhile. */
+        pio_write8(PIT_COMMAND, PIT_LATCH_STATUS);
+        if (!(pio_read8(PIT_CHANNEL_0) & PIT_STATUS_OUTPUT))
+            return hz;
+    }
+    return 0;
 }
 
 static void calibrate(void)
@@ -152,6 +183,7 @@ static void calibrate(void)
         uint64_t (*measure)(void);
     } methods[] = {
         {"CPUID", calibrate_by_cpuid},
+        {"kvmclock", kvmclock_tsc_hz},
         {"the ACPI timer", calibrate_by_pm_timer},
         {"the PIT", calibrate_by_pit},
     };

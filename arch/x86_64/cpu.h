@@ -1,5 +1,6 @@
 /*
- * cpu.h - the instructions C has no words for: control and model-specific registers, CPUID, the time stamp counter.
+ * cpu.h - the instructions C has no words for: control and model-specific registers, CPUID, the
+ * time stamp counter.
  *
  * Owns no state. For arch/x86_64/ only; portable code sees none of it. Intel SDM volumes 2 and 4.
  */

@@ -1,9 +1,10 @@
 /*
- * crash.c - the last words: exception reports, platform_panic(), and backtraces with function names.
+ * crash.c - the last words: exception reports, platform_panic(), and backtraces with function
+ * names.
  *
- * Owns the text only; power.c tells the hypervisor and ends the machine. Everything read here may be garbage, so each address is
- * checked against the page tables and the known stacks first, and a fault within the report ends it. Intel SDM volume 3,
- * chapter 6.15. Read power.c next.
+ * Owns the text only; power.c tells the hypervisor and ends the machine. Everything read here may
+ * be garbage, so each address is checked against the page tables and the known stacks first, and a
+ * fault within the report ends it. Intel SDM volume 3, chapter 6.15. Read power.c next.
  */
 #include "boot/bootinfo.h"
 #include "log.h"
@@ -31,7 +32,10 @@ extern const char kernel_start[], kernel_text_end[];
 
 static unsigned crash_depth;
 
-/* Announces the report. A fault while one is being written comes here again, and then nothing more is tried. */
+/*
+ * Announces the report. A fault while one is being written comes here again, and then nothing more
+ * is tried.
+ */
 static void crash_begin(uint64_t rip)
 {
     log_set_level(LOG_DEBUG);
@@ -90,7 +94,10 @@ static bool on_a_stack(uint64_t address)
     return false;
 }
 
-/* Follows saved frame pointers: [rbp] is the caller's, [rbp + 8] the return address. A zero return address ends the chain. */
+/*
+ * Follows saved frame pointers: [rbp] is the caller's, [rbp + 8] the return address. A zero return
+ * address ends the chain.
+ */
 static void print_backtrace(uint64_t rbp)
 {
     for (unsigned depth = 0; depth < BACKTRACE_DEPTH; depth++) {
@@ -124,11 +131,27 @@ void platform_panic(const char *format, ...)
 static const char *exception_name(unsigned vector)
 {
     static const char *const names[] = {
-        "divide error", "debug exception", "non-maskable interrupt", "breakpoint", "overflow",
-        "bound range exceeded", "invalid opcode", "device not available", "double fault",
-        "coprocessor segment overrun", "invalid TSS", "segment not present", "stack segment fault",
-        "general protection fault", "page fault", "reserved exception 15", "x87 error",
-        "alignment check", "machine check", "SIMD error", "virtualization exception",
+        "divide error",
+        "debug exception",
+        "non-maskable interrupt",
+        "breakpoint",
+        "overflow",
+        "bound range exceeded",
+        "invalid opcode",
+        "device not available",
+        "double fault",
+        "coprocessor segment overrun",
+        "invalid TSS",
+        "segment not present",
+        "stack segment fault",
+        "general protection fault",
+        "page fault",
+        "reserved exception 15",
+        "x87 error",
+        "alignment check",
+        "machine check",
+        "SIMD error",
+        "virtualization exception",
         "control protection exception",
     };
 
@@ -199,10 +222,10 @@ static void print_registers(const struct trap_frame *f)
         const char *name;
         uint64_t value;
     } regs[] = {
-        {"rax", f->rax}, {"rbx", f->rbx}, {"rcx", f->rcx}, {"rdx", f->rdx},
-        {"rsi", f->rsi}, {"rdi", f->rdi}, {"rbp", f->rbp}, {"rsp", f->rsp},
-        {"r8 ", f->r8},  {"r9 ", f->r9},  {"r10", f->r10}, {"r11", f->r11},
-        {"r12", f->r12}, {"r13", f->r13}, {"r14", f->r14}, {"r15", f->r15},
+        {"rax", f->rax}, {"rbx", f->rbx},    {"rcx", f->rcx},         {"rdx", f->rdx},
+        {"rsi", f->rsi}, {"rdi", f->rdi},    {"rbp", f->rbp},         {"rsp", f->rsp},
+        {"r8 ", f->r8},  {"r9 ", f->r9},     {"r10", f->r10},         {"r11", f->r11},
+        {"r12", f->r12}, {"r13", f->r13},    {"r14", f->r14},         {"r15", f->r15},
         {"rip", f->rip}, {"rfl", f->rflags}, {"cr2", cpu_read_cr2()}, {"cr3", cpu_read_cr3()},
     };
 
@@ -218,8 +241,8 @@ static void print_registers(const struct trap_frame *f)
 #define OPCODE_PUSH_RBP 0x55
 
 /*
- * A function without a frame of its own, or a call through a bad pointer, leaves its return address on top of the stack, where the
- * chain of frame pointers does not show it.
+ * A function without a frame of its own, or a call through a bad pointer, leaves its return address
+ * on top of the stack, where the chain of frame pointers does not show it.
  */
 static void print_frameless_caller(const struct trap_frame *f)
 {

@@ -1,8 +1,10 @@
 /*
- * ioapic.c - the I/O APICs: pins of global system interrupts, each routed to a vector as level triggered.
+ * ioapic.c - the I/O APICs: pins of global system interrupts, each routed to a vector as level
+ * triggered.
  *
- * Owns their register windows. Knows no handler (irq.c). Edge-triggered use is not needed: ISA devices that hold their line until
- * served, as the UART does, work level triggered too. 82093AA data sheet; ACPI 6.4 section 5.2.13. Read irq.c next.
+ * Owns their register windows. Knows no handler (irq.c). Edge-triggered use is not needed: ISA
+ * devices that hold their line until served, as the UART does, work level triggered too. 82093AA
+ * data sheet; ACPI 6.4 section 5.2.13. Read irq.c next.
  */
 #include <errno.h>
 

@@ -1,8 +1,10 @@
 /*
- * irq.c - the vector table, shared lines, and the one place where interrupts are enabled: platform_wait().
+ * irq.c - the vector table, shared lines, and the one place where interrupts are enabled:
+ * platform_wait().
  *
- * Owns include/irq.h. Message-signalled interrupts have a vector each; the handlers of a line share one. Because handlers run
- * only inside platform_wait(), nothing here needs a lock. Read boot/loop.c for who waits.
+ * Owns include/irq.h. Message-signalled interrupts have a vector each; the handlers of a line share
+ * one. Because handlers run only inside platform_wait(), nothing here needs a lock. Read
+ * boot/loop.c for who waits.
  */
 #include "irq.h"
 
@@ -26,7 +28,10 @@
 
 #define LINES_MAX 24
 #define LINE_HANDLERS_MAX 64
-/* So many interrupts in a row that no handler owns up to mean that a device without driver holds the line. */
+/*
+ * So many interrupts in a row that no handler owns up to mean that a device without driver holds
+ * the line.
+ */
 #define UNCLAIMED_MAX 1000
 
 /* A wait shorter than this is over before the timer is set. */
@@ -119,7 +124,10 @@ void irq_message_free(int id)
         vectors[id] = (struct vector){NULL, NULL, NULL};
 }
 
-/* The vector handler of a line: asks every driver on it. A line that nobody owns would interrupt for ever, so it is masked. */
+/*
+ * The vector handler of a line: asks every driver on it. A line that nobody owns would interrupt
+ * for ever, so it is masked.
+ */
 static void line_interrupt(void *arg)
 {
     struct line *line = arg;
@@ -259,7 +267,10 @@ void platform_wait(uint64_t deadline_ns)
         wait_polling(deadline_ns);
         return;
     }
-    /* Waits with one deadline after the other ask for the same one most of the time: the timer then keeps running. */
+    /*
+     * Waits with one deadline after the other ask for the same one most of the time: the timer then
+     * keeps running.
+     */
     if (deadline_ns != PLATFORM_NO_DEADLINE && deadline_ns != timer_deadline_ns) {
         uint64_t now_ns = platform_now_ns();
 
@@ -267,7 +278,10 @@ void platform_wait(uint64_t deadline_ns)
             return;
         timer_deadline_ns = now_ns + apic_timer_start(deadline_ns - now_ns);
     }
-    /* sti takes effect after the next instruction, so no interrupt gets in between and is slept through. */
+    /*
+     * sti takes effect after the next instruction, so no interrupt gets in between and is slept
+     * through.
+     */
     __asm__ volatile("sti; hlt; cli" ::: "memory");
     if (lines_given_up > 0)
         report_lines_given_up();

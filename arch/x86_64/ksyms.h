@@ -1,5 +1,6 @@
 /*
- * ksyms.h - the kernel's own function names, for backtraces: sorted addresses, and where each name starts in one string.
+ * ksyms.h - the kernel's own function names, for backtraces: sorted addresses, and where each name
+ * starts in one string.
  */
 #ifndef FERRULE_KSYMS_H
 #define FERRULE_KSYMS_H

@@ -1,7 +1,9 @@
 /*
- * ksyms_default.c - the empty symbol table of the first link pass; the second pass brings the real one (see the Makefile).
+ * ksyms_default.c - the empty symbol table of the first link pass; the second pass brings the real
+ * one (see the Makefile).
  *
- * All four are weak and live in .ksyms, the last read-only section, so replacing them moves no function. Read crash.c for the use.
+ * All four are weak and live in .ksyms, the last read-only section, so replacing them moves no
+ * function. Read crash.c for the use.
  */
 #include "arch/x86_64/ksyms.h"
 

@@ -1,8 +1,9 @@
 /*
- * kvmclock.c - the wall clock as a KVM hypervisor offers it, for machines without a battery clock.
+ * kvmclock.c - the wall clock and the counter's frequency, as a KVM hypervisor offers them.
  *
- * Owns the two shared structures, which the hypervisor fills when told their address; they are read once at boot and then
- * given up. Linux' Documentation/virt/kvm/x86/msr.rst describes the layout. Read clock.c first.
+ * Owns the two shared structures, which the hypervisor fills when told their address; they are read
+ * once at boot and then given up. Linux' Documentation/virt/kvm/x86/msr.rst describes the layout.
+ * Read clock.c first.
  */
 #include "arch/x86_64/clock.h"
 
@@ -23,7 +24,10 @@ struct kvm_wall_clock {
     uint32_t version, seconds, nanoseconds;
 };
 
-/* Nanoseconds = system_time + ((tsc - tsc_timestamp) << shift) * multiplier >> 32; version is odd during an update. */
+/*
+ * Nanoseconds = system_time + ((tsc - tsc_timestamp) << shift) * multiplier >> 32; version is odd
+ * during an update.
+ */
 struct kvm_system_time {
     uint32_t version, pad0;
     uint64_t tsc_timestamp, system_time;
@@ -47,40 +51,51 @@ static bool offered(void)
            (cpu_id(CPUID_KVM_FEATURES, 0).eax & KVM_FEATURE_CLOCKSOURCE2);
 }
 
-static uint64_t read_system_time(void)
+/* Has the hypervisor fill the structure and takes one consistent copy of it. */
+static bool read_system_time(struct kvm_system_time *copy)
 {
     const volatile struct kvm_system_time *shared = &system_time;
+    bool valid = false;
 
-    for (int i = 0; i < READ_ATTEMPTS; i++) {
+    cpu_write_msr(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)&system_time | SYSTEM_TIME_ENABLE);
+    for (int i = 0; i < READ_ATTEMPTS && !valid; i++) {
         uint32_t version = shared->version;
-        uint64_t delta = cpu_read_tsc() - shared->tsc_timestamp;
-        int shift = shared->shift;
-        uint64_t base = shared->system_time;
-        uint32_t factor = shared->multiplier;
 
-        if ((version & 1) || version == 0 || version != shared->version || shift < -63 || shift > 63)
-            continue;
-        delta = shift < 0 ? delta >> -shift : delta << shift;
-        return base + (uint64_t)((unsigned __int128)delta * factor >> 32);
+        copy->tsc_timestamp = shared->tsc_timestamp;
+        copy->system_time = shared->system_time;
+        copy->multiplier = shared->multiplier;
+        copy->shift = shared->shift;
+        valid = version != 0 && !(version & 1) && version == shared->version &&
+                copy->multiplier != 0 && copy->shift > -32 && copy->shift < 32;
     }
-    return 0;
+    cpu_write_msr(MSR_KVM_SYSTEM_TIME_NEW, 0);
+    return valid;
+}
+
+uint64_t kvmclock_tsc_hz(void)
+{
+    struct kvm_system_time time;
+    uint64_t hz;
+
+    if (!offered() || !read_system_time(&time))
+        return 0;
+    hz = (UINT64_C(1000000000) << 32) / time.multiplier;
+    return time.shift < 0 ? hz << -time.shift : hz >> time.shift;
 }
 
 uint64_t kvmclock_read_ns(void)
 {
     const volatile struct kvm_wall_clock *shared = &wall;
-    uint64_t now = 0;
+    struct kvm_system_time time;
+    uint64_t delta;
 
-    if (!offered())
+    if (!offered() || !read_system_time(&time))
         return 0;
-    cpu_write_msr(MSR_KVM_SYSTEM_TIME_NEW, (uintptr_t)&system_time | SYSTEM_TIME_ENABLE);
     cpu_write_msr(MSR_KVM_WALL_CLOCK_NEW, (uintptr_t)&wall);
-    if (shared->version != 0 && !(shared->version & 1) && shared->seconds != 0) {
-        uint64_t since_boot = read_system_time();
-
-        if (since_boot != 0)
-            now = shared->seconds * UINT64_C(1000000000) + shared->nanoseconds + since_boot;
-    }
-    cpu_write_msr(MSR_KVM_SYSTEM_TIME_NEW, 0);
-    return now;
+    if (shared->version == 0 || (shared->version & 1) || shared->seconds == 0)
+        return 0;
+    delta = cpu_read_tsc() - time.tsc_timestamp;
+    delta = time.shift < 0 ? delta >> -time.shift : delta << time.shift;
+    return shared->seconds * UINT64_C(1000000000) + shared->nanoseconds + time.system_time +
+           (uint64_t)((unsigned __int128)delta * time.multiplier >> 32);
 }

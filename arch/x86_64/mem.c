@@ -1,8 +1,10 @@
 /*
- * mem.c - physical pages: one bitmap over the boot loader's map, runs from the top, the C heap from below.
+ * mem.c - physical pages: one bitmap over the boot loader's map, runs from the top, the C heap from
+ * below.
  *
- * Owns include/memory.h and platform_dma_alloc/free, platform_memory of platform.h. Page tables are paging.c's business. Nothing
- * here is fast: rings and buffers are allocated at set-up, and malloc asks for large pieces. Read paging.c next.
+ * Owns include/memory.h and platform_dma_alloc/free, platform_memory of platform.h. Page tables are
+ * paging.c's business. Nothing here is fast: rings and buffers are allocated at set-up, and malloc
+ * asks for large pieces. Read paging.c next.
  */
 #include "memory.h"
 
@@ -16,7 +18,10 @@
 #include "arch/x86_64/mem.h"
 
 #define FOUR_GIB (UINT64_C(1) << 32)
-/* The bitmap takes a 32768th of the address range it covers; beyond this it would no longer fit small machines' holes. */
+/*
+ * The bitmap takes a 32768th of the address range it covers; beyond this it would no longer fit
+ * small machines' holes.
+ */
 #define COVERED_LIMIT (UINT64_C(1) << 40)
 #define NO_PAGE UINT64_MAX
 
@@ -75,7 +80,10 @@ static uint64_t free_below(uint64_t page)
     return NO_PAGE;
 }
 
-/* The first page of the highest free run of `count` pages that ends at or below `top`, or NO_PAGE. `step`: alignment, pages. */
+/*
+ * The first page of the highest free run of `count` pages that ends at or below `top`, or NO_PAGE.
+ * `step`: alignment, pages.
+ */
 static uint64_t find_run(uint64_t count, uint64_t step, uint64_t top)
 {
     uint64_t page;
@@ -196,7 +204,10 @@ static uint64_t *bitmap_place(uint64_t bytes)
     return NULL;
 }
 
-/* The heap starts in the largest free range below 4 GiB: after the image on most machines, elsewhere when firmware sits there. */
+/*
+ * The heap starts in the largest free range below 4 GiB: after the image on most machines,
+ * elsewhere when firmware sits there.
+ */
 static void heap_place(void)
 {
     uint64_t best = 0;
@@ -219,7 +230,8 @@ void memory_init(const struct bootinfo *info)
 
     boot_map = info;
     if (covered > COVERED_LIMIT) {
-        log_warn("memory: RAM above %llu GiB is not used", (unsigned long long)(COVERED_LIMIT >> 30));
+        log_warn("memory: RAM above %llu GiB is not used",
+                 (unsigned long long)(COVERED_LIMIT >> 30));
         covered = COVERED_LIMIT;
     }
     page_limit = (covered / PAGE_SIZE + 63) & ~UINT64_C(63);

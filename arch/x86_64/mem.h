@@ -1,5 +1,6 @@
 /*
- * mem.h - the physical side of memory, for arch/x86_64/ only: the boot map, page tables' pages, mappings on demand, stacks.
+ * mem.h - the physical side of memory, for arch/x86_64/ only: the boot map, page tables' pages,
+ * mappings on demand, stacks.
  *
  * The portable contract is include/memory.h. Read mem.c, then paging.c.
  */
@@ -15,7 +16,10 @@ struct bootinfo;
 /* The boot loader's map, as memory_init() got it. */
 const struct bootinfo *memory_boot_map(void);
 
-/* One zeroed page below 4 GiB, which the first page tables can reach as well; NULL when there is none. Never freed. */
+/*
+ * One zeroed page below 4 GiB, which the first page tables can reach as well; NULL when there is
+ * none. Never freed.
+ */
 void *memory_table_alloc(void);
 
 enum paging_kind {
@@ -24,8 +28,9 @@ enum paging_kind {
 };
 
 /*
- * Maps [address, address + length) one to one. Repeating it is cheap. Returns 0, -EINVAL for a range the CPU cannot address,
- * -EBUSY when part of it is mapped as something else (RAM, or the kernel), -ENOMEM.
+ * Maps [address, address + length) one to one. Repeating it is cheap. Returns 0, -EINVAL for a
+ * range the CPU cannot address, -EBUSY when part of it is mapped as something else (RAM, or the
+ * kernel), -ENOMEM.
  */
 int paging_map(uint64_t address, uint64_t length, enum paging_kind kind);
 

@@ -1,9 +1,10 @@
 /*
- * paging.c - the final page tables: all RAM one to one, the kernel's parts each with the least rights, registers on demand.
+ * paging.c - the final page tables: all RAM one to one, the kernel's parts each with the least
+ * rights, registers on demand.
  *
- * Owns CR3. Text can be executed and not written, everything else can not be executed; page 0 and the page below each stack are
- * not mapped. Mappings are added, never changed or removed, so no TLB flush is needed after bring-up. Intel SDM volume 3,
- * chapter 4.5. Read trap.c next.
+ * Owns CR3. Text can be executed and not written, everything else can not be executed; page 0 and
+ * the page below each stack are not mapped. Mappings are added, never changed or removed, so no TLB
+ * flush is needed after bring-up. Intel SDM volume 3, chapter 4.5. Read trap.c next.
  */
 #include <errno.h>
 
@@ -77,7 +78,10 @@ bool paging_readable(uint64_t address)
     return address < ADDRESS_LIMIT && lookup(address, &level) != NULL;
 }
 
-/* Maps the largest page that starts at `address`, fits below `end` and meets no table already there; returns its size or < 0. */
+/*
+ * Maps the largest page that starts at `address`, fits below `end` and meets no table already
+ * there; returns its size or < 0.
+ */
 static int64_t map_one(uint64_t address, uint64_t end, uint64_t flags)
 {
     uint64_t *table = top_table;
@@ -116,7 +120,10 @@ static int map_range(uint64_t start, uint64_t end, uint64_t flags)
     return 0;
 }
 
-/* Goes over what is mapped already, so that a range can be asked for again, or overlap its neighbour. */
+/*
+ * Goes over what is mapped already, so that a range can be asked for again, or overlap its
+ * neighbour.
+ */
 int paging_map(uint64_t address, uint64_t length, enum paging_kind kind)
 {
     uint64_t start = address & ~(uint64_t)(PAGE_SIZE - 1);
@@ -175,7 +182,10 @@ static int map_stacks(uint64_t start, uint64_t end)
     unsigned count;
     const struct stack_bounds *stacks = trap_stacks(&count);
 
-    /* The linker puts the stacks last and in the order of the table's addresses, so what lies between guards is one range. */
+    /*
+     * The linker puts the stacks last and in the order of the table's addresses, so what lies
+     * between guards is one range.
+     */
     while (start < end) {
         uint64_t next = end;
         int result;

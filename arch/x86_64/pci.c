@@ -1,9 +1,10 @@
 /*
  * pci.c - PCI enumeration: configuration space, buses behind bridges, BAR sizes.
  *
- * Owns the table of functions. Configuration space is reached through ECAM where ACPI has it, else ports 0xcf8/0xcfc. Buses that
- * firmware did not number are numbered here. The capability walk is boot/pci_caps.c. PCI Local Bus 3.0 chapter 6, PCI-to-PCI Bridge 1.2 chapter 3, PCI Express 7.2.2. Read
- * pci_alloc.c next.
+ * Owns the table of functions. Configuration space is reached through ECAM where ACPI has it, else
+ * ports 0xcf8/0xcfc. Buses that firmware did not number are numbered here. The capability walk is
+ * boot/pci_caps.c. PCI Local Bus 3.0 chapter 6, PCI-to-PCI Bridge 1.2 chapter 3, PCI Express 7.2.2.
+ * Read pci_alloc.c next.
  */
 #include "pci.h"
 
@@ -30,6 +31,7 @@
 #define HEADER_BRIDGE 1
 #define BRIDGE_BAR_COUNT 2
 #define BRIDGE_BUSES 0x18 /* primary, secondary, subordinate, latency */
+#define BRIDGE_LATENCY 0xff000000u
 
 #define BAR_IO 0x1u
 #define BAR_TYPE_MASK 0x6u
@@ -46,6 +48,10 @@ static unsigned function_count;
 static struct pci_bridge bridges[PCI_BRIDGES_MAX];
 static unsigned bridge_count;
 static bool table_full;
+
+/* Firmware's bus numbers are kept unless they leave a bridge without one; then all are made anew. */
+static bool numbers_ran_out;
+static bool renumbering;
 
 static const struct acpi_ecam *ecam;
 static bool ports_work;
@@ -74,9 +80,10 @@ static volatile void *ecam_register(const struct pci_function *fn, unsigned offs
     if (ecam == NULL || fn->bus < ecam->first_bus || fn->bus > ecam->last_bus ||
         offset >= CONFIG_BYTES_ECAM)
         return NULL;
-    return (volatile void *)(uintptr_t)(ecam->address + ((uint64_t)fn->bus << ECAM_BUS_SHIFT) +
-                                        ((unsigned)fn->device << 15 | (unsigned)fn->function << 12) +
-                                        offset);
+    return (
+        volatile void *)(uintptr_t)(ecam->address + ((uint64_t)fn->bus << ECAM_BUS_SHIFT) +
+                                    ((unsigned)fn->device << 15 | (unsigned)fn->function << 12) +
+                                    offset);
 }
 
 /* Selects a register for the data ports; false when it cannot be reached that way. */
@@ -90,25 +97,25 @@ static bool port_select(const struct pci_function *fn, unsigned offset)
     return true;
 }
 
-#define CONFIG_ACCESS(bits)                                                                     \
-    uint##bits##_t pci_read##bits(const struct pci_function *fn, unsigned offset)               \
-    {                                                                                           \
-        volatile void *reg = ecam_register(fn, offset);                                         \
-                                                                                                \
-        if (reg != NULL)                                                                        \
-            return mmio_read##bits(reg);                                                        \
-        if (!port_select(fn, offset))                                                           \
-            return (uint##bits##_t)UINT32_MAX;                                                  \
-        return pio_read##bits((uint16_t)(CONFIG_DATA + (offset & 3)));                          \
-    }                                                                                           \
-    void pci_write##bits(const struct pci_function *fn, unsigned offset, uint##bits##_t value)  \
-    {                                                                                           \
-        volatile void *reg = ecam_register(fn, offset);                                         \
-                                                                                                \
-        if (reg != NULL)                                                                        \
-            mmio_write##bits(reg, value);                                                       \
-        else if (port_select(fn, offset))                                                       \
-            pio_write##bits((uint16_t)(CONFIG_DATA + (offset & 3)), value);                     \
+#define CONFIG_ACCESS(bits)                                                                    \
+    uint##bits##_t pci_read##bits(const struct pci_function *fn, unsigned offset)              \
+    {                                                                                          \
+        volatile void *reg = ecam_register(fn, offset);                                        \
+                                                                                               \
+        if (reg != NULL)                                                                       \
+            return mmio_read##bits(reg);                                                       \
+        if (!port_select(fn, offset))                                                          \
+            return (uint##bits##_t)UINT32_MAX;                                                 \
+        return pio_read##bits((uint16_t)(CONFIG_DATA + (offset & 3)));                         \
+    }                                                                                          \
+    void pci_write##bits(const struct pci_function *fn, unsigned offset, uint##bits##_t value) \
+    {                                                                                          \
+        volatile void *reg = ecam_register(fn, offset);                                        \
+                                                                                               \
+        if (reg != NULL)                                                                       \
+            mmio_write##bits(reg, value);                                                      \
+        else if (port_select(fn, offset))                                                      \
+            pio_write##bits((uint16_t)(CONFIG_DATA + (offset & 3)), value);                    \
     }
 CONFIG_ACCESS(8)
 CONFIG_ACCESS(16)
@@ -151,7 +158,10 @@ void pci_write_bar(struct pci_function *fn, unsigned bar, uint64_t address)
     b->address = address;
 }
 
-/* The part of a register that can be set tells the size: everything but the bits that write ones read back. */
+/*
+ * The part of a register that can be set tells the size: everything but the bits that write ones
+ * read back.
+ */
 static uint32_t probe_mask(const struct pci_function *fn, unsigned offset, uint32_t original)
 {
     uint32_t mask;
@@ -162,7 +172,10 @@ static uint32_t probe_mask(const struct pci_function *fn, unsigned offset, uint3
     return mask;
 }
 
-/* Sizes the BAR with index `bar`; returns how many registers it takes. The function does not decode meanwhile. */
+/*
+ * Sizes the BAR with index `bar`; returns how many registers it takes. The function does not decode
+ * meanwhile.
+ */
 static unsigned size_bar(struct pci_function *fn, unsigned bar, unsigned bar_count)
 {
     struct pci_bar *b = &fn->bar[bar];
@@ -202,7 +215,10 @@ static void size_bars(struct pci_function *fn, unsigned bar_count)
     uint16_t command = pci_read16(fn, PCI_COMMAND);
     const uint16_t decode = PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
 
-    /* Registers full of ones must not be decoded: they would hide RAM or other devices for a moment. */
+    /*
+     * Registers full of ones must not be decoded: they would hide RAM or other devices for a
+     * moment.
+     */
     if (command & decode)
         pci_write16(fn, PCI_COMMAND, (uint16_t)(command & ~decode));
     for (unsigned bar = 0; bar < bar_count;)
@@ -220,9 +236,11 @@ static bool is_bridge(const struct pci_function *fn)
 static bool add_function(struct pci_function *bridge, unsigned bus, unsigned device,
                          unsigned function, uint8_t *header_type)
 {
-    struct pci_function fn = {
-        .bus = (uint8_t)bus, .device = (uint8_t)device, .function = (uint8_t)function,
-        .bridge = bridge, .gsi = -1};
+    struct pci_function fn = {.bus = (uint8_t)bus,
+                              .device = (uint8_t)device,
+                              .function = (uint8_t)function,
+                              .bridge = bridge,
+                              .gsi = -1};
     uint32_t id = pci_read32(&fn, PCI_VENDOR_ID);
 
     if ((id & 0xffff) == 0xffff || (id & 0xffff) == 0)
@@ -258,7 +276,10 @@ static bool add_function(struct pci_function *bridge, unsigned bus, unsigned dev
     return true;
 }
 
-/* A link has one device only; asking for others would find the same one again on some hardware, and nothing on the rest. */
+/*
+ * A link has one device only; asking for others would find the same one again on some hardware, and
+ * nothing on the rest.
+ */
 static unsigned devices_behind(const struct pci_function *bridge)
 {
     unsigned capability;
@@ -276,8 +297,8 @@ static unsigned devices_behind(const struct pci_function *bridge)
 static unsigned scan_bus(struct pci_function *bridge, unsigned bus, unsigned last_bus);
 
 /*
- * Goes behind the bridges on `bus` that firmware has numbered, if the numbers make sense: within the parent's and not used by
- * a sibling before. Returns the first number that is free after them.
+ * Goes behind the bridges on `bus` that firmware has numbered, if the numbers make sense: within
+ * the parent's and not used by a sibling before. Returns the first number that is free after them.
  */
 static unsigned scan_numbered(unsigned first, unsigned end, unsigned bus, unsigned last_bus)
 {
@@ -288,7 +309,7 @@ static unsigned scan_numbered(unsigned first, unsigned end, unsigned bus, unsign
         unsigned secondary, subordinate;
         uint32_t buses;
 
-        if (!is_bridge(fn))
+        if (!is_bridge(fn) || renumbering)
             continue;
         buses = pci_read32(fn, BRIDGE_BUSES);
         secondary = buses >> 8 & 0xff;
@@ -303,10 +324,19 @@ static unsigned scan_numbered(unsigned first, unsigned end, unsigned bus, unsign
     return next_bus;
 }
 
-/* Numbers the remaining bridges, from next_bus on, and goes behind them. Returns the first number still free. */
+/*
+ * Numbers the remaining bridges, from next_bus on, and goes behind them. Returns the first number
+ * still free.
+ */
 static unsigned scan_unnumbered(unsigned first, unsigned end, unsigned bus, unsigned next_bus,
                                 unsigned last_bus)
 {
+    /* Two bridges must not both answer for a bus while one of them still has an old number. */
+    for (unsigned i = first; i < end; i++) {
+        if (is_bridge(&functions[i]) && pci_bridge_of(&functions[i])->secondary == 0)
+            pci_write32(&functions[i], BRIDGE_BUSES,
+                        pci_read32(&functions[i], BRIDGE_BUSES) & BRIDGE_LATENCY);
+    }
     for (unsigned i = first; i < end; i++) {
         struct pci_function *fn = &functions[i];
         uint32_t latency;
@@ -315,12 +345,13 @@ static unsigned scan_unnumbered(unsigned first, unsigned end, unsigned bus, unsi
         if (!is_bridge(fn) || pci_bridge_of(fn)->secondary != 0)
             continue;
         if (next_bus > last_bus) {
-            log_warn("pci %02x:%02x.%x: no bus number left for what is behind it", fn->bus,
-                     fn->device, fn->function);
+            numbers_ran_out = true;
             continue;
         }
-        /* While looking, everything up to last_bus goes this way; afterwards, only what was found. */
-        latency = pci_read32(fn, BRIDGE_BUSES) & 0xff000000;
+        /*
+         * While looking, everything up to last_bus goes this way; afterwards, only what was found.
+         */
+        latency = pci_read32(fn, BRIDGE_BUSES) & BRIDGE_LATENCY;
         pci_write32(fn, BRIDGE_BUSES, latency | last_bus << 16 | next_bus << 8 | bus);
         subordinate = scan_bus(fn, next_bus, last_bus);
         pci_write32(fn, BRIDGE_BUSES, latency | subordinate << 16 | next_bus << 8 | bus);
@@ -332,7 +363,10 @@ static unsigned scan_unnumbered(unsigned first, unsigned end, unsigned bus, unsi
     return next_bus;
 }
 
-/* Finds what is on `bus` and behind it; buses up to last_bus may be used. Returns the highest number in use. */
+/*
+ * Finds what is on `bus` and behind it; buses up to last_bus may be used. Returns the highest
+ * number in use.
+ */
 static unsigned scan_bus(struct pci_function *bridge, unsigned bus, unsigned last_bus)
 {
     unsigned first = function_count;
@@ -374,6 +408,25 @@ static void find_access(void)
     ports_work = pio_read32(CONFIG_ADDRESS) == CONFIG_ENABLE;
 }
 
+static void scan_all(void)
+{
+    unsigned last_bus = ecam != NULL && !ports_work ? ecam->last_bus : BUS_LAST;
+
+    scan_bus(NULL, 0, last_bus);
+    if (!numbers_ran_out)
+        return;
+    log_debug("pci: firmware's bus numbers leave none for some bridges, numbering all anew");
+    numbers_ran_out = false;
+    renumbering = true;
+    for (unsigned i = 0; i < bridge_count; i++)
+        bridges[i] = (struct pci_bridge){0, 0};
+    function_count = 0;
+    bridge_count = 0;
+    scan_bus(NULL, 0, last_bus);
+    if (numbers_ran_out)
+        log_warn("pci: not enough bus numbers for everything behind bridges");
+}
+
 unsigned pci_enumerate(void)
 {
     find_access();
@@ -382,7 +435,7 @@ unsigned pci_enumerate(void)
         return 0;
     }
     log_debug("pci: configuration space by %s", ecam != NULL ? "ECAM" : "ports");
-    scan_bus(NULL, 0, ecam != NULL && !ports_work ? ecam->last_bus : BUS_LAST);
+    scan_all();
     if (table_full)
         log_warn("pci: more functions than the %u this kernel keeps track of", PCI_FUNCTIONS_MAX);
     pci_place_resources();

@@ -1,9 +1,11 @@
 /*
- * pci_alloc.c - places base address registers and bridge windows that firmware left at 0; leaves all others alone.
+ * pci_alloc.c - places base address registers and bridge windows that firmware left at 0; leaves
+ * all others alone.
  *
- * Owns no table: it reads what is taken from the functions themselves. Small firmware (qboot, microvm's) places nothing; SeaBIOS and
- * OVMF place everything, and then this finds nothing to do. Everything goes below 4 GiB, also 64-bit registers, since bridge
- * windows for those are optional. PCI-to-PCI Bridge 1.2 sections 3.2.5.6 to 3.2.5.9. Read pci_msix.c next.
+ * Owns no table: it reads what is taken from the functions themselves. Small firmware (qboot,
+ * microvm's) places nothing; SeaBIOS and OVMF place everything, and then this finds nothing to do.
+ * Everything goes below 4 GiB, also 64-bit registers, since bridge windows for those are optional.
+ * PCI-to-PCI Bridge 1.2 sections 3.2.5.6 to 3.2.5.9. Read pci_msix.c next.
  */
 #include "boot/bootinfo.h"
 #include "log.h"
@@ -33,7 +35,9 @@
 #define TAKEN_MAX 256
 #define ANY_BUS (-1)
 
-/* One of the two address spaces: what is taken in it, on which bus, and how bridges let it through. */
+/*
+ * One of the two address spaces: what is taken in it, on which bus, and how bridges let it through.
+ */
 struct space {
     const char *name;
     bool is_io;
@@ -59,7 +63,9 @@ static void take(struct space *space, int bus, uint64_t start, uint64_t end)
     space->taken[space->taken_count++] = (struct taken){start, end, bus};
 }
 
-/* The lowest free multiple of `size` within [low, high) on that bus, now taken; 0: there is none. */
+/*
+ * The lowest free multiple of `size` within [low, high) on that bus, now taken; 0: there is none.
+ */
 static uint64_t place(struct space *space, int bus, uint64_t low, uint64_t high, uint64_t size)
 {
     uint64_t start = (low + size - 1) & ~(size - 1);
@@ -82,7 +88,10 @@ static uint64_t place(struct space *space, int bus, uint64_t low, uint64_t high,
     return start;
 }
 
-/* A bridge's window as its registers have it; false when it lets nothing through, or was never set (base 0). */
+/*
+ * A bridge's window as its registers have it; false when it lets nothing through, or was never set
+ * (base 0).
+ */
 static bool read_window(const struct pci_function *bridge, const struct space *space,
                         uint64_t *start, uint64_t *end)
 {
@@ -106,8 +115,7 @@ static void write_window(const struct pci_function *bridge, const struct space *
     uint64_t last = end - space->window_granularity;
 
     if (space->is_io)
-        pci_write16(bridge, BRIDGE_IO_WINDOW,
-                    (uint16_t)((start >> 8 & 0xf0) | (last & 0xf000)));
+        pci_write16(bridge, BRIDGE_IO_WINDOW, (uint16_t)((start >> 8 & 0xf0) | (last & 0xf000)));
     else
         pci_write32(bridge, BRIDGE_MEMORY_WINDOW,
                     (uint32_t)((start >> 16 & 0xfff0) | (last & 0xfff00000)));
@@ -128,7 +136,10 @@ static bool read_prefetch_window(const struct pci_function *bridge, uint64_t *st
     return *start != 0 && *start < *end;
 }
 
-/* Windows out of reset lie at address 0, where RAM is: they are closed before the bridge is switched on. */
+/*
+ * Windows out of reset lie at address 0, where RAM is: they are closed before the bridge is
+ * switched on.
+ */
 static void close_unset_windows(const struct pci_function *bridge)
 {
     uint64_t start, end;
@@ -157,7 +168,10 @@ static uint64_t bar_space_size(const struct pci_function *fn, unsigned bar,
 
 static uint64_t bridge_need(const struct pci_function *bridge, const struct space *space);
 
-/* Bytes that registers and closed windows on this bus still need. All are powers of two, so largest first leaves no gaps. */
+/*
+ * Bytes that registers and closed windows on this bus still need. All are powers of two, so largest
+ * first leaves no gaps.
+ */
 static uint64_t bus_need(unsigned bus, const struct space *space)
 {
     uint64_t need = 0;
@@ -174,7 +188,10 @@ static uint64_t bus_need(unsigned bus, const struct space *space)
     return need;
 }
 
-/* The size of the window this bridge needs, or 0: nothing behind it, or it has one already. Bus numbers grow, so this ends. */
+/*
+ * The size of the window this bridge needs, or 0: nothing behind it, or it has one already. Bus
+ * numbers grow, so this ends.
+ */
 static uint64_t bridge_need(const struct pci_function *bridge, const struct space *space)
 {
     uint64_t start, end, need;
@@ -194,11 +211,8 @@ static void place_bar(struct space *space, struct pci_function *fn, unsigned bar
 {
     uint64_t address = place(space, fn->bus, low, high, size);
 
-    if (address == 0) {
-        log_debug("pci %02x:%02x.%x: no room for BAR %u (%s, %llu bytes)", fn->bus, fn->device,
-                  fn->function, bar, space->name, (unsigned long long)size);
+    if (address == 0)
         return;
-    }
     pci_write_bar(fn, bar, address);
     log_debug("pci %02x:%02x.%x: placed BAR %u at %s 0x%llx", fn->bus, fn->device, fn->function,
               bar, space->name, (unsigned long long)address);
@@ -250,7 +264,10 @@ static void place_bus(struct space *space, unsigned bus, uint64_t low, uint64_t 
     }
 }
 
-/* Collects what is in use: what the memory map names, ECAM, and everything that firmware has placed. */
+/*
+ * Collects what is in use: what the memory map names, ECAM, and everything that firmware has
+ * placed.
+ */
 static void collect_taken(void)
 {
     const struct bootinfo *map = memory_boot_map();
@@ -284,6 +301,18 @@ static void collect_taken(void)
     }
 }
 
+static void log_unplaced(const struct pci_function *fn)
+{
+    for (unsigned bar = 0; bar < PCI_BAR_COUNT; bar++) {
+        const struct pci_bar *b = &fn->bar[bar];
+
+        if (b->size != 0 && b->address == 0)
+            log_debug("pci %02x:%02x.%x: no room for BAR %u (%s, %llu bytes)", fn->bus, fn->device,
+                      fn->function, bar, b->is_io ? io_space.name : memory_space.name,
+                      (unsigned long long)b->size);
+    }
+}
+
 void pci_place_resources(void)
 {
     collect_taken();
@@ -292,6 +321,7 @@ void pci_place_resources(void)
     for (unsigned i = 0; i < pci_function_count(); i++) {
         struct pci_function *fn = pci_function_at(i);
 
+        log_unplaced(fn);
         if (pci_bridge_of(fn) != NULL && pci_bridge_of(fn)->secondary != 0)
             pci_command(fn, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
     }

@@ -1,5 +1,6 @@
 /*
- * pci_impl.h - what the four PCI files share beyond include/pci.h: bridges, and the steps of enumeration.
+ * pci_impl.h - what the four PCI files share beyond include/pci.h: bridges, and the steps of
+ * enumeration.
  *
  * For arch/x86_64/pci*.c only. Read pci.c first.
  */

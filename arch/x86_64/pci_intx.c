@@ -1,9 +1,10 @@
 /*
  * pci_intx.c - which line an INTx pin reaches, without running AML, and the handlers on it.
  *
- * Owns fn->gsi. ACPI would describe the wiring in byte code; instead the three host bridges that QEMU has are known by their registers
- * (ICH9 data sheet 10.1.38 to 43 and 13.1.17, PIIX3 4.1.11), and for any other machine firmware's interrupt line register
- * is believed. Behind bridges pins rotate by device number (PCI-to-PCI Bridge 1.2, 9.1).
+ * Owns fn->gsi. ACPI would describe the wiring in byte code; instead the three host bridges that
+ * QEMU has are known by their registers (ICH9 data sheet 10.1.38 to 43 and 13.1.17, PIIX3 4.1.11),
+ * and for any other machine firmware's interrupt line register is believed. Behind bridges pins
+ * rotate by device number (PCI-to-PCI Bridge 1.2, 9.1).
  */
 #include <errno.h>
 #include <stddef.h>
@@ -54,7 +55,10 @@ static const struct pci_function *on_root_bus(const struct pci_function *fn, uns
     return fn;
 }
 
-/* The interrupt route registers of devices 25 to 31 in the root complex block, by device number - 25; 0: it has none. */
+/*
+ * The interrupt route registers of devices 25 to 31 in the root complex block, by device number -
+ * 25; 0: it has none.
+ */
 static const uint16_t ich9_route_offsets[] = {0x3150, 0x314c, 0x3148, 0x3146, 0x3144, 0, 0x3140};
 #define ICH9_ROUTED_FIRST 25
 #define ICH9_ROUTE_DEFAULT 0x3210
@@ -70,8 +74,9 @@ static int ich9_gsi(const struct pci_function *lpc, unsigned device, unsigned pi
     if (device < ICH9_ROUTED_FIRST)
         return (int)(ICH9_FIRST_GSI + ICH9_PIRQ_E + (device + pin) % PINS);
     if ((base & ICH9_ROOT_COMPLEX_ENABLE) && paging_map(block, 0x4000, PAGING_DEVICE) == 0)
-        route = mmio_read16((const volatile void *)(uintptr_t)(
-            block + ich9_route_offsets[device - ICH9_ROUTED_FIRST]));
+        route = mmio_read16(
+            (const volatile void *)(uintptr_t)(block +
+                                               ich9_route_offsets[device - ICH9_ROUTED_FIRST]));
     return ICH9_FIRST_GSI + (route >> (4 * pin) & 7);
 }
 
@@ -122,7 +127,8 @@ void pci_route_lines(void)
 }
 
 /*
- * A function's handler is found again by what it was added with, so that pci_intx_disable() needs no more than the function.
+ * A function's handler is found again by what it was added with, so that pci_intx_disable() needs
+ * no more than the function.
  */
 #define INTX_MAX 32
 static struct intx {

@@ -1,8 +1,9 @@
 /*
  * pci_msix.c - MSI-X: the table in a BAR, one vector for each entry that is used.
  *
- * Owns struct pci_msix. Vectors come from irq.c. Entries are written only while masked, as PCI Local Bus 3.0 section 6.8.3 wants
- * it. Read pci_intx.c next: what is used when a function has no MSI-X.
+ * Owns struct pci_msix. Vectors come from irq.c. Entries are written only while masked, as PCI
+ * Local Bus 3.0 section 6.8.3 wants it. Read pci_intx.c next: what is used when a function has no
+ * MSI-X.
  */
 #include <errno.h>
 

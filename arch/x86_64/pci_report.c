@@ -1,5 +1,6 @@
 /*
- * pci_report.c - one log line for each PCI function: what it is, and who drives it or why nobody does.
+ * pci_report.c - one log line for each PCI function: what it is, and who drives it or why nobody
+ * does.
  *
  * Owns the names of classes. They come from the PCI Code and ID Assignment Specification and from
  * VIRTIO 1.4 section 5. Reads the table only.
@@ -18,19 +19,38 @@ static const struct {
     uint16_t class_code; /* class << 8 | subclass */
     const char *name;
 } classes[] = {
-    {0x0000, "unclassified device"}, {0x00ff, "unclassified device"},
-    {0x0100, "SCSI controller"}, {0x0101, "IDE controller"}, {0x0106, "SATA controller"},
-    {0x0108, "NVMe controller"}, {0x0180, "storage controller"},
-    {0x0200, "network controller"}, {0x0280, "network controller"},
-    {0x0300, "VGA controller"}, {0x0380, "display controller"},
-    {0x0401, "audio device"}, {0x0403, "audio device"}, {0x0480, "multimedia device"},
-    {0x0500, "RAM controller"}, {0x0580, "memory controller"},
-    {0x0600, "host bridge"}, {0x0601, "ISA bridge"}, {0x0604, "PCI bridge"}, {0x0680, "bridge"},
-    {0x0700, "serial controller"}, {0x0780, "communication controller"},
-    {0x0800, "interrupt controller"}, {0x0805, "SD host controller"}, {0x0880, "system device"},
-    {0x0900, "keyboard"}, {0x0902, "mouse"}, {0x0980, "input device"},
-    {0x0c03, "USB controller"}, {0x0c05, "SMBus"},
-    {0x1000, "encryption controller"}, {0x1080, "encryption controller"},
+    {0x0000, "unclassified device"},
+    {0x00ff, "unclassified device"},
+    {0x0100, "SCSI controller"},
+    {0x0101, "IDE controller"},
+    {0x0106, "SATA controller"},
+    {0x0108, "NVMe controller"},
+    {0x0180, "storage controller"},
+    {0x0200, "network controller"},
+    {0x0280, "network controller"},
+    {0x0300, "VGA controller"},
+    {0x0380, "display controller"},
+    {0x0401, "audio device"},
+    {0x0403, "audio device"},
+    {0x0480, "multimedia device"},
+    {0x0500, "RAM controller"},
+    {0x0580, "memory controller"},
+    {0x0600, "host bridge"},
+    {0x0601, "ISA bridge"},
+    {0x0604, "PCI bridge"},
+    {0x0680, "bridge"},
+    {0x0700, "serial controller"},
+    {0x0780, "communication controller"},
+    {0x0800, "interrupt controller"},
+    {0x0805, "SD host controller"},
+    {0x0880, "system device"},
+    {0x0900, "keyboard"},
+    {0x0902, "mouse"},
+    {0x0980, "input device"},
+    {0x0c03, "USB controller"},
+    {0x0c05, "SMBus"},
+    {0x1000, "encryption controller"},
+    {0x1080, "encryption controller"},
 };
 
 static const char *class_name(const struct pci_function *fn)

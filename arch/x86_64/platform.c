@@ -1,8 +1,10 @@
 /*
- * platform.c - the small rest of platform.h: command line, random numbers, the request to stop; and CPU set-up for libc.
+ * platform.c - the small rest of platform.h: command line, random numbers, the request to stop; and
+ * CPU set-up for libc.
  *
- * Owns the thread-local storage block of the only thread and the CPU's name. Intel SDM volume 1, 7.3.17 (RDRAND); the TLS layout
- * is variant II of the x86-64 psABI: the block ends where %fs:0 points, and %fs:0 holds its own address.
+ * Owns the thread-local storage block of the only thread and the CPU's name. Intel SDM volume 1,
+ * 7.3.17 (RDRAND); the TLS layout is variant II of the x86-64 psABI: the block ends where %fs:0
+ * points, and %fs:0 holds its own address.
  */
 #include "platform.h"
 
@@ -68,7 +70,10 @@ void tls_init(void)
 {
     uint64_t align = (uintptr_t)tls_alignment;
     uint64_t image = (uint64_t)(tls_image_end - tls_image_start);
-    /* .tbss follows .tdata, and the size of both rounded up to the alignment is where the linker puts the thread pointer. */
+    /*
+     * .tbss follows .tdata, and the size of both rounded up to the alignment is where the linker
+     * puts the thread pointer.
+     */
     uint64_t size = (uint64_t)(tls_bss_end - tls_image_start);
     uint64_t pages;
     uint8_t *block;
@@ -84,6 +89,13 @@ void tls_init(void)
     *self = (uintptr_t)self;
     memcpy(block, tls_image_start, image);
     cpu_write_msr(MSR_FS_BASE, (uintptr_t)self);
+}
+
+void fpu_init(void)
+{
+    const uint32_t default_control = 0x1f80; /* all exceptions masked, round to nearest */
+
+    __asm__ volatile("ldmxcsr %0" : : "m"(default_control));
 }
 
 void cpu_name(char name[49])

@@ -1,8 +1,10 @@
 /*
- * power.c - the ends of the machine: power off, restart, exit status, and the power button that asks for it.
+ * power.c - the ends of the machine: power off, restart, exit status, and the power button that
+ * asks for it.
  *
- * Owns the ACPI control registers, isa-debug-exit and the reset ports. Each way is tried in turn, best first, and says so when
- * nothing is left, so that the machine never just hangs. ACPI 6.4 sections 4.8.3 and 7.4; QEMU's isa-debug-exit.
+ * Owns the ACPI control registers, isa-debug-exit and the reset ports. Each way is tried in turn,
+ * best first, and says so when nothing is left, so that the machine never just hangs. ACPI 6.4
+ * sections 4.8.3 and 7.4; QEMU's isa-debug-exit.
  */
 #include "arch/x86_64/power.h"
 
@@ -31,7 +33,10 @@
 #define RESET_CONTROL_HARD 0x06
 #define POST_PORT 0x80
 
-/* Port reads until ACPI mode has surely been reached, and until a request to end the machine has surely been taken up. */
+/*
+ * Port reads until ACPI mode has surely been reached, and until a request to end the machine has
+ * surely been taken up.
+ */
 #define SETTLE_READS 3000
 #define GIVE_UP_READS 400000
 
@@ -71,8 +76,8 @@ static void sleep_by(uint16_t control_port, uint8_t type)
 }
 
 /*
- * The PM1 control port of the two chipsets that QEMU's PCs have, from their configuration space; for a machine whose tables
- * were not found. 0: neither is there. Sleep type 0 is S5 on both.
+ * The PM1 control port of the two chipsets that QEMU's PCs have, from their configuration space;
+ * for a machine whose tables were not found. 0: neither is there. Sleep type 0 is S5 on both.
  */
 static uint16_t chipset_pm1_control(void)
 {
@@ -106,8 +111,9 @@ static void power_off(void)
     uint16_t port;
 
     if (acpi->sleep_control.kind != ACPI_REGISTER_NONE && acpi->s5_known) {
-        register_write8(&acpi->sleep_control,
-                        (uint8_t)(acpi->s5_type_a << SLEEP_CONTROL_TYPE_SHIFT | SLEEP_CONTROL_SLEEP));
+        register_write8(
+            &acpi->sleep_control,
+            (uint8_t)(acpi->s5_type_a << SLEEP_CONTROL_TYPE_SHIFT | SLEEP_CONTROL_SLEEP));
     } else if (acpi->pm1a_control_port != 0 && acpi->s5_known) {
         sleep_by(acpi->pm1a_control_port, acpi->s5_type_a);
         if (acpi->pm1b_control_port != 0)
@@ -140,7 +146,10 @@ static void reset(void)
         platform_relax();
     pio_write8(KEYBOARD_COMMAND, KEYBOARD_RESET);
     wait_port_reads(GIVE_UP_READS / 4);
-    /* Last: a fault that cannot be handled makes the CPU shut down, which every machine answers by a reset. */
+    /*
+     * Last: a fault that cannot be handled makes the CPU shut down, which every machine answers by
+     * a reset.
+     */
     __asm__ volatile("lidt %0; int3" : : "m"(no_idt));
 }
 
@@ -153,7 +162,10 @@ static void __attribute__((noreturn)) halt_for_ever(void)
 
 void platform_exit(int status)
 {
-    /* The hypervisor's process ends with 2 * status + 1, modulo 256: no status may come out as another or vanish. */
+    /*
+     * The hypervisor's process ends with 2 * status + 1, modulo 256: no status may come out as
+     * another or vanish.
+     */
     if (status != 0)
         debug_exit(status > 0 && status < 128 ? (uint8_t)status : 127);
     power_off();
@@ -178,6 +190,13 @@ void power_crash(void)
     halt_for_ever();
 }
 
+static volatile bool button_pressed;
+
+bool power_button_pressed(void)
+{
+    return button_pressed;
+}
+
 /* Interrupt context. The status bits are cleared by writing ones. */
 static bool power_interrupt(void *arg)
 {
@@ -187,12 +206,17 @@ static bool power_interrupt(void *arg)
 
     (void)arg;
     pio_write16(acpi->pm1a_event_port, status);
-    if (status & enabled & PM1_POWER_BUTTON)
+    if (status & enabled & PM1_POWER_BUTTON) {
+        button_pressed = true;
         platform_request_stop();
+    }
     return (status & enabled) != 0;
 }
 
-/* Firmware may leave the power registers to its own management mode; the operating system asks for them. */
+/*
+ * Firmware may leave the power registers to its own management mode; the operating system asks for
+ * them.
+ */
 static bool acpi_mode_enter(const struct acpi_info *acpi)
 {
     if (pio_read16(acpi->pm1a_control_port) & PM1_CONTROL_ACPI_ON)
@@ -212,12 +236,13 @@ void power_init(void)
     const struct acpi_info *acpi = acpi_info();
     uint16_t enable_port = (uint16_t)(acpi->pm1a_event_port + acpi->pm1_event_length / 2);
 
+    pvpanic_init();
     if (acpi->pm1a_event_port == 0 || acpi->pm1a_control_port == 0 || acpi->pm1_event_length < 4 ||
         !acpi->fixed_power_button) {
-        log_info("power: no button to listen to (%s)",
-                 !acpi->present           ? "no ACPI"
-                 : acpi->hardware_reduced ? "hardware-reduced ACPI"
-                                          : "it is not a fixed one");
+        log_info("power: no button to listen to (%s)", !acpi->present ? "no ACPI"
+                                                       : acpi->hardware_reduced
+                                                           ? "hardware-reduced ACPI"
+                                                           : "it is not a fixed one");
         return;
     }
     if (!acpi_mode_enter(acpi)) {

@@ -1,8 +1,9 @@
 /*
  * pvpanic.c - tells a QEMU-like hypervisor that the guest has crashed.
  *
- * Owns both variants of the pvpanic device: an ISA port, whose number fw_cfg knows, and a PCI function. The port is looked up
- * only when it is needed, for the search costs a few thousand port reads. QEMU's docs/specs/pvpanic and fw_cfg.
+ * Owns both variants of the pvpanic device: an ISA port, whose number fw_cfg knows, and a PCI
+ * function. The port is looked up only when it is needed, for the search costs a few thousand port
+ * reads. QEMU's docs/specs/pvpanic and fw_cfg.
  */
 #include <string.h>
 

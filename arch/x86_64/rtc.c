@@ -1,8 +1,8 @@
 /*
  * rtc.c - the battery-backed clock of the PC, read once at boot.
  *
- * Owns CMOS registers 0 to 0x32. Gives UTC as the machine was told to keep it; every wait and value is checked, because a
- * machine without the chip reads as all ones. MC146818 data sheet.
+ * Owns CMOS registers 0 to 0x32. Gives UTC as the machine was told to keep it; every wait and value
+ * is checked, because a machine without the chip reads as all ones. MC146818 data sheet.
  */
 #include "arch/x86_64/clock.h"
 
@@ -84,7 +84,10 @@ static bool plausible(const struct rtc_time *t)
            t->month >= 1 && t->month <= 12 && t->year >= 1970 && t->year < 2100;
 }
 
-/* Days from 1970-01-01 in the Gregorian calendar, with years that start in March so that the leap day comes last. */
+/*
+ * Days from 1970-01-01 in the Gregorian calendar, with years that start in March so that the leap
+ * day comes last.
+ */
 static uint64_t days_since_1970(unsigned year, unsigned month, unsigned day)
 {
     unsigned y = month <= 2 ? year - 1 : year;

@@ -1,20 +1,25 @@
 /*
  * trap.S - the 256 interrupt entries, the common path to trap_handle(), and the stacks they run on.
  *
- * Every entry has a stack of its own (IST, set in trap.c): libgcc's helpers use the red zone below %rsp, and a fault may come
- * from a stack that has overflowed. No SSE register is touched on the way, so none is saved. Read trap.c next.
+ * Every entry has a stack of its own (IST, set in trap.c): libgcc's helpers use the red zone below
+ * %rsp, and a fault may come from a stack that has overflowed. No SSE register is touched on the
+ * way, so none is saved. Read trap.c next.
  */
     .text
 
-/* 16 bytes each. The CPU pushes an error code for some exceptions; the others get a zero, so that frames look alike. */
+/*
+ * 16 bytes each. The CPU pushes an error code for some exceptions; the others get a zero, so that
+ * frames look alike.
+ */
     .balign 16
     .globl trap_entries
 trap_entries:
     .set vector, 0
     .rept 256
     .balign 16
-    .if (vector == 8) | ((vector >= 10) & (vector <= 14)) | (vector == 17) | (vector == 21) | (vector == 29) | (vector == 30)
-    .else
+    .set pushes_error, (vector == 8) | ((vector >= 10) & (vector <= 14)) | (vector == 17)
+    .set pushes_error, pushes_error | (vector == 21) | (vector == 29) | (vector == 30)
+    .if !pushes_error
     pushq $0
     .endif
     pushq $vector
@@ -60,7 +65,10 @@ trap_common:
     addq $16, %rsp
     iretq
 
-/* void trap_load_tables(const void *gdt_pointer, const void *idt_pointer): also reloads the segment registers. */
+/*
+ * void trap_load_tables(const void *gdt_pointer, const void *idt_pointer): also reloads the segment
+ * registers.
+ */
     .globl trap_load_tables
 trap_load_tables:
     lgdt (%rdi)

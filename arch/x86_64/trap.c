@@ -1,8 +1,9 @@
 /*
- * trap.c - descriptor tables: GDT, TSS with its interrupt stacks, IDT; and the fork between exceptions and interrupts.
+ * trap.c - descriptor tables: GDT, TSS with its interrupt stacks, IDT; and the fork between
+ * exceptions and interrupts.
  *
- * Owns the table of stacks. What an exception looks like to the reader is crash.c's business, what an interrupt means is
- * irq.c's. Intel SDM volume 3, chapters 3.4, 6.14 and 8.7.
+ * Owns the table of stacks. What an exception looks like to the reader is crash.c's business, what
+ * an interrupt means is irq.c's. Intel SDM volume 3, chapters 3.4, 6.14 and 8.7.
  */
 #include "arch/x86_64/trap.h"
 

@@ -1,5 +1,6 @@
 /*
- * trap.h - between the interrupt entries, the interrupt controllers and the crash report. For arch/x86_64/ only.
+ * trap.h - between the interrupt entries, the interrupt controllers and the crash report. For
+ * arch/x86_64/ only.
  */
 #ifndef FERRULE_TRAP_H
 #define FERRULE_TRAP_H

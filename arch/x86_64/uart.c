@@ -1,10 +1,13 @@
 /*
- * uart.c - the console: a 16550 serial port at 0x3f8 and, where there is one, the hypervisor's debug port 0xe9.
+ * uart.c - the console: a 16550 serial port at 0x3f8 and, where there is one, the hypervisor's
+ * debug port 0xe9.
  *
- * Owns platform_console_write/read and the receive interrupt. A machine without the UART is fine: nothing is shown. Output
- * waits are bounded, because a terminal that stopped reading must not stop the kernel. PC16550D data sheet, section 8.
+ * Owns platform_console_write/read and the receive interrupt. A machine without the UART is fine:
+ * nothing is shown. Output waits are bounded, because a terminal that stopped reading must not stop
+ * the kernel. PC16550D data sheet, section 8.
  */
 #include "irq.h"
+#include "log.h"
 #include "machine.h"
 #include "platform.h"
 
@@ -29,15 +32,20 @@
 #define LSR_THR_EMPTY 0x20
 #define FIFO_DEPTH 16
 
-/* About a tenth of a second of status reads on an emulated port; a healthy one at 115200 baud needs 1.4 ms for its FIFO. */
-#define OUTPUT_SPINS 100000
+/*
+ * How long output may stand still before it is thrown away: long enough for a reader on a busy
+ * host; a healthy port at 115200 baud needs 1.4 ms for its FIFO. The number of looks ends the wait
+ * before there is a clock.
+ */
+#define OUTPUT_WAIT_NS UINT64_C(1000000000)
+#define OUTPUT_WAIT_LOOKS 2000000
 
 #define DEBUG_PORT 0xe9
 
 static bool uart_present;
 static bool debug_port_present;
 static unsigned fifo_room;
-static bool output_stuck; /* the last wait timed out: do not wait again until the port moves */
+static unsigned bytes_lost; /* since the port stood still for too long */
 
 /* Bytes the interrupt handler took from the UART; indices run freely. */
 #define INPUT_SIZE 256
@@ -66,20 +74,45 @@ bool console_present(void)
     return uart_present;
 }
 
+static bool fifo_empty(void)
+{
+    return pio_read8(UART_LSR) & LSR_THR_EMPTY;
+}
+
+static bool wait_fifo_empty(void)
+{
+    uint64_t start_ns = platform_now_ns();
+
+    for (unsigned looks = 0; !fifo_empty(); looks++) {
+        if (looks == OUTPUT_WAIT_LOOKS || platform_now_ns() - start_ns > OUTPUT_WAIT_NS)
+            return false;
+        platform_relax();
+    }
+    return true;
+}
+
 static void uart_put(char c)
 {
     if (fifo_room == 0) {
-        unsigned spins = output_stuck ? 1 : OUTPUT_SPINS;
+        unsigned lost = bytes_lost;
 
-        while (!(pio_read8(UART_LSR) & LSR_THR_EMPTY)) {
-            if (--spins == 0) {
-                output_stuck = true;
-                return;
-            }
-            platform_relax();
+        /* A port that stood still is waited for again only once it has moved. */
+        if (lost > 0 ? !fifo_empty() : !wait_fifo_empty()) {
+            bytes_lost++;
+            return;
         }
-        output_stuck = false;
         fifo_room = FIFO_DEPTH;
+        bytes_lost = 0;
+        if (lost > 0) {
+            char note[48];
+
+            /* This comes back here when the FIFO is full, but no longer with a loss to tell of. */
+            format_text(note, sizeof(note), "\r\n[%u bytes of output lost]\r\n", lost);
+            for (const char *at = note; *at != '\0'; at++)
+                uart_put(*at);
+            uart_put(c);
+            return;
+        }
     }
     pio_write8(UART_DATA, (uint8_t)c);
     fifo_room--;
@@ -111,8 +144,8 @@ static bool uart_drain(void)
 }
 
 /*
- * The line is level triggered here and stays up while the UART holds data, so a full ring has to switch the source off;
- * platform_console_read() switches it on again.
+ * The line is level triggered here and stays up while the UART holds data, so a full ring has to
+ * switch the source off; platform_console_read() switches it on again.
  */
 static bool uart_interrupt(void *arg)
 {
