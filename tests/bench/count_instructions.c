@@ -1,0 +1,110 @@
+/*
+ * count_instructions.c - a QEMU plugin that counts the instructions a guest executes.
+ *
+ * Counts start with the first code executed at `low` <= address < `high`, that is where the kernel
+ * was loaded, so that the firmware, which is the same for every guest, stays out. The count is kept
+ * in the file `out`, 8 bytes in the host's byte order, and can be read there at any time. Debian
+ * ships no header for QEMU's plugin interface (docs/devel/tcg-plugins in its source), so the few
+ * declarations in use stand here. A repeated string instruction counts once a repetition. Loaded by
+ * tests/bench/measure.py.
+ */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef QEMU_PLUGIN_API
+#define QEMU_PLUGIN_API 1 /* 2 from QEMU 9.0 on */
+#endif
+#define EXPORT __attribute__((visibility("default")))
+
+/* QEMU_PLUGIN_CB_NO_REGS: the callback reads no guest register. */
+#define CALLBACK_READS_NO_REGISTERS 0
+
+typedef uint64_t plugin_id;
+struct qemu_plugin_tb;
+struct qemu_info;
+
+void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
+                                           void (*callback)(plugin_id, struct qemu_plugin_tb *));
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb,
+                                          void (*callback)(unsigned cpu, void *user), int flags,
+                                          void *user);
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
+uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
+
+EXPORT int qemu_plugin_version = QEMU_PLUGIN_API;
+
+static uint64_t low, high;
+static volatile uint64_t *count; /* lies in the file; only the one guest CPU writes it */
+
+static void count_kernel(unsigned cpu, void *user)
+{
+    (void)cpu;
+    *count += (uintptr_t)user;
+}
+
+static void count_if_started(unsigned cpu, void *user)
+{
+    (void)cpu;
+    if (*count != 0)
+        *count += (uintptr_t)user;
+}
+
+/* Code elsewhere may be firmware, or the kernel after it has moved itself: it counts once the kernel runs. */
+static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
+{
+    uint64_t address = qemu_plugin_tb_vaddr(tb);
+    uintptr_t instructions = qemu_plugin_tb_n_insns(tb);
+
+    (void)id;
+    qemu_plugin_register_vcpu_tb_exec_cb(
+        tb, address >= low && address < high ? count_kernel : count_if_started,
+        CALLBACK_READS_NO_REGISTERS, (void *)instructions);
+}
+
+static volatile uint64_t *map_file(const char *name)
+{
+    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    void *map = MAP_FAILED;
+
+    if (fd >= 0 && ftruncate(fd, sizeof(uint64_t)) == 0)
+        map = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        perror(name);
+    if (fd >= 0)
+        close(fd);
+    return map == MAP_FAILED ? NULL : map;
+}
+
+static const char *value_of(const char *argument, const char *key)
+{
+    size_t length = strlen(key);
+
+    return strncmp(argument, key, length) == 0 && argument[length] == '=' ? argument + length + 1
+                                                                          : NULL;
+}
+
+EXPORT int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int argc, char **argv)
+{
+    (void)info;
+    for (int i = 0; i < argc; i++) {
+        const char *text;
+
+        if ((text = value_of(argv[i], "low")) != NULL)
+            low = strtoull(text, NULL, 0);
+        else if ((text = value_of(argv[i], "high")) != NULL)
+            high = strtoull(text, NULL, 0);
+        else if ((text = value_of(argv[i], "out")) != NULL)
+            count = map_file(text);
+    }
+    if (low >= high || count == NULL) {
+        fprintf(stderr, "count_instructions: needs low=, high= and a file out=\n");
+        return -1;
+    }
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
+    return 0;
+}
