@@ -1,13 +1,13 @@
 /*
- * device.c - the model device's registers and state machine: status, features, queues, notifications, interrupts (2.1 to 3.1, 4.1.4).
+ * device.c - the model device's registers and state machine: status, features, queues,
+ * notifications, interrupts (2.1 to 3.1, 4.1.4).
  *
- * Every register access of the driver ends here and is checked for width, order and value. The device type does the rest. Read device.h
- * first.
+ * Every register access of the driver ends here and is checked for width, order and value. The
+ * device type does the rest. Read device.h first.
  */
 #include "hosted/device.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "hosted/violation.h"
@@ -90,7 +90,10 @@ static uint8_t read_status(struct device *device)
     return device->status | device->lies.status_or;
 }
 
-/* What the driver accepted must be offered (2.2.1), and the ring features must be what the model's rings can do. */
+/*
+ * What the driver accepted must be offered (2.2.1), and the ring features must be what the model's
+ * rings can do.
+ */
 static bool accept_features(struct device *device)
 {
     trace(device, "features-ok");
@@ -119,11 +122,13 @@ static void write_status(struct device *device, uint8_t value)
         return;
     }
     if (device->reset_countdown && (value & ST_FAILED)) {
-        trace(device, "failed"); /* given up while resetting: what else the byte says means nothing */
+        trace(device,
+              "failed"); /* given up while resetting: what else the byte says means nothing */
         return;
     }
     if (device->reset_unconfirmed)
-        violation("PCI-COMMON-5", "status %#x written before the reset was seen to be finished", value);
+        violation("PCI-COMMON-5", "status %#x written before the reset was seen to be finished",
+                  value);
     if (device->status & ~value & ~ST_NEEDS_RESET)
         violation("CORE-STATUS-2", "status %#x written over %#x", value, device->status);
     if ((device->status & ST_FAILED) && added)
@@ -184,14 +189,16 @@ static void enable_queue(struct device *device, struct device_queue *q, uint64_t
     if (q->written / W_AREAS != 0x3f)
         violation("PCI-COMMON-4", "queue %u enabled before its addresses were written",
                   device->queue_select);
-    if (q->vector_unread)
+    if (q->vector_unread && fake_pci_msix_enabled(device->pci))
         violation("PCI-MSIX-4", "queue %u: the vector was not read back", device->queue_select);
     trace_number(device, "enable", device->queue_select);
     q->enabled = ring_device_init(&q->ring, &params);
-    ring_device_want_notify(&q->ring, true);
+    if (q->enabled)
+        ring_device_want_notify(&q->ring, true);
 }
 
-static void write_vector(struct device *device, uint16_t *vector, bool *unread, uint16_t value, bool refuse)
+static void write_vector(struct device *device, uint16_t *vector, bool *unread, uint16_t value,
+                         bool refuse)
 {
     if (value != NO_VECTOR && value >= device->pci->msix_entries)
         violation("PCI-MSIX-3", "vector %u of %u", value, device->pci->msix_entries);
@@ -213,7 +220,8 @@ static void write_queue(struct device *device, unsigned offset, uint64_t value)
         violation("PCI-COMMON-4", "queue register %#x written after queue_enable", offset);
     if (offset == CC_QUEUE_SIZE) {
         if (value == 0 || (value & (value - 1)) || value > q->max_size)
-            violation("PCI-COMMON-3", "queue size %llu of %u", (unsigned long long)value, q->max_size);
+            violation("PCI-COMMON-3", "queue size %llu of %u", (unsigned long long)value,
+                      q->max_size);
         q->size = (uint16_t)value;
         q->written |= W_SIZE;
     } else if (offset == CC_QUEUE_MSIX_VECTOR) {
@@ -245,13 +253,17 @@ static uint64_t read_queue(struct device *device, unsigned offset)
     case CC_QUEUE_NOTIFY_OFF:
         return q->notify_off;
     default:
-        return ((uint32_t *)&q->area[(offset - CC_QUEUE_DESC) / 8])[(offset - CC_QUEUE_DESC) / 4 % 2];
+        return (
+            (uint32_t *)&q->area[(offset - CC_QUEUE_DESC) / 8])[(offset - CC_QUEUE_DESC) / 4 % 2];
     }
 }
 
 /* ---- the common configuration structure (4.1.4.3) ---- */
 
-/* The width that a field has to be accessed by; 64-bit fields by halves (4.1.3.1). 0: inside of a field. */
+/*
+ * The width that a field has to be accessed by; 64-bit fields by halves (4.1.3.1). 0: inside of a
+ * field.
+ */
 static unsigned field_width(unsigned offset)
 {
     if (offset == CC_DEVICE_STATUS || offset == CC_CONFIG_GENERATION)
@@ -270,7 +282,8 @@ static bool good_access(struct device *device, unsigned offset, unsigned width, 
         return false;
     }
     if (field_width(offset) != width) {
-        violation(width == 8 ? "PCI-ACCESS-2" : "PCI-ACCESS-1", "%u-byte access at %#x", width, offset);
+        violation(width == 8 ? "PCI-ACCESS-2" : "PCI-ACCESS-1", "%u-byte access at %#x", width,
+                  offset);
         return false;
     }
     if (device->reset_unconfirmed && offset != CC_DEVICE_STATUS && write)
@@ -290,11 +303,13 @@ static uint64_t common_read(struct device *device, unsigned offset, unsigned wid
         device->features_read = true;
         if (!(device->status & ST_DRIVER))
             violation("INIT-3", "features read without DRIVER");
-        return device->device_feature_select < 4 ? device->offered[device->device_feature_select] : 0;
+        return device->device_feature_select < 4 ? device->offered[device->device_feature_select]
+                                                 : 0;
     case CC_DRIVER_FEATURE_SELECT:
         return device->driver_feature_select;
     case CC_DRIVER_FEATURE:
-        return device->driver_feature_select < 4 ? device->accepted[device->driver_feature_select] : 0;
+        return device->driver_feature_select < 4 ? device->accepted[device->driver_feature_select]
+                                                 : 0;
     case CC_CONFIG_MSIX_VECTOR:
         device->config_vector_unread = false;
         return device->config_vector;
@@ -390,14 +405,15 @@ static void check_field(struct device *device, unsigned offset, unsigned width)
         if (offset < f->offset || offset >= f->offset + (unsigned)f->width * f->count)
             continue;
         if (width != step || (offset - f->offset) % step)
-            violation("PCI-ACCESS-1", "%u-byte access at %u of the configuration of %s", width, offset,
-                      device->type->name);
+            violation("PCI-ACCESS-1", "%u-byte access at %u of the configuration of %s", width,
+                      offset, device->type->name);
         if (f->feature != DEVICE_NO_FEATURE && !has_bit(device->offered, f->feature))
             violation("CORE-CFG-4", "field at %u read without feature %u", f->offset, f->feature);
         return;
     }
     if (device->type->fields)
-        violation("CORE-CFG-4", "no field at %u of the configuration of %s", offset, device->type->name);
+        violation("CORE-CFG-4", "no field at %u of the configuration of %s", offset,
+                  device->type->name);
 }
 
 static uint64_t config_read(struct device *device, unsigned offset, unsigned width)
@@ -409,6 +425,11 @@ static uint64_t config_read(struct device *device, unsigned offset, unsigned wid
     trace(device, "config?");
     check_field(device, offset, width);
     memcpy(&value, device->config + offset, width);
+    if (device->lies.change_after_reads && --device->lies.change_after_reads == 0) {
+        for (unsigned i = 0; i < device->config_length; i++)
+            device->config[i] ^= 0xff;
+        device->generation++;
+    }
     return value;
 }
 
@@ -483,16 +504,12 @@ void device_run(struct device *device)
         if (!q->kicked)
             continue;
         if (!fake_pci_is_master(device->pci))
-            hosted_fail("%s: a queue was notified, but the bus master bit is off", device->type->name);
+            hosted_fail("%s: a queue was notified, but the bus master bit is off",
+                        device->type->name);
         q->kicked = false;
         if (device->type->serve)
             device->type->serve(device, i);
     }
-}
-
-static void world(void *arg)
-{
-    device_run(arg);
 }
 
 static void interrupt(struct device *device, uint16_t vector, uint8_t isr)
@@ -527,66 +544,8 @@ void device_need_reset(struct device *device)
         interrupt(device, device->config_vector, ISR_CONFIG);
 }
 
-/* ---- set-up ---- */
-
-unsigned device_add_capability(struct fake_function *f, uint8_t type, uint8_t bar, uint32_t offset,
-                               uint32_t length, const void *extra, unsigned extra_len)
+struct hosted_registers device_registers(struct device *device)
 {
-    uint8_t body[64] = {(uint8_t)(16 + extra_len), type, bar};
-
-    memcpy(body + 6, &offset, 4);
-    memcpy(body + 10, &length, 4);
-    if (extra_len)
-        memcpy(body + 14, extra, extra_len);
-    return fake_pci_add_capability(f, PCI_CAP_ID_VENDOR, body, 14 + extra_len);
-}
-
-static void add_function(struct device *device, const struct device_setup *setup)
-{
-    struct hosted_registers registers = {
-        .name = setup->type->name, .read = bar_read, .write = bar_write, .arg = device};
-    uint32_t multiplier = DEVICE_NOTIFY_MULTIPLIER;
-    struct fake_function *f = fake_pci_add(0x1af4, (uint16_t)(0x1040 + setup->type->id));
-
-    device->pci = f;
-    f->msix_entries = setup->msix_vectors;
-    fake_pci_set_bar(f, DEVICE_BAR, DEVICE_BAR_SIZE, true, &registers);
-    device_add_capability(f, CAP_COMMON, DEVICE_BAR, DEVICE_COMMON_AT, CC_LENGTH, NULL, 0);
-    device_add_capability(f, CAP_NOTIFY, DEVICE_BAR, DEVICE_NOTIFY_AT,
-                          DEVICE_MAX_QUEUES * DEVICE_NOTIFY_MULTIPLIER, &multiplier, 4);
-    device_add_capability(f, CAP_ISR, DEVICE_BAR, DEVICE_ISR_AT, 1, NULL, 0);
-    if (setup->config_length)
-        device_add_capability(f, CAP_DEVICE, DEVICE_BAR, DEVICE_CONFIG_AT, setup->config_length, NULL, 0);
-}
-
-void device_init(struct device *device, const struct device_setup *setup)
-{
-    uint64_t features = setup->features | (setup->legacy_only ? 0 : UINT64_C(1) << F_VERSION_1);
-
-    memset(device, 0, sizeof(*device));
-    device->type = setup->type;
-    device->state = setup->state;
-    device->offered[0] = (uint32_t)features;
-    device->offered[1] = (uint32_t)(features >> 32);
-    device->queues = setup->queues;
-    device->config_length = setup->config_length;
-    if (setup->config_length)
-        memcpy(device->config, setup->config, setup->config_length);
-    for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++) {
-        device->queue[i].max_size = device->queue[i].size = setup->queue_size;
-        device->queue[i].notify_off = (uint16_t)i;
-        device->queue[i].vector = NO_VECTOR;
-    }
-    device->config_vector = NO_VECTOR;
-    add_function(device, setup);
-    /* Firmware may have used it: a driver that does not reset first meets a device that is half set up. */
-    device->status = ST_ACKNOWLEDGE | ST_DRIVER;
-    hosted_world_add(world, device);
-}
-
-void device_finish(struct device *device)
-{
-    hosted_world_remove(world, device);
-    for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++)
-        ring_device_finish(&device->queue[i].ring);
+    return (struct hosted_registers){
+        .name = device->type->name, .read = bar_read, .write = bar_write, .arg = device};
 }

@@ -1,9 +1,11 @@
 /*
- * device.h - a model virtio device behind a modern virtio-pci register interface (4.1): strict with its driver, and able to lie.
+ * device.h - a model virtio device behind a modern virtio-pci register interface (4.1): strict with
+ * its driver, and able to lie.
  *
- * The model checks what the driver does against the driver requirements and reports violations by id (violation.h). A test sets `lies` to
- * make it misbehave. What it does with buffers is the device type's: device_net.h, device_blk.h, or the test's own serve().
- * Rings are ring_device.h's, the bus is fake_pci.h's.
+ * The model checks what the driver does against the driver requirements and reports violations by
+ * id (violation.h). A test sets `lies` to make it misbehave. What it does with buffers is the
+ * device type's: device_net.h, device_blk.h, or the test's own serve(). Rings are ring_device.h's,
+ * the bus is fake_pci.h's.
  */
 #ifndef FERRULE_HOSTED_DEVICE_H
 #define FERRULE_HOSTED_DEVICE_H
@@ -22,7 +24,10 @@
 
 struct device;
 
-/* A field of the device configuration: an access must have its width, and an optional field its feature (2.5.1, 4.1.3.1). */
+/*
+ * A field of the device configuration: an access must have its width, and an optional field its
+ * feature (2.5.1, 4.1.3.1).
+ */
 struct device_field {
     uint8_t offset, width, count, feature;
 };
@@ -37,7 +42,10 @@ struct device_type {
     void (*serve)(struct device *device, unsigned queue);
     /* The driver reset the device: every chain held is gone. May be NULL. */
     void (*reset)(struct device *device);
-    /* The features the driver wrote are about to be accepted: check what depends on what. May be NULL. */
+    /*
+     * The features the driver wrote are about to be accepted: check what depends on what. May be
+     * NULL.
+     */
     void (*check_features)(struct device *device);
 };
 
@@ -51,16 +59,17 @@ struct device_queue {
 };
 
 struct device_lies {
-    unsigned reset_reads;      /* status reads that still show the old status after a reset */
-    bool refuse_features;      /* FEATURES_OK does not stick */
-    unsigned generation_moves; /* reads of the generation that differ from the one before */
+    unsigned reset_reads;        /* status reads that still show the old status after a reset */
+    bool refuse_features;        /* FEATURES_OK does not stick */
+    unsigned generation_moves;   /* reads of the generation that differ from the one before */
+    unsigned change_after_reads; /* after so many configuration reads every byte is inverted */
     bool refuse_config_vector;
     unsigned refuse_queue_vector; /* bit n: queue n gets no vector */
     uint8_t status_or;            /* bits that status always shows */
     bool gone;                    /* unplugged: every register reads as all ones */
     bool mute;                    /* takes nothing, answers nothing */
     bool forgets_queues;          /* offers fewer queues after the first reset */
-    uint32_t offered_xor;         /* offers other features (bits 0 to 31) after the first DRIVER_OK */
+    uint32_t offered_xor; /* offers other features (bits 0 to 31) after the first DRIVER_OK */
 };
 
 #define DEVICE_TRACE_SIZE 4096
@@ -88,11 +97,13 @@ struct device {
     char trace[DEVICE_TRACE_SIZE]; /* what the driver did, a word each; repeated words once */
 };
 
-/* How a device is put together. msix_vectors 0: INTx only. Ask for more queues than a type needs to test the rest. */
+/*
+ * How a device is put together. msix_vectors 0: INTx only. Ask for more queues than a type needs to
+ * test the rest.
+ */
 struct device_setup {
     const struct device_type *type;
-    uint64_t features; /* bits 0 to 63; VERSION_1 is added unless `legacy_only` */
-    bool legacy_only;
+    uint64_t features; /* bits 0 to 63; VERSION_1 is added */
     unsigned queues;
     uint16_t queue_size;
     unsigned msix_vectors;
@@ -102,13 +113,19 @@ struct device_setup {
 };
 
 /*
- * Makes the device and its PCI function, and lets it live in the world outside (it serves notified queues whenever the driver waits). The
- * structure is the caller's; device_finish() before it goes away.
+ * Makes the device and its PCI function, and lets it live in the world outside (it serves notified
+ * queues whenever the driver waits). The structure is the caller's; device_finish() before it goes
+ * away.
  */
 void device_init(struct device *device, const struct device_setup *setup);
 void device_finish(struct device *device);
 
-/* Serves every queue that was notified, once. What the world hook does; for tests that want it now. */
+/* The registers behind the device's BAR, for device_setup.c. */
+struct hosted_registers device_registers(struct device *device);
+
+/*
+ * Serves every queue that was notified, once. What the world hook does; for tests that want it now.
+ */
 void device_run(struct device *device);
 
 /* After pushing to the queue: a used buffer notification if the driver wants one. */
@@ -123,13 +140,24 @@ void device_need_reset(struct device *device);
 bool device_has(const struct device *device, unsigned feature); /* accepted */
 bool device_is_live(const struct device *device);
 
-/* Where the structures lie in BAR `DEVICE_BAR`, and the offset of their capabilities in configuration space, for tests that change them. */
+/*
+ * Where the structures lie in BAR `DEVICE_BAR`, and the offset of their capabilities in
+ * configuration space, for tests that change them.
+ */
 #define DEVICE_BAR 4
-enum { DEVICE_COMMON_AT = 0x0000, DEVICE_ISR_AT = 0x1000, DEVICE_CONFIG_AT = 0x2000, DEVICE_NOTIFY_AT = 0x3000 };
+enum {
+    DEVICE_COMMON_AT = 0x0000,
+    DEVICE_ISR_AT = 0x1000,
+    DEVICE_CONFIG_AT = 0x2000,
+    DEVICE_NOTIFY_AT = 0x3000
+};
 #define DEVICE_BAR_SIZE 0x4000u
 #define DEVICE_NOTIFY_MULTIPLIER 4u
 
-/* Adds a virtio capability (4.1.4); returns its offset. `extra` is what follows the common 16 bytes. */
+/*
+ * Adds a virtio capability (4.1.4); returns its offset. `extra` is what follows the common 16
+ * bytes.
+ */
 unsigned device_add_capability(struct fake_function *f, uint8_t type, uint8_t bar, uint32_t offset,
                                uint32_t length, const void *extra, unsigned extra_len);
 

@@ -1,8 +1,8 @@
 /*
  * device_blk.c - the model block device (5.2).
  *
- * Each request is checked against 5.2.6.1 and the limits of the configuration before it is done on a disk in memory. What goes wrong on purpose is
- * in struct device_blk. Read device.c first.
+ * Each request is checked against 5.2.6.1 and the limits of the configuration before it is done on
+ * a disk in memory. What goes wrong on purpose is in struct device_blk. Read device.c first.
  */
 #include "hosted/device_blk.h"
 
@@ -30,16 +30,18 @@ static void check_transfer(const struct device_blk *blk, const struct ring_chain
 
     if (bytes == 0 || bytes % SECTOR)
         violation("BLK-OP-6", "%u bytes of data", bytes);
-    if (header->sector > blk->setup.capacity || bytes / SECTOR > blk->setup.capacity - header->sector)
-        violation("BLK-OP-2", "%u bytes at sector %llu of %llu", bytes, (unsigned long long)header->sector,
-                  (unsigned long long)blk->setup.capacity);
+    if (header->sector > blk->setup.capacity ||
+        bytes / SECTOR > blk->setup.capacity - header->sector)
+        violation("BLK-OP-2", "%u bytes at sector %llu of %llu", bytes,
+                  (unsigned long long)header->sector, (unsigned long long)blk->setup.capacity);
     if (blk->setup.seg_max && last - first > blk->setup.seg_max)
         violation("BLK-T-LIMITS-1", "%u segments, seg_max is %u", last - first, blk->setup.seg_max);
     for (unsigned i = first; i < last; i++)
         if (blk->setup.size_max && chain->piece[i].len > blk->setup.size_max)
             violation("BLK-T-LIMITS-1", "a segment of %u, size_max is %u", chain->piece[i].len,
                       blk->setup.size_max);
-    if (blk->setup.blk_size && (bytes % blk->setup.blk_size || header->sector * SECTOR % blk->setup.blk_size))
+    if (blk->setup.blk_size &&
+        (bytes % blk->setup.blk_size || header->sector * SECTOR % blk->setup.blk_size))
         violation("BLK-T-UNITS-1", "%u bytes at sector %llu, blocks of %u", bytes,
                   (unsigned long long)header->sector, blk->setup.blk_size);
     if (header->type == BLK_T_OUT && blk->setup.read_only)
@@ -74,8 +76,8 @@ static bool parse(struct device_blk *blk, struct ring_chain *chain, struct wire_
 }
 
 /* Moves the data of a request that is in range. */
-static void move(struct device_blk *blk, struct ring_chain *chain, const struct wire_blk_header *header,
-                 uint32_t bytes)
+static void move(struct device_blk *blk, struct ring_chain *chain,
+                 const struct wire_blk_header *header, uint32_t bytes)
 {
     uint64_t at = header->sector * SECTOR, end = blk->setup.capacity * SECTOR;
 
@@ -95,7 +97,8 @@ static void answer(struct device_blk *blk, struct ring_chain *chain)
     bool healthy = !blk->bad_status_on || blk->healthy;
 
     ring_chain_read(chain, 0, &header, HEADER);
-    uint32_t bytes = header.type == BLK_T_IN ? chain->writable - 1 : chain->readable - (uint32_t)HEADER;
+    uint32_t bytes =
+        header.type == BLK_T_IN ? chain->writable - 1 : chain->readable - (uint32_t)HEADER;
     if (healthy)
         move(blk, chain, &header, bytes);
     else
@@ -115,8 +118,10 @@ static void take(struct device_blk *blk, struct ring_chain *chain)
 
     if (!parse(blk, chain, &header, &bytes))
         return;
-    *r = (struct device_blk_request){
-        .type = header.type, .sector = header.sector, .bytes = bytes, .segments = chain->out + chain->in - 2};
+    *r = (struct device_blk_request){.type = header.type,
+                                     .sector = header.sector,
+                                     .bytes = bytes,
+                                     .segments = chain->out + chain->in - 2};
     blk->requests++;
     if (!blk->hold) {
         answer(blk, chain);
@@ -198,7 +203,8 @@ void device_blk_release(struct device_blk *blk, unsigned count, bool reverse)
         unsigned pick = reverse ? blk->held_count - 1 : 0;
         struct ring_chain *chain = blk->held[pick];
         blk->held_count--;
-        memmove(&blk->held[pick], &blk->held[pick + 1], (blk->held_count - pick) * sizeof(blk->held[0]));
+        memmove(&blk->held[pick], &blk->held[pick + 1],
+                (blk->held_count - pick) * sizeof(blk->held[0]));
         answer(blk, chain);
     }
     device_signal(&blk->device, 0);

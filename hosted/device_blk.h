@@ -1,5 +1,6 @@
 /*
- * device_blk.h - the model block device (5.2): a disk in memory that checks every request, and can hold, reorder, fail or garble them.
+ * device_blk.h - the model block device (5.2): a disk in memory that checks every request, and can
+ * hold, reorder, fail or garble them.
  */
 #ifndef FERRULE_HOSTED_DEVICE_BLK_H
 #define FERRULE_HOSTED_DEVICE_BLK_H
@@ -9,7 +10,10 @@
 #define DEVICE_BLK_HISTORY 4096
 #define DEVICE_BLK_HOLD 1024
 
-/* Features beside the numbers in the configuration; 0 in size_max, seg_max or blk_size: the feature is not offered. */
+/*
+ * Features beside the numbers in the configuration; 0 in size_max, seg_max or blk_size: the feature
+ * is not offered.
+ */
 struct device_blk_setup {
     uint64_t capacity; /* sectors that the configuration says and the disk has */
     uint32_t size_max, seg_max, blk_size;
@@ -34,25 +38,34 @@ struct device_blk {
     unsigned requests;
     unsigned flushes_early; /* FLUSH requests that came while others were held */
 
-    bool hold;              /* takes requests without answering, until device_blk_release() */
+    bool hold; /* takes requests without answering, until device_blk_release() */
     struct ring_chain *held[DEVICE_BLK_HOLD];
     unsigned held_count, held_most;
 
     /* How the next requests end; the first `healthy` ones are done as they should be. */
     unsigned healthy;
-    bool bad_status_on;     /* after those: this status, without moving data */
+    bool bad_status_on; /* after those: this status, without moving data */
     uint8_t bad_status;
-    bool keep_status;       /* the status byte is not written at all */
-    bool lie_len;           /* the used length is 0 */
+    bool keep_status; /* the status byte is not written at all */
+    bool lie_len;     /* the used length is 0 */
 };
 
 void device_blk_init(struct device_blk *blk, const struct device_blk_setup *setup);
 void device_blk_finish(struct device_blk *blk);
 
-/* Answers held requests: the first `count`, or the last ones first when `reverse`. Interrupts if wanted. */
+/*
+ * Answers held requests: the first `count`, or the last ones first when `reverse`. Interrupts if
+ * wanted.
+ */
 void device_blk_release(struct device_blk *blk, unsigned count, bool reverse);
 
 /* Offsets in the configuration (5.2.4). */
-enum { BLK_CONFIG_CAPACITY = 0, BLK_CONFIG_SIZE_MAX = 8, BLK_CONFIG_SEG_MAX = 12, BLK_CONFIG_BLK_SIZE = 20, BLK_CONFIG_LENGTH = 60 };
+enum {
+    BLK_CONFIG_CAPACITY = 0,
+    BLK_CONFIG_SIZE_MAX = 8,
+    BLK_CONFIG_SEG_MAX = 12,
+    BLK_CONFIG_BLK_SIZE = 20,
+    BLK_CONFIG_LENGTH = 60
+};
 
 #endif

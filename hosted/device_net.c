@@ -1,8 +1,9 @@
 /*
  * device_net.c - the model network device (5.1).
  *
- * Queue 0 receives, queue 1 transmits. Each sent frame's header is checked against 5.1.9.2.1 for what was negotiated, each receive buffer against
- * 5.1.9.3.1. Lies are those of struct device_net_rx. Read device.c first.
+ * Queue 0 receives, queue 1 transmits. Each sent frame's header is checked against 5.1.9.2.1 for
+ * what was negotiated, each receive buffer against 5.1.9.3.1. Lies are those of struct
+ * device_net_rx. Read device.c first.
  */
 #include "hosted/device_net.h"
 
@@ -44,7 +45,8 @@ static void check_tx_header(struct device *device, const struct wire_net_hdr *h,
     if (h->flags & ~NET_NEEDS_CSUM)
         violation("NET-TX-31", "flags %#x", h->flags);
     if ((h->flags & NET_NEEDS_CSUM) && (uint32_t)h->csum_start + h->csum_offset + 2 > len)
-        violation("NET-TX-21", "checksum at %u + %u of a frame of %u", h->csum_start, h->csum_offset, len);
+        violation("NET-TX-21", "checksum at %u + %u of a frame of %u", h->csum_start,
+                  h->csum_offset, len);
 }
 
 /* 5.1.4.2: a VLAN tag is part of the Ethernet header. */
@@ -63,8 +65,8 @@ static void take_frame(struct device_net *net, struct ring_chain *chain)
     struct device_net_frame *frame = &net->sent[net->sent_count % DEVICE_NET_FRAMES];
 
     if (chain->in || chain->readable < HDR) {
-        violation("NET-TX-1", "a transmit buffer of %u readable and %u writable bytes", chain->readable,
-                  chain->writable);
+        violation("NET-TX-1", "a transmit buffer of %u readable and %u writable bytes",
+                  chain->readable, chain->writable);
         return;
     }
     if (!frame->data)
@@ -82,7 +84,9 @@ static void serve(struct device *device, unsigned queue)
     struct ring_device *ring = &device->queue[queue].ring;
     struct ring_chain *chain;
 
-    /* Receive buffers stay available until a frame comes; the device does not want to hear of each. */
+    /*
+     * Receive buffers stay available until a frame comes; the device does not want to hear of each.
+     */
     if (queue == RX)
         return;
     do {
@@ -114,10 +118,11 @@ static const struct device_type net_type = {
     .check_features = check_features,
 };
 
-void device_net_init(struct device_net *net, uint64_t features, uint16_t queue_size, unsigned msix_vectors)
+void device_net_init(struct device_net *net, uint64_t features, uint16_t queue_size,
+                     unsigned msix_vectors)
 {
-    static const uint8_t config[NET_CONFIG_LENGTH] = {
-        0x52, 0x54, 0, 0x12, 0x34, 0x56, 1, 0, 1, 0, 9000 & 0xff, 9000 >> 8};
+    static const uint8_t config[NET_CONFIG_LENGTH] = {0x52, 0x54, 0, 0x12, 0x34,        0x56,
+                                                      1,    0,    1, 0,    9000 & 0xff, 9000 >> 8};
 
     memset(net, 0, sizeof(*net));
     device_init(&net->device, &(struct device_setup){.type = &net_type,
@@ -158,7 +163,8 @@ static void check_rx_buffer(const struct device *device, const struct ring_chain
     uint16_t mtu;
     memcpy(&mtu, device->config + NET_CONFIG_MTU, 2);
     if (!merge && device_has(device, NET_F_MTU) && chain->writable < mtu + ETHERNET + HDR)
-        violation("NET-CFG-8", "a receive buffer of %u bytes with an MTU of %u", chain->writable, mtu);
+        violation("NET-CFG-8", "a receive buffer of %u bytes with an MTU of %u", chain->writable,
+                  mtu);
 }
 
 unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t len,
@@ -192,7 +198,7 @@ unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t 
             ring_device_unpop(ring, chain[--n]);
         return 0;
     }
-    uint16_t buffers = how->lie_num_buffers                           ? how->header.num_buffers
+    uint16_t buffers = how->lie_num_buffers                        ? how->header.num_buffers
                        : device_has(&net->device, NET_F_MRG_RXBUF) ? (uint16_t)n
                                                                    : 1;
     memcpy(bytes + 10, &buffers, 2);

@@ -1,5 +1,6 @@
 /*
- * device_net.h - the model network device (5.1): keeps what was sent, receives what the test says, checks every header.
+ * device_net.h - the model network device (5.1): keeps what was sent, receives what the test says,
+ * checks every header.
  */
 #ifndef FERRULE_HOSTED_DEVICE_NET_H
 #define FERRULE_HOSTED_DEVICE_NET_H
@@ -26,22 +27,29 @@ struct device_net_rx {
 
 struct device_net {
     struct device device;
-    struct device_net_frame sent[DEVICE_NET_FRAMES]; /* the last ones, oldest first from sent_count on */
+    struct device_net_frame
+        sent[DEVICE_NET_FRAMES]; /* the last ones, oldest first from sent_count on */
     unsigned sent_count;
     bool hold_tx; /* takes frames but does not return their buffers */
     struct ring_chain *held[1024];
     unsigned held_count;
 };
 
-/* `features` of the device type; MAC 52:54:00:12:34:56, status up, MTU 9000, as far as the features show them. */
-void device_net_init(struct device_net *net, uint64_t features, uint16_t queue_size, unsigned msix_vectors);
+/*
+ * `features` of the device type; MAC 52:54:00:12:34:56, status up, MTU 9000, as far as the features
+ * show them.
+ */
+void device_net_init(struct device_net *net, uint64_t features, uint16_t queue_size,
+                     unsigned msix_vectors);
 void device_net_finish(struct device_net *net);
 
 /*
- * Delivers a frame of `len` bytes. Returns the number of buffers it took, 0 when the driver has not given enough (then none is lost). No notification
- * is sent: device_signal(&net->device, 0) does that.
+ * Delivers a frame of `len` bytes. Returns the number of buffers it took, 0 when the driver has not
+ * given enough (then none is lost). No notification is sent: device_signal(&net->device, 0) does
+ * that.
  */
-unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t len, const struct device_net_rx *how);
+unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t len,
+                            const struct device_net_rx *how);
 
 const struct device_net_frame *device_net_last(const struct device_net *net);
 

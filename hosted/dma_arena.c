@@ -1,9 +1,11 @@
 /*
- * dma_arena.c - device memory of a hosted build: one shared file, an allocator over it, and a book of every mapping.
+ * dma_arena.c - device memory of a hosted build: one shared file, an allocator over it, and a book
+ * of every mapping.
  *
- * The arena is a memfd, so that a back end in another process can map the same rings. Device addresses equal pointers (what the kernel
- * has, too), but only memory in the arena has one. Free memory is poisoned for AddressSanitizer, with a gap between allocations;
- * the book of mappings lets a model device refuse what the driver did not map. Owns no time and no registers.
+ * The arena is a memfd, so that a back end in another process can map the same rings. Device
+ * addresses equal pointers (what the kernel has, too), but only memory in the arena has one. Free
+ * memory is poisoned for AddressSanitizer, with a gap between allocations; the book of mappings
+ * lets a model device refuse what the driver did not map. Owns no time and no registers.
  */
 #include <errno.h>
 #include <sanitizer/asan_interface.h>
@@ -25,8 +27,8 @@ struct block {
 };
 
 /*
- * One live mapping: in a hash chain by its address, and in one of two lists that are searched for what lies inside a mapping. Rings and
- * tables of indirect tables are large, buffers small.
+ * One live mapping: in a hash chain by its address, and in one of two lists that are searched for
+ * what lies inside a mapping. Rings and tables of indirect tables are large, buffers small.
  */
 struct mapping {
     dma_addr_t addr;
@@ -165,11 +167,15 @@ static unsigned hash(dma_addr_t addr)
     return (unsigned)((addr ^ addr >> 13) * UINT64_C(0x9e3779b97f4a7c15) >> 48);
 }
 
-/* Does one allocation contain all of it? Mapping freed or foreign memory is a bug that a real machine would not notice. */
+/*
+ * Does one allocation contain all of it? Mapping freed or foreign memory is a bug that a real
+ * machine would not notice.
+ */
 static bool in_arena(uintptr_t start, size_t len)
 {
     uintptr_t base = (uintptr_t)arena;
-    return arena && start >= base && start - base < ARENA_SIZE && len <= ARENA_SIZE - (start - base);
+    return arena && start >= base && start - base < ARENA_SIZE &&
+           len <= ARENA_SIZE - (start - base);
 }
 
 dma_addr_t hosted_dma_map(const void *memory, size_t len, enum dma_direction direction)

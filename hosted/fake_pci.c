@@ -1,8 +1,10 @@
 /*
- * fake_pci.c - pci.h over bytes in memory: configuration space, BARs, MSI-X entries and INTx lines of made-up functions.
+ * fake_pci.c - pci.h over bytes in memory: configuration space, BARs, MSI-X entries and INTx lines
+ * of made-up functions.
  *
- * A BAR's registers answer only while the command register decodes memory, and a message-signalled interrupt goes nowhere unless
- * its entry was set up, as on a real bus. The capability walk is the kernel's own (pci_find_capability). Read device.c next.
+ * A BAR's registers answer only while the command register decodes memory, and a message-signalled
+ * interrupt goes nowhere unless its entry was set up, as on a real bus. The capability walk is the
+ * kernel's own (pci_find_capability). Read device.c next.
  */
 #include "hosted/fake_pci.h"
 
@@ -80,7 +82,8 @@ void fake_pci_set_bar(struct fake_function *f, unsigned bar, uint64_t size, bool
     f->bar_registers[bar].size = size;
 }
 
-unsigned fake_pci_add_capability(struct fake_function *f, uint8_t id, const void *body, unsigned len)
+unsigned fake_pci_add_capability(struct fake_function *f, uint8_t id, const void *body,
+                                 unsigned len)
 {
     unsigned at = f->capability_end;
 
@@ -156,7 +159,8 @@ static void apply_decode(struct fake_function *f)
 }
 
 /* A virtio driver has no business in configuration space beyond the command register (4.1.4.1). */
-static void config_write(const struct pci_function *fn, unsigned offset, uint32_t value, unsigned width)
+static void config_write(const struct pci_function *fn, unsigned offset, uint32_t value,
+                         unsigned width)
 {
     struct fake_function *f = to_fake(fn);
 
@@ -261,7 +265,10 @@ void fake_pci_raise_msix(struct fake_function *f, unsigned entry)
 
 /* ---- INTx ---- */
 
-/* A level-triggered line: it comes again as long as the device holds it, and must be let go by the handler. */
+/*
+ * A level-triggered line: it comes again as long as the device holds it, and must be let go by the
+ * handler.
+ */
 static void intx_deliver(void *arg)
 {
     struct fake_function *f = arg;
@@ -283,7 +290,8 @@ void fake_pci_set_intx(struct fake_function *f, bool level)
         hosted_interrupt_raise(intx_deliver, f);
 }
 
-int pci_intx_enable(struct pci_function *fn, bool (*handler)(void *arg), void *arg, const char *name)
+int pci_intx_enable(struct pci_function *fn, bool (*handler)(void *arg), void *arg,
+                    const char *name)
 {
     struct fake_function *f = to_fake(fn);
 

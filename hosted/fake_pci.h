@@ -1,8 +1,9 @@
 /*
- * fake_pci.h - PCI functions made of bytes in memory, behind the same pci.h that the kernel implements over real buses.
+ * fake_pci.h - PCI functions made of bytes in memory, behind the same pci.h that the kernel
+ * implements over real buses.
  *
- * A test makes functions, fills their configuration space as it likes, nonsense included, and puts registers behind BARs. Knows no
- * virtio. Read device.h for the virtio functions built on it.
+ * A test makes functions, fills their configuration space as it likes, nonsense included, and puts
+ * registers behind BARs. Knows no virtio. Read device.h for the virtio functions built on it.
  */
 #ifndef FERRULE_HOSTED_FAKE_PCI_H
 #define FERRULE_HOSTED_FAKE_PCI_H
@@ -21,8 +22,9 @@ struct fake_function {
     bool bar_visible[PCI_BAR_COUNT];
 
     unsigned msix_entries; /* 0: no MSI-X */
-    unsigned msix_spare;   /* vectors that the CPU still has for it; pci_msix_set() is -ENOSPC beyond */
-    bool intx_line;        /* the device holds its line */
+    unsigned
+        msix_spare; /* vectors that the CPU still has for it; pci_msix_set() is -ENOSPC beyond */
+    bool intx_line; /* the device holds its line */
     unsigned intx_unclaimed;
     bool (*intx_handler)(void *arg);
     void *intx_arg;
@@ -31,17 +33,27 @@ struct fake_function {
 /* All functions gone; part of a test's start. */
 void fake_pci_reset(void);
 
-/* A function with no BARs and no capabilities, and an INTx pin that reaches a line. Lives until fake_pci_reset(). */
+/*
+ * A function with no BARs and no capabilities, and an INTx pin that reaches a line. Lives until
+ * fake_pci_reset().
+ */
 struct fake_function *fake_pci_add(uint16_t vendor_id, uint16_t device_id);
 
-/* Puts a memory BAR of `size` bytes (a power of two) in place; 64-bit ones far above 4 GiB. `registers`: name, read, write, arg. */
+/*
+ * Puts a memory BAR of `size` bytes (a power of two) in place; 64-bit ones far above 4 GiB.
+ * `registers`: name, read, write, arg.
+ */
 void fake_pci_set_bar(struct fake_function *f, unsigned bar, uint64_t size, bool is_64bit,
                       const struct hosted_registers *registers);
 
 /* Appends a capability: its id, a link, then `len` bytes. Returns its offset. */
-unsigned fake_pci_add_capability(struct fake_function *f, uint8_t id, const void *body, unsigned len);
+unsigned fake_pci_add_capability(struct fake_function *f, uint8_t id, const void *body,
+                                 unsigned len);
 
-/* A message-signalled interrupt by table entry, or the level of the INTx line; both pend until interrupts are delivered. */
+/*
+ * A message-signalled interrupt by table entry, or the level of the INTx line; both pend until
+ * interrupts are delivered.
+ */
 void fake_pci_raise_msix(struct fake_function *f, unsigned entry);
 void fake_pci_set_intx(struct fake_function *f, bool level);
 bool fake_pci_msix_enabled(const struct fake_function *f);

@@ -1,8 +1,10 @@
 /*
- * hosted.h - what a Linux program that runs the kernel's portable code can control and see: memory, time, registers, log.
+ * hosted.h - what a Linux program that runs the kernel's portable code can control and see: memory,
+ * time, registers, log.
  *
- * Owns the test's side of platform.h: dma_arena.c (device memory), registers.c (made-up registers), platform_linux.c (clock,
- * wait, log, end). Knows no device. Portable code never includes it. Read device.h for the device at the other end.
+ * Owns the test's side of platform.h: dma_arena.c (device memory), registers.c (made-up registers),
+ * platform_linux.c (clock, wait, log, end). Knows no device. Portable code never includes it. Read
+ * device.h for the device at the other end.
  */
 #ifndef FERRULE_HOSTED_HOSTED_H
 #define FERRULE_HOSTED_HOSTED_H
@@ -15,21 +17,25 @@
 #include "platform.h"
 
 /*
- * Everything back to the state of a fresh process: clock at zero and simulated, log empty, no registers, no injected failure.
- * Device memory must have been given back; what was not is a failure that names the size. Call it between tests.
+ * Everything back to the state of a fresh process: clock at zero and simulated, log empty, no
+ * registers, no injected failure. Device memory must have been given back; what was not is a
+ * failure that names the size. Call it between tests.
  */
 void hosted_reset(void);
 
 /*
- * The end of a test that found the code under test misbehaving. Calls the hook (which must not return) or, without one, prints
- * and aborts.
+ * The end of a test that found the code under test misbehaving. Calls the hook (which must not
+ * return) or, without one, prints and aborts.
  */
 void hosted_fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void hosted_set_failure_hook(void (*hook)(const char *text));
 
 /* ---- device memory (dma_arena.c) ---- */
 
-/* The descriptor of the file behind all device memory, for a back end in another process, its size, and where it is mapped. */
+/*
+ * The descriptor of the file behind all device memory, for a back end in another process, its size,
+ * and where it is mapped.
+ */
 int hosted_dma_fd(void);
 void *hosted_dma_base(void);
 size_t hosted_dma_size(void);
@@ -46,23 +52,31 @@ bool hosted_dma_reset(void);
 void hosted_dma_fail_nth(unsigned nth);
 
 /*
- * The device's way into memory: the pointer for `len` bytes at `addr`, or NULL unless the driver has mapped all of them for that direction.
+ * The device's way into memory: the pointer for `len` bytes at `addr`, or NULL unless the driver
+ * has mapped all of them for that direction.
  */
 void *hosted_dma_device_pointer(dma_addr_t addr, size_t len, bool device_writes);
 
 /* ---- time and waiting (platform_linux.c) ---- */
 
-/* The simulated clock advances only by these, by platform_relax() (1 us) and platform_wait() (to its deadline). */
+/*
+ * The simulated clock advances only by these, by platform_relax() (1 us) and platform_wait() (to
+ * its deadline).
+ */
 void hosted_clock_advance(uint64_t ns);
 void hosted_clock_use_real(void);
 
-/* Code that stands for the world outside: run from every platform_relax() and platform_wait(). At most a few. */
+/*
+ * Code that stands for the world outside: run from every platform_relax() and platform_wait(). At
+ * most a few.
+ */
 void hosted_world_add(void (*run)(void *arg), void *arg);
 void hosted_world_remove(void (*run)(void *arg), void *arg);
 
 /*
- * Interrupts are off outside of platform_wait(). A raised one stays pending, once however often it was raised, until
- * hosted_interrupts_deliver(), which platform_wait() calls, runs its handler. Returns how many ran.
+ * Interrupts are off outside of platform_wait(). A raised one stays pending, once however often it
+ * was raised, until hosted_interrupts_deliver(), which platform_wait() calls, runs its handler.
+ * Returns how many ran.
  */
 void hosted_interrupt_raise(void (*handler)(void *arg), void *arg);
 void hosted_interrupt_cancel(void (*handler)(void *arg), void *arg);
@@ -74,14 +88,17 @@ uint64_t hosted_wait_count(void);
 
 /* ---- console and end ---- */
 
-/* What was written to the console since hosted_reset(), NUL-terminated; and how often `text` occurs in it. */
+/*
+ * What was written to the console since hosted_reset(), NUL-terminated; and how often `text` occurs
+ * in it.
+ */
 const char *hosted_log(void);
 unsigned hosted_log_count(const char *text);
 void hosted_log_echo(bool on); /* also to stderr */
 
 /*
- * A test that expects platform_panic() or platform_exit() sets a place to continue at; setjmp there returns 1. Without it both
- * end the test. The text of the panic, or NULL.
+ * A test that expects platform_panic() or platform_exit() sets a place to continue at; setjmp there
+ * returns 1. Without it both end the test. The text of the panic, or NULL.
  */
 void hosted_catch_end(jmp_buf *where);
 const char *hosted_panic_text(void);

@@ -1,9 +1,11 @@
 /*
- * platform_linux.c - platform.h as a Linux program: clock, waiting, interrupts, console, and the end of the machine.
+ * platform_linux.c - platform.h as a Linux program: clock, waiting, interrupts, console, and the
+ * end of the machine.
  *
- * Time is simulated unless a program asks for the real clock, so bounded waits of the code under test end at once and tests repeat
- * exactly. Device memory is in dma_arena.c, registers in registers.c, PCI in fake_pci.c. The log lines themselves are made by
- * boot/log.c, the kernel's own.
+ * Time is simulated unless a program asks for the real clock, so bounded waits of the code under
+ * test end at once and tests repeat exactly. Device memory is in dma_arena.c, registers in
+ * registers.c, PCI in fake_pci.c. The log lines themselves are made by boot/log.c, the kernel's
+ * own.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -76,7 +78,8 @@ void hosted_reset(void)
     end_catch = NULL;
     hosted_registers_reset();
     if (hosted_dma_reset())
-        hosted_fail("%zu bytes of device memory and %u mappings were not given back", leaked, mapped);
+        hosted_fail("%zu bytes of device memory and %u mappings were not given back", leaked,
+                    mapped);
 }
 
 /* ---- time and the world outside ---- */

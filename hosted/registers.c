@@ -1,8 +1,9 @@
 /*
  * registers.c - device registers of a hosted build: address ranges with a function behind each.
  *
- * Nothing is mapped at these addresses; mmio_*() and pio_*() of include/platform_arch.h end up here. An access that no range
- * wholly contains is a bug of the code under test and ends the test. Read fake_pci.c next.
+ * Nothing is mapped at these addresses; mmio_*() and pio_*() of include/platform_arch.h end up
+ * here. An access that no range wholly contains is a bug of the code under test and ends the test.
+ * Read fake_pci.c next.
  */
 #include "hosted/hosted.h"
 

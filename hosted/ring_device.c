@@ -1,8 +1,10 @@
 /*
- * ring_device.c - the part of the device's side of a queue that does not depend on the layout, and the list of violations.
+ * ring_device.c - the part of the device's side of a queue that does not depend on the layout, and
+ * the list of violations.
  *
- * Checks each piece of a buffer: mapped by the driver, in the right direction, readable before writable, total below 4 GiB. Copies to and from
- * chains. The ring itself is ring_split.c's. VIRTIO 2.6 and 2.7.4.
+ * Checks each piece of a buffer: mapped by the driver, in the right direction, readable before
+ * writable, total below 4 GiB. Copies to and from chains. The ring itself is ring_split.c's. VIRTIO
+ * 2.6 and 2.7.4.
  */
 #include "hosted/ring_device.h"
 
@@ -61,16 +63,16 @@ void violation_reset(void)
     violations_text[0] = '\0';
 }
 
-bool ring_chain_add(struct ring_device *ring, struct ring_chain *chain, dma_addr_t addr, uint32_t len,
-                    bool write)
+bool ring_chain_add(struct ring_device *ring, struct ring_chain *chain, dma_addr_t addr,
+                    uint32_t len, bool write)
 {
     const char *name = ring->params.name;
     unsigned count = chain->out + chain->in;
     uint8_t *data = len ? hosted_dma_device_pointer(addr, len, write) : NULL;
 
     if (!data) {
-        violation("RSVF-5", "%s: chain %u: %u bytes at %#llx are not mapped for %s", name, chain->head,
-                  len, (unsigned long long)addr, write ? "writing" : "reading");
+        violation("RSVF-5", "%s: chain %u: %u bytes at %#llx are not mapped for %s", name,
+                  chain->head, len, (unsigned long long)addr, write ? "writing" : "reading");
         return false;
     }
     if (!write && chain->in)
@@ -132,5 +134,6 @@ size_t ring_chain_read(const struct ring_chain *chain, size_t offset, void *data
 
 size_t ring_chain_write(struct ring_chain *chain, size_t offset, const void *data, size_t len)
 {
-    return copy(chain->piece + chain->out, chain->in, offset, (uint8_t *)(uintptr_t)data, len, true);
+    return copy(chain->piece + chain->out, chain->in, offset, (uint8_t *)(uintptr_t)data, len,
+                true);
 }

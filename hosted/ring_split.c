@@ -1,8 +1,10 @@
 /*
- * ring_split.c - the device's side of a split ring (2.7): available ring, descriptor table, indirect tables, used ring.
+ * ring_split.c - the device's side of a split ring (2.7): available ring, descriptor table,
+ * indirect tables, used ring.
  *
- * Owns every access of the model to such a ring. Each thing the driver must or must not do there is checked where the device would
- * meet it and reported by requirement id. The pieces themselves are checked by ring_device.c.
+ * Owns every access of the model to such a ring. Each thing the driver must or must not do there is
+ * checked where the device would meet it and reported by requirement id. The pieces themselves are
+ * checked by ring_device.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +85,8 @@ void ring_device_finish(struct ring_device *ring)
 }
 
 /* 2.7.5.3.1: the table that one descriptor points at. */
-static bool walk_indirect(struct ring_device *ring, struct ring_chain *chain, const struct wire_desc *outer)
+static bool walk_indirect(struct ring_device *ring, struct ring_chain *chain,
+                          const struct wire_desc *outer)
 {
     const char *name = ring->params.name;
     unsigned entries = outer->len / 16, index = 0;
@@ -102,7 +105,8 @@ static bool walk_indirect(struct ring_device *ring, struct ring_chain *chain, co
     for (unsigned steps = 0; steps < entries; steps++) {
         struct wire_desc d = table[index];
         if (d.flags & DESC_INDIRECT) {
-            violation("SPLIT-IND-2", "%s: chain %u: an indirect table inside another", name, chain->head);
+            violation("SPLIT-IND-2", "%s: chain %u: an indirect table inside another", name,
+                      chain->head);
             return false;
         }
         if (!ring_chain_add(ring, chain, d.addr, d.len, d.flags & DESC_WRITE))
@@ -126,8 +130,8 @@ static bool walk(struct ring_device *ring, struct ring_chain *chain)
     for (unsigned steps = 0; steps < ring->params.size; steps++) {
         if (ring->owner[index] != RING_FREE) {
             violation(ring->owner[index] == chain->head ? "SPLIT-DESC-1" : "CLEAN-1",
-                      "%s: chain %u uses descriptor %u, which chain %u still has", name, chain->head,
-                      index, ring->owner[index]);
+                      "%s: chain %u uses descriptor %u, which chain %u still has", name,
+                      chain->head, index, ring->owner[index]);
             return false;
         }
         ring->owner[index] = chain->head;
@@ -172,8 +176,9 @@ struct ring_chain *ring_device_pop(struct ring_device *ring)
     if (!pending)
         return NULL;
     if (pending + ring->in_flight > ring->params.size) {
-        violation("SPLIT-AVAIL-1", "%s: avail idx %u, device at %u with %u buffers in a ring of %u", name,
-                  load16(&ring->avail[IDX]), ring->avail_idx, ring->in_flight, ring->params.size);
+        violation("SPLIT-AVAIL-1", "%s: avail idx %u, device at %u with %u buffers in a ring of %u",
+                  name, load16(&ring->avail[IDX]), ring->avail_idx, ring->in_flight,
+                  ring->params.size);
         return NULL;
     }
     uint16_t head = ring->avail[RING + ring->avail_idx % ring->params.size];
@@ -193,7 +198,10 @@ struct ring_chain *ring_device_pop(struct ring_device *ring)
     return chain;
 }
 
-/* CLEAN-1: what was exposed must still be as it was when the device took it. Gives the descriptors back. */
+/*
+ * CLEAN-1: what was exposed must still be as it was when the device took it. Gives the descriptors
+ * back.
+ */
 static void release(struct ring_device *ring, const struct ring_chain *chain)
 {
     unsigned index = chain->head;
@@ -201,8 +209,8 @@ static void release(struct ring_device *ring, const struct ring_chain *chain)
     for (unsigned steps = 0; steps < ring->params.size; steps++) {
         struct wire_desc *was = &ring->snapshot[index];
         if (!ring->scribbles && memcmp(was, &ring->desc[index], sizeof(*was)) != 0)
-            violation("CLEAN-1", "%s: descriptor %u changed while the device had it", ring->params.name,
-                      index);
+            violation("CLEAN-1", "%s: descriptor %u changed while the device had it",
+                      ring->params.name, index);
         ring->owner[index] = RING_FREE;
         if ((was->flags & DESC_INDIRECT) || !(was->flags & DESC_NEXT))
             return;
@@ -254,7 +262,10 @@ bool ring_device_signal(struct ring_device *ring)
     if (old == new)
         return false;
     ring->signalled_idx = new;
-    /* Pairs with the driver's fence in enable_cb: used idx is out before the suppression field is read. */
+    /*
+     * Pairs with the driver's fence in enable_cb: used idx is out before the suppression field is
+     * read.
+     */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     check_avail_flags(ring);
     if (ring->params.event_idx)
@@ -293,7 +304,8 @@ void ring_device_notified(struct ring_device *ring)
     ring->notified_total = total;
     ring->count.notified++;
     if (ring->params.event_idx)
-        wanted = full_turn || (uint16_t)(new - load16(avail_event(ring)) - 1) < (uint16_t)(new - old);
+        wanted =
+            full_turn || (uint16_t)(new - load16(avail_event(ring)) - 1) < (uint16_t)(new - old);
     else
         wanted = !(load16(&ring->used[FLAGS]) & USED_NO_NOTIFY);
     if (wanted)

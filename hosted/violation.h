@@ -1,8 +1,9 @@
 /*
- * violation.h - what the model device found wrong with the driver, by requirement id of the driver requirements list.
+ * violation.h - what the model device found wrong with the driver, by requirement id of the driver
+ * requirements list.
  *
- * The model reports and goes on as well as it can; a test decides. support.h of the unit tests fails every test that ends with
- * a violation that it did not expect.
+ * The model reports and goes on as well as it can; a test decides. support.h of the unit tests
+ * fails every test that ends with a violation that it did not expect.
  */
 #ifndef FERRULE_HOSTED_VIOLATION_H
 #define FERRULE_HOSTED_VIOLATION_H

@@ -1,8 +1,10 @@
 /*
- * wire.h - the numbers of the VIRTIO specification as the model device sees them, written out a second time on purpose.
+ * wire.h - the numbers of the VIRTIO specification as the model device sees them, written out a
+ * second time on purpose.
  *
- * The driver's copy is virtio/spec.h. A slip in one of the two makes the two sides disagree and a test fail; a shared header would
- * hide it. Only what the model uses is here. Offsets: 2.7 for rings, 4.1.4 for PCI, 5.1 network, 5.2 block.
+ * The driver's copy is virtio/spec.h. A slip in one of the two makes the two sides disagree and a
+ * test fail; a shared header would hide it. Only what the model uses is here. Offsets: 2.7 for
+ * rings, 4.1.4 for PCI, 5.1 network, 5.2 block.
  */
 #ifndef FERRULE_HOSTED_WIRE_H
 #define FERRULE_HOSTED_WIRE_H
@@ -10,10 +12,23 @@
 #include <stdint.h>
 
 /* 2.1 */
-enum { ST_ACKNOWLEDGE = 1, ST_DRIVER = 2, ST_DRIVER_OK = 4, ST_FEATURES_OK = 8, ST_NEEDS_RESET = 64, ST_FAILED = 128 };
+enum {
+    ST_ACKNOWLEDGE = 1,
+    ST_DRIVER = 2,
+    ST_DRIVER_OK = 4,
+    ST_FEATURES_OK = 8,
+    ST_NEEDS_RESET = 64,
+    ST_FAILED = 128
+};
 
 /* 6 */
-enum { F_INDIRECT_DESC = 28, F_EVENT_IDX = 29, F_VERSION_1 = 32, F_ACCESS_PLATFORM = 33, F_RING_PACKED = 34 };
+enum {
+    F_INDIRECT_DESC = 28,
+    F_EVENT_IDX = 29,
+    F_VERSION_1 = 32,
+    F_ACCESS_PLATFORM = 33,
+    F_RING_PACKED = 34
+};
 
 /* 2.7.5: addr u64, len u32, flags u16, next u16 */
 struct wire_desc {
@@ -25,7 +40,15 @@ enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 enum { AVAIL_NO_INTERRUPT = 1, USED_NO_NOTIFY = 1 };
 
 /* 4.1.4 */
-enum { CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_ISR = 3, CAP_DEVICE = 4, CAP_PCI = 5, CAP_SHARED_MEMORY = 8, CAP_VENDOR = 9 };
+enum {
+    CAP_COMMON = 1,
+    CAP_NOTIFY = 2,
+    CAP_ISR = 3,
+    CAP_DEVICE = 4,
+    CAP_PCI = 5,
+    CAP_SHARED_MEMORY = 8,
+    CAP_VENDOR = 9
+};
 
 /* 4.1.4.3: the common configuration structure */
 enum {
@@ -50,7 +73,14 @@ enum {
 enum { NO_VECTOR = 0xffff, ISR_QUEUE = 1, ISR_CONFIG = 2 };
 
 /* 5.1 */
-enum { NET_F_CSUM = 0, NET_F_GUEST_CSUM = 1, NET_F_MTU = 3, NET_F_MAC = 5, NET_F_MRG_RXBUF = 15, NET_F_STATUS = 16 };
+enum {
+    NET_F_CSUM = 0,
+    NET_F_GUEST_CSUM = 1,
+    NET_F_MTU = 3,
+    NET_F_MAC = 5,
+    NET_F_MRG_RXBUF = 15,
+    NET_F_STATUS = 16
+};
 enum { NET_NEEDS_CSUM = 1, NET_DATA_VALID = 2 };
 struct wire_net_hdr {
     uint8_t flags, gso_type;
@@ -58,7 +88,14 @@ struct wire_net_hdr {
 };
 
 /* 5.2 */
-enum { BLK_F_SIZE_MAX = 1, BLK_F_SEG_MAX = 2, BLK_F_RO = 5, BLK_F_BLK_SIZE = 6, BLK_F_FLUSH = 9, BLK_F_CONFIG_WCE = 11 };
+enum {
+    BLK_F_SIZE_MAX = 1,
+    BLK_F_SEG_MAX = 2,
+    BLK_F_RO = 5,
+    BLK_F_BLK_SIZE = 6,
+    BLK_F_FLUSH = 9,
+    BLK_F_CONFIG_WCE = 11
+};
 enum { BLK_T_IN = 0, BLK_T_OUT = 1, BLK_T_FLUSH = 4, BLK_T_GET_ID = 8 };
 enum { BLK_S_OK = 0, BLK_S_IOERR = 1, BLK_S_UNSUPP = 2 };
 struct wire_blk_header {

@@ -1,8 +1,10 @@
 /*
- * platform_arch.h - the inline half of platform.h for a Linux process: device addresses, registers, ports, busy-wait hint.
+ * platform_arch.h - the inline half of platform.h for a Linux process: device addresses, registers,
+ * ports, busy-wait hint.
  *
- * A device address is the pointer's number, but only memory of the arena (dma_arena.c) has one, and every mapping is booked
- * there. Registers are made-up addresses that registers.c looks up. Included by platform.h only. Read hosted/hosted.h next.
+ * A device address is the pointer's number, but only memory of the arena (dma_arena.c) has one, and
+ * every mapping is booked there. Registers are made-up addresses that registers.c looks up.
+ * Included by platform.h only. Read hosted/hosted.h next.
  */
 #ifndef FERRULE_PLATFORM_ARCH_H
 #define FERRULE_PLATFORM_ARCH_H
@@ -30,14 +32,14 @@ static inline void platform_dma_unmap(dma_addr_t addr, size_t len, enum dma_dire
     hosted_dma_unmap(addr, len, direction);
 }
 
-#define FERRULE_MMIO(bits)                                                                         \
-    static inline uint##bits##_t mmio_read##bits(const volatile void *reg)                         \
-    {                                                                                              \
-        return (uint##bits##_t)hosted_register_read((uintptr_t)reg, bits / 8);                     \
-    }                                                                                              \
-    static inline void mmio_write##bits(volatile void *reg, uint##bits##_t value)                  \
-    {                                                                                              \
-        hosted_register_write((uintptr_t)reg, bits / 8, value);                                    \
+#define FERRULE_MMIO(bits)                                                        \
+    static inline uint##bits##_t mmio_read##bits(const volatile void *reg)        \
+    {                                                                             \
+        return (uint##bits##_t)hosted_register_read((uintptr_t)reg, bits / 8);    \
+    }                                                                             \
+    static inline void mmio_write##bits(volatile void *reg, uint##bits##_t value) \
+    {                                                                             \
+        hosted_register_write((uintptr_t)reg, bits / 8, value);                   \
     }
 FERRULE_MMIO(8)
 FERRULE_MMIO(16)
@@ -45,14 +47,14 @@ FERRULE_MMIO(32)
 FERRULE_MMIO(64)
 #undef FERRULE_MMIO
 
-#define FERRULE_PIO(bits)                                                                          \
-    static inline uint##bits##_t pio_read##bits(uint16_t port)                                     \
-    {                                                                                              \
-        return (uint##bits##_t)hosted_register_read(HOSTED_PORT_BASE + port, bits / 8);            \
-    }                                                                                              \
-    static inline void pio_write##bits(uint16_t port, uint##bits##_t value)                        \
-    {                                                                                              \
-        hosted_register_write(HOSTED_PORT_BASE + port, bits / 8, value);                           \
+#define FERRULE_PIO(bits)                                                               \
+    static inline uint##bits##_t pio_read##bits(uint16_t port)                          \
+    {                                                                                   \
+        return (uint##bits##_t)hosted_register_read(HOSTED_PORT_BASE + port, bits / 8); \
+    }                                                                                   \
+    static inline void pio_write##bits(uint16_t port, uint##bits##_t value)             \
+    {                                                                                   \
+        hosted_register_write(HOSTED_PORT_BASE + port, bits / 8, value);                \
     }
 FERRULE_PIO(8)
 FERRULE_PIO(16)

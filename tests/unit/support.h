@@ -1,8 +1,10 @@
 /*
- * support.h - what every unit test against the model device shares: start, end, and the expectations that span both.
+ * support.h - what every unit test against the model device shares: start, end, and the
+ * expectations that span both.
  *
- * A test starts on a fresh hosted platform and ends with no violation by the driver that the model noticed, no device memory and no mapping left. A
- * test that provokes a violation takes it off the list with expect_violation(). Read hosted/hosted.h for the controls.
+ * A test starts on a fresh hosted platform and ends with no violation by the driver that the model
+ * noticed, no device memory and no mapping left. A test that provokes a violation takes it off the
+ * list with expect_violation(). Read hosted/hosted.h for the controls.
  */
 #ifndef FERRULE_TESTS_SUPPORT_H
 #define FERRULE_TESTS_SUPPORT_H
@@ -21,7 +23,10 @@
 #include "hosted/hosted.h"
 #include "hosted/violation.h"
 
-/* A failed test leaves its own memory behind, which is no news; the memory that counts is booked by the arena. */
+/*
+ * A failed test leaves its own memory behind, which is no news; the memory that counts is booked by
+ * the arena.
+ */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -77,16 +82,16 @@ static inline void expect_log(const char *text, unsigned times)
 }
 
 /* Runs a statement that must end in platform_panic(). */
-#define expect_panic(statement)                                                                    \
-    do {                                                                                           \
-        jmp_buf end_;                                                                              \
-        if (!setjmp(end_)) {                                                                       \
-            hosted_catch_end(&end_);                                                               \
-            statement;                                                                             \
-            hosted_catch_end(NULL);                                                                \
-            fail_msg("no panic from: %s", #statement);                                             \
-        }                                                                                          \
-        assert_non_null(hosted_panic_text());                                                      \
+#define expect_panic(statement)                        \
+    do {                                               \
+        jmp_buf end_;                                  \
+        if (!setjmp(end_)) {                           \
+            hosted_catch_end(&end_);                   \
+            statement;                                 \
+            hosted_catch_end(NULL);                    \
+            fail_msg("no panic from: %s", #statement); \
+        }                                              \
+        assert_non_null(hosted_panic_text());          \
     } while (0)
 
 /* A small generator whose numbers are the same in every run. */

@@ -91,6 +91,32 @@ static void test_ipv4(void **state)
     assert_true(transport.fragment);
 }
 
+static void test_syn(void **state)
+{
+    struct frame_transport transport;
+    struct frame_syn syn;
+    uint8_t frame[54];
+    (void)state;
+    memcpy(frame, tcp4, sizeof(frame));
+    memcpy(frame + 34, "\x12\x34\x00\x50\x01\x02\x03\x04", 8);
+    assert_true(frame_find_transport(frame, sizeof(frame), &transport));
+    assert_false(frame_is_syn(frame, sizeof(frame), &transport, &syn));
+    frame[47] = 0xc2; /* SYN, and the two bits of explicit congestion notification */
+    assert_true(frame_is_syn(frame, sizeof(frame), &transport, &syn));
+    assert_int_equal(syn.address_len, 4);
+    assert_memory_equal(syn.source, frame + 26, 4);
+    assert_memory_equal(syn.destination, frame + 30, 4);
+    assert_int_equal(syn.source_port, 0x1234);
+    assert_int_equal(syn.destination_port, 80);
+    assert_int_equal(syn.sequence, 0x01020304);
+    assert_false(frame_is_syn(frame, sizeof(frame) - 1, &transport, &syn));
+    frame[47] = 0x12; /* SYN and ACK */
+    assert_false(frame_is_syn(frame, sizeof(frame), &transport, &syn));
+    frame[47] = 0x02;
+    transport.protocol = FRAME_PROTOCOL_UDP;
+    assert_false(frame_is_syn(frame, sizeof(frame), &transport, &syn));
+}
+
 static void test_ipv6(void **state)
 {
     struct frame_transport transport;
@@ -161,7 +187,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checksum), cmocka_unit_test(test_checksum_large),
         cmocka_unit_test(test_ipv4),     cmocka_unit_test(test_ipv6),
-        cmocka_unit_test(test_nonsense), cmocka_unit_test(test_siphash),
+        cmocka_unit_test(test_syn),      cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_siphash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,13 @@
-// sources: virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c boot/format.c hosted/platform_linux.c
-// sources: hosted/dma_arena.c hosted/registers.c hosted/ring_device.c hosted/ring_split.c
+// sources: virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c boot/format.c
+// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
+// sources: hosted/ring_split.c
 /*
- * test_virtqueue.c - the driver's side of a split ring (2.7) against the device's side of hosted/ring_split.c.
+ * test_virtqueue.c - the driver's side of a split ring (2.7) against the device's side of
+ * hosted/ring_split.c.
  *
- * The device side checks every chain it takes, so each test that moves buffers also covers the rules of 2.7.4 to 2.7.6. The first part runs over all
- * permutations of EVENT_IDX, INDIRECT_DESC and queue size; the second takes one rule, or one lie of the device, at a time.
+ * The device side checks every chain it takes, so each test that moves buffers also covers the
+ * rules of 2.7.4 to 2.7.6. The first part runs over all permutations of EVENT_IDX, INDIRECT_DESC
+ * and queue size; the second takes one rule, or one lie of the device, at a time.
  */
 #include "support.h"
 
@@ -108,12 +111,12 @@ struct traffic {
     struct rig rig;
     uint32_t seed;
     unsigned *free_slot, free_slots; /* the driver's own buffers that are at home */
-    struct ring_chain **held;        /* chains the device has: [held_first .. held_end) of 2 * size */
+    struct ring_chain **held; /* chains the device has: [held_first .. held_end) of 2 * size */
     unsigned held_first, held_end;
     struct {
         void *token;
         uint32_t len;
-    } *expected; /* what comes back next, in the order the device returned it */
+    } * expected; /* what comes back next, in the order the device returned it */
     uint64_t pushed, got;
     unsigned size;
 };
@@ -212,8 +215,10 @@ static void run_traffic(uint16_t size, bool event_idx, bool indirect, uint64_t t
 
 /*
  * More than three turns of the 16-bit indices on every ring.
- * covers: SPLIT-ALIGN-1 SPLIT-FRAME-1 SPLIT-DESC-1 SPLIT-IND-1 SPLIT-IND-2 SPLIT-IND-3 SPLIT-IND-4 SPLIT-AVAIL-1
- * covers: SPLIT-INTR-1 SPLIT-INTR-3 SPLIT-KICK-1 SPLIT-T-SIZE-1 SPLIT-T-SLOT-1 SPLIT-T-WRAP-1 CLEAN-1 RSVF-5
+ * covers: SPLIT-ALIGN-1 SPLIT-FRAME-1 SPLIT-DESC-1 SPLIT-IND-1 SPLIT-IND-2 SPLIT-IND-3 SPLIT-IND-4
+ * covers: SPLIT-AVAIL-1
+ * covers: SPLIT-INTR-1 SPLIT-INTR-3 SPLIT-KICK-1 SPLIT-T-SIZE-1 SPLIT-T-SLOT-1 SPLIT-T-WRAP-1
+ * covers: CLEAN-1 RSVF-5
  */
 static void buffers_are_conserved_2_7(void **state)
 {
@@ -236,8 +241,10 @@ static void senseless_parameters_are_refused_2_7(void **state)
 
     (void)state;
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct virtqueue_params params = {
-            .name = "bad", .size = bad[i].size, .max_segments = bad[i].segments, .notify = rig_notify};
+        struct virtqueue_params params = {.name = "bad",
+                                          .size = bad[i].size,
+                                          .max_segments = bad[i].segments,
+                                          .notify = rig_notify};
         assert_null(virtqueue_create(&params));
     }
     expect_log("error: bad:", 5);
@@ -321,6 +328,48 @@ static void bad_buffers_are_refused_and_leave_nothing(void **state)
     assert_false(virtqueue_kick_prepare(rig.vq));
     assert_int_equal(ring_device_pending(&rig.ring), 0);
     rig_close(&rig);
+}
+
+/* covers: SPLIT-DESC-1 */
+static void a_list_of_4_gib_is_refused(void **state)
+{
+    const uint32_t size = 64u << 20;
+    struct virtqueue_params params = {
+        .name = "test", .size = 128, .max_segments = 64, .notify = rig_notify};
+    struct virtqueue *vq = virtqueue_create(&params);
+    uint8_t *memory = platform_dma_alloc(size, 64);
+    struct virtqueue_sg sg[64];
+
+    (void)state;
+    assert_true(vq && memory);
+    for (unsigned i = 0; i < 64; i++)
+        sg[i] = (struct virtqueue_sg){memory, size};
+    assert_int_equal(virtqueue_add(vq, sg, 64, 0, memory), -EINVAL);
+    assert_int_equal(virtqueue_add(vq, sg, 0, 64, memory), -EINVAL);
+    assert_int_equal(hosted_dma_mappings(), 1);
+    assert_int_equal(virtqueue_add(vq, sg, 1, 62, memory), 0);
+    assert_ptr_equal(virtqueue_detach_unused(vq), memory);
+    virtqueue_destroy(vq);
+    platform_dma_free(memory, size);
+}
+
+/*
+ * Not even through an indirect table.
+ * covers: SPLIT-IND-3
+ */
+static void a_list_longer_than_the_ring_is_refused_2_7_5_3(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    for (uint16_t size = 1; size < MAX_PIECES; size *= 2) {
+        rig_open(&rig, size, false, true);
+        for (unsigned count = size + 1u; count <= MAX_PIECES; count++)
+            assert_int_equal(rig_add(&rig, 0, 1, count - 1), -EINVAL);
+        assert_int_equal(rig_add(&rig, 0, 1, size - 1u), 0);
+        assert_non_null(ring_device_pop(&rig.ring));
+        rig_close(&rig);
+    }
 }
 
 static void a_full_ring_says_enospc_and_recovers(void **state)
@@ -424,7 +473,8 @@ static void used_flags_decide_without_event_idx_2_7_10(void **state)
 }
 
 /*
- * Every batch size up to 4 at every place of the event index around it, also where the 16-bit index wraps; expected by counting.
+ * Every batch size up to 4 at every place of the event index around it, also where the 16-bit index
+ * wraps; expected by counting.
  * covers: SPLIT-KICK-5 SPLIT-KICK-6 SPLIT-KICK-7
  */
 static void avail_event_decides_with_event_idx_2_7_10(void **state)
@@ -462,7 +512,10 @@ static void a_batch_of_a_whole_index_turn_notifies(void **state)
 
     (void)state;
     rig_open(&rig, 32768, true, false);
-    /* 65536 buffers without a kick: the event index was certainly passed, although old and new index are equal. */
+    /*
+     * 65536 buffers without a kick: the event index was certainly passed, although old and new
+     * index are equal.
+     */
     for (unsigned i = 0; i < 65536; i++) {
         assert_int_equal(rig_add(&rig, i % 32768, 1, 0), 0);
         ring_device_push(&rig.ring, ring_device_pop(&rig.ring), 0);
@@ -600,7 +653,10 @@ static const struct lie lies[] = {
     {"used idx goes back", "used index moved past", tell_back},
 };
 
-/* After a lie nothing works until a reset; then every buffer comes back exactly once, and the queue works again. */
+/*
+ * After a lie nothing works until a reset; then every buffer comes back exactly once, and the queue
+ * works again.
+ */
 static void check_broken(struct rig *rig, const struct lie *lie, void *first, void *second)
 {
     print_message("  lie: %s\n", lie->name);
@@ -612,6 +668,7 @@ static void check_broken(struct rig *rig, const struct lie *lie, void *first, vo
     virtqueue_disable_cb(rig->vq);
     virtqueue_enable_cb(rig->vq);
     assert_int_equal(virtqueue_stats(rig->vq)->bad, 1);
+    virtqueue_break(rig->vq, "another reason, of no interest any more");
     expect_log("queue broken: ", 1);
     expect_log(lie->reason, 1);
     void *one = virtqueue_detach_unused(rig->vq), *other = virtqueue_detach_unused(rig->vq);
@@ -659,7 +716,8 @@ static void a_replayed_used_element_breaks_the_queue(void **state)
 }
 
 /*
- * The device overwrites all it can reach of our own structures once it has read them: the driver must not depend on them.
+ * The device overwrites all it can reach of our own structures once it has read them: the driver
+ * must not depend on them.
  * covers: CLEAN-1
  */
 static void the_driver_never_reads_back_what_it_wrote(void **state)
@@ -683,10 +741,14 @@ static void the_driver_never_reads_back_what_it_wrote(void **state)
             for (unsigned i = 0; i < count; i++)
                 ring_device_push(&rig.ring, chain[count - 1 - i], 7);
             for (unsigned i = 0; i < count; i++)
-                assert_ptr_equal(virtqueue_get_buf(rig.vq, NULL), rig_buffer(&rig, count - 1 - i, 0));
+                assert_ptr_equal(virtqueue_get_buf(rig.vq, NULL),
+                                 rig_buffer(&rig, count - 1 - i, 0));
             assert_int_equal(virtqueue_free(rig.vq), 8);
             assert_int_equal(hosted_dma_mappings(), indirect ? 2 : 1);
-            /* What the driver owns there is written anew with the next buffer; the flags are, with the next decision. */
+            /*
+             * What the driver owns there is written anew with the next buffer; the flags are, with
+             * the next decision.
+             */
             virtqueue_enable_cb(rig.vq);
             rig.ring.avail[0] = 0;
             assert_false(virtqueue_is_broken(rig.vq));
@@ -750,6 +812,8 @@ int main(void)
         TEST(creation_survives_lack_of_memory),
         TEST(legacy_layout_is_one_block_2_7_2),
         TEST(bad_buffers_are_refused_and_leave_nothing),
+        TEST(a_list_of_4_gib_is_refused),
+        TEST(a_list_longer_than_the_ring_is_refused_2_7_5_3),
         TEST(a_full_ring_says_enospc_and_recovers),
         TEST(indirect_tables_save_ring_entries_2_7_5_3),
         TEST(no_indirect_tables_without_the_feature),

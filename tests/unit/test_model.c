@@ -1,0 +1,630 @@
+// sources: boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
+// sources: hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c hosted/device.c
+// sources: hosted/device_setup.c
+/*
+ * test_model.c - the model device's own checks: each rule it watches is broken once, by hand, and
+ * must be reported.
+ *
+ * No driver code here: the tests write rings and registers themselves, first as the specification
+ * wants it, then with one thing wrong. Without this, a check in the model that never fires would
+ * make every other test look better than it is.
+ */
+#include "support.h"
+
+#include <sys/mman.h>
+
+#include "hosted/device.h"
+#include "hosted/ring_device.h"
+
+/* ---- a ring of eight entries, filled by hand ---- */
+
+#define SIZE 8u
+
+static struct {
+    struct wire_desc desc[SIZE];
+    uint16_t avail[2 + SIZE + 1];
+    uint32_t used[1 + 2 * SIZE + 1];
+    struct wire_desc table[16];
+    uint8_t data[64];
+} * shared;
+static dma_addr_t address;
+static struct ring_device ring;
+static struct ring_params params;
+
+static dma_addr_t at(const void *memory)
+{
+    return address + (dma_addr_t)((const uint8_t *)memory - (const uint8_t *)shared);
+}
+
+static void open_ring(bool event_idx, bool indirect)
+{
+    shared = platform_dma_alloc(sizeof(*shared), 64);
+    address = platform_dma_map(shared, sizeof(*shared), DMA_BIDIRECTIONAL);
+    params = (struct ring_params){
+        .name = "ring", .size = SIZE, .event_idx = event_idx, .indirect = indirect};
+    params.descriptor = at(shared->desc);
+    params.driver = at(shared->avail);
+    params.device = at(shared->used);
+    assert_true(ring_device_init(&ring, &params));
+}
+
+static void close_ring(void)
+{
+    ring_device_finish(&ring);
+    platform_dma_unmap(address, sizeof(*shared), DMA_BIDIRECTIONAL);
+    platform_dma_free(shared, sizeof(*shared));
+}
+
+static void set(struct wire_desc *desc, uint16_t flags, uint16_t next)
+{
+    *desc = (struct wire_desc){.addr = at(shared->data), .len = 16, .flags = flags, .next = next};
+}
+
+static void expose(uint16_t head)
+{
+    shared->avail[2 + shared->avail[1] % SIZE] = head;
+    shared->avail[1]++;
+}
+
+static void point_at_table(uint16_t flags, unsigned entries)
+{
+    shared->desc[0] = (struct wire_desc){
+        .addr = at(shared->table), .len = entries * 16, .flags = DESC_INDIRECT | flags, .next = 1};
+}
+
+static void a_sound_chain(void)
+{
+    set(&shared->desc[0], DESC_NEXT, 3);
+    set(&shared->desc[3], DESC_WRITE | DESC_NEXT, 1);
+    set(&shared->desc[1], DESC_WRITE, 0);
+    expose(0);
+}
+
+static void a_sound_table(void)
+{
+    point_at_table(0, 2);
+    set(&shared->table[0], DESC_NEXT, 1);
+    set(&shared->table[1], DESC_WRITE, 0);
+    expose(0);
+}
+
+static void readable_behind_writable(void)
+{
+    set(&shared->desc[0], DESC_WRITE | DESC_NEXT, 1);
+    set(&shared->desc[1], 0, 0);
+    expose(0);
+}
+
+static void a_loop(void)
+{
+    set(&shared->desc[0], DESC_NEXT, 1);
+    set(&shared->desc[1], DESC_NEXT, 0);
+    expose(0);
+}
+
+static void next_out_of_range(void)
+{
+    set(&shared->desc[0], DESC_NEXT, SIZE);
+    expose(0);
+}
+
+static void memory_of_nobody(void)
+{
+    set(&shared->desc[0], 0, 0);
+    shared->desc[0].addr = 0x1000;
+    expose(0);
+}
+
+static void memory_half_mapped(void)
+{
+    set(&shared->desc[0], 0, 0);
+    shared->desc[0].addr = address + sizeof(*shared) - 8;
+    expose(0);
+}
+
+static void an_empty_piece(void)
+{
+    set(&shared->desc[0], 0, 0);
+    shared->desc[0].len = 0;
+    expose(0);
+}
+
+static void head_out_of_range(void)
+{
+    expose(SIZE);
+}
+
+static void the_same_head_twice(void)
+{
+    set(&shared->desc[0], 0, 0);
+    expose(0);
+    expose(0);
+    assert_non_null(ring_device_pop(&ring));
+}
+
+static void a_descriptor_in_two_chains(void)
+{
+    set(&shared->desc[0], DESC_NEXT, 2);
+    set(&shared->desc[1], DESC_NEXT, 2);
+    set(&shared->desc[2], 0, 0);
+    expose(0);
+    expose(1);
+    assert_non_null(ring_device_pop(&ring));
+}
+
+static void avail_idx_too_far(void)
+{
+    shared->avail[1] = SIZE + 1;
+}
+
+static void avail_idx_goes_back(void)
+{
+    shared->avail[1] = 0xffff;
+}
+
+static void avail_flags(void)
+{
+    shared->avail[0] = 2;
+}
+
+static void avail_flags_with_event_idx(void)
+{
+    shared->avail[0] = 1;
+}
+
+static void a_table_inside_a_table(void)
+{
+    point_at_table(0, 1);
+    set(&shared->table[0], DESC_INDIRECT, 0);
+    expose(0);
+}
+
+static void a_table_and_next(void)
+{
+    a_sound_table();
+    set(&shared->desc[1], 0, 0);
+    shared->desc[0].flags |= DESC_NEXT;
+}
+
+static void a_table_of_odd_length(void)
+{
+    a_sound_table();
+    shared->desc[0].len = 24;
+}
+
+static void a_table_longer_than_the_ring(void)
+{
+    point_at_table(0, SIZE + 1);
+    for (uint16_t i = 0; i <= SIZE; i++)
+        set(&shared->table[i], i < SIZE ? DESC_NEXT : 0, (uint16_t)(i + 1));
+    expose(0);
+}
+
+static void a_table_that_loops(void)
+{
+    point_at_table(0, 2);
+    set(&shared->table[0], DESC_NEXT, 1);
+    set(&shared->table[1], DESC_NEXT, 0);
+    expose(0);
+}
+
+static const struct {
+    const char *id; /* NULL: nothing is wrong */
+    void (*make)(void);
+    bool event_idx, indirect;
+} chains[] = {
+    {NULL, a_sound_chain, false, false},
+    {NULL, a_sound_chain, true, true},
+    {NULL, a_sound_table, false, true},
+    {"SPLIT-FRAME-1", readable_behind_writable, false, false},
+    {"SPLIT-DESC-1", a_loop, false, false},
+    {"SPLIT-DESC-1", next_out_of_range, false, false},
+    {"RSVF-5", memory_of_nobody, false, false},
+    {"RSVF-5", memory_half_mapped, false, false},
+    {"RSVF-5", an_empty_piece, false, false},
+    {"SPLIT-T-SLOT-1", head_out_of_range, false, false},
+    {"SPLIT-T-SLOT-1", the_same_head_twice, false, false},
+    {"CLEAN-1", a_descriptor_in_two_chains, false, false},
+    {"SPLIT-AVAIL-1", avail_idx_too_far, false, false},
+    {"SPLIT-AVAIL-1", avail_idx_goes_back, false, false},
+    {"SPLIT-INTR-1", avail_flags, false, false},
+    {"SPLIT-INTR-3", avail_flags_with_event_idx, true, false},
+    {"SPLIT-IND-1", a_sound_table, false, false},
+    {"SPLIT-IND-2", a_table_inside_a_table, false, true},
+    {"SPLIT-IND-3", a_table_longer_than_the_ring, false, true},
+    {"SPLIT-IND-3", a_table_of_odd_length, false, true},
+    {"SPLIT-IND-4", a_table_and_next, false, true},
+    {"SPLIT-DESC-1", a_table_that_loops, false, true},
+};
+
+static void wrong_chains_are_reported(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
+        open_ring(chains[i].event_idx, chains[i].indirect);
+        chains[i].make();
+        struct ring_chain *chain = ring_device_pop(&ring);
+        if (chains[i].id) {
+            expect_violation(chains[i].id);
+        } else {
+            assert_int_equal(violation_count(NULL), 0);
+            assert_non_null(chain);
+            ring_device_push(&ring, chain, 16);
+            assert_int_equal(shared->used[0], 1u << 16);
+        }
+        violation_reset();
+        close_ring();
+    }
+}
+
+static void wrong_rings_are_reported(void **state)
+{
+    (void)state;
+    open_ring(false, false);
+    ring_device_finish(&ring);
+    struct ring_params bad = params;
+    bad.descriptor += 8;
+    ring_device_init(&ring, &bad);
+    expect_violation("SPLIT-ALIGN-1");
+    ring_device_finish(&ring);
+    bad = params;
+    bad.size = 7;
+    ring_device_init(&ring, &bad);
+    expect_violation("SPLIT-T-SIZE-1");
+    ring_device_finish(&ring);
+    bad = params;
+    bad.device = 0x1000;
+    assert_false(ring_device_init(&ring, &bad));
+    expect_violation("RSVF-5");
+    shared->used[0] = 1;
+    ring_device_init(&ring, &params);
+    expect_violation("SPLIT-KICK-1");
+    close_ring();
+}
+
+static void changes_and_notifications_are_reported(void **state)
+{
+    (void)state;
+    open_ring(false, false);
+    a_sound_chain();
+    struct ring_chain *chain = ring_device_pop(&ring);
+    shared->desc[3].len = 8;
+    ring_device_push(&ring, chain, 0);
+    expect_violation("CLEAN-1");
+    ring_device_want_notify(&ring, false);
+    a_sound_chain();
+    ring_device_notified(&ring);
+    expect_violation("SPLIT-KICK-3");
+    close_ring();
+    open_ring(true, false);
+    ring_device_set_avail_event(&ring, 5);
+    a_sound_chain();
+    ring_device_notified(&ring);
+    expect_violation("SPLIT-KICK-7");
+    ring_device_set_avail_event(&ring, 1);
+    expose(1);
+    ring_device_notified(&ring);
+    assert_int_equal(violation_count(NULL), 0);
+    close_ring();
+}
+
+/* ---- registers, written by hand ---- */
+
+static const struct device_field fields[] = {{0, 2, 2, DEVICE_NO_FEATURE}, {4, 4, 1, 7}};
+static const struct device_type type = {.name = "model", .id = 60, .field = fields, .fields = 2};
+static struct device device;
+static volatile uint8_t *bar;
+
+static void write8(unsigned offset, uint8_t value)
+{
+    mmio_write8(bar + offset, value);
+}
+
+static void write16(unsigned offset, uint16_t value)
+{
+    mmio_write16(bar + offset, value);
+}
+
+static void write32(unsigned offset, uint32_t value)
+{
+    mmio_write32(bar + offset, value);
+}
+
+/* The steps of 3.1.1 up to a status; every test goes wrong behind one of them. */
+static void go_to(uint8_t status)
+{
+    write8(CC_DEVICE_STATUS, 0);
+    assert_int_equal(mmio_read8(bar + CC_DEVICE_STATUS), 0);
+    if (status & ST_ACKNOWLEDGE)
+        write8(CC_DEVICE_STATUS, ST_ACKNOWLEDGE);
+    if (!(status & ST_DRIVER))
+        return;
+    write8(CC_DEVICE_STATUS, ST_ACKNOWLEDGE | ST_DRIVER);
+    if (!(status & ST_FEATURES_OK))
+        return;
+    for (uint32_t i = 0; i < 2; i++) {
+        write32(CC_DEVICE_FEATURE_SELECT, i);
+        uint32_t offered = mmio_read32(bar + CC_DEVICE_FEATURE);
+        write32(CC_DRIVER_FEATURE_SELECT, i);
+        write32(CC_DRIVER_FEATURE, offered);
+    }
+    write8(CC_DEVICE_STATUS, ST_ACKNOWLEDGE | ST_DRIVER | ST_FEATURES_OK);
+}
+
+static void set_addresses(void)
+{
+    write32(CC_QUEUE_DESC, (uint32_t)at(shared->desc));
+    write32(CC_QUEUE_DESC + 4, (uint32_t)(at(shared->desc) >> 32));
+    write32(CC_QUEUE_DRIVER, (uint32_t)at(shared->avail));
+    write32(CC_QUEUE_DRIVER + 4, (uint32_t)(at(shared->avail) >> 32));
+    write32(CC_QUEUE_DEVICE, (uint32_t)at(shared->used));
+    write32(CC_QUEUE_DEVICE + 4, (uint32_t)(at(shared->used) >> 32));
+}
+
+static void open_device(void)
+{
+    static const uint8_t config[8];
+
+    open_ring(false, false);
+    fake_pci_reset();
+    device_init(&device, &(struct device_setup){.type = &type,
+                                                .features = 1,
+                                                .queues = 2,
+                                                .queue_size = SIZE,
+                                                .msix_vectors = 2,
+                                                .config = config,
+                                                .config_length = sizeof(config)});
+    pci_command(&device.pci->fn, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+    bar = pci_map_bar(&device.pci->fn, DEVICE_BAR, 0, DEVICE_BAR_SIZE);
+}
+
+static void close_device(void)
+{
+    device_finish(&device);
+    fake_pci_reset();
+    close_ring();
+}
+
+static void wrong_status_steps_are_reported(void **state)
+{
+    static const struct {
+        uint8_t after, write;
+        const char *id;
+    } steps[] = {
+        {0, ST_DRIVER, "INIT-2"},
+        {0, ST_ACKNOWLEDGE | ST_DRIVER, NULL}, /* two things wrong: checked below */
+        {ST_ACKNOWLEDGE, ST_ACKNOWLEDGE | ST_DRIVER_OK, "INIT-10"},
+        {3, ST_DRIVER, "CORE-STATUS-2"},
+        {3, 3 | ST_DRIVER_OK, "INIT-10"},
+        {3 | ST_FEATURES_OK, 3 | ST_DRIVER_OK, "CORE-STATUS-2"},
+        {3, 3 | ST_FEATURES_OK, NULL},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        open_device();
+        go_to(steps[i].after);
+        assert_int_equal(violation_count(NULL), 0);
+        write8(CC_DEVICE_STATUS, steps[i].write);
+        assert_true(violation_count(steps[i].id) > 0);
+        violation_reset();
+        close_device();
+    }
+    open_device();
+    write8(CC_DEVICE_STATUS, 0);
+    write8(CC_DEVICE_STATUS, ST_ACKNOWLEDGE);
+    expect_violation("PCI-COMMON-5");
+    go_to(3);
+    write8(CC_DEVICE_STATUS, 3 | ST_FAILED);
+    assert_int_equal(violation_count(NULL), 0);
+    write8(CC_DEVICE_STATUS, 3 | ST_FAILED | ST_DRIVER_OK);
+    assert_true(violation_count("CORE-STATUS-3") > 0);
+    violation_reset();
+    close_device();
+}
+
+static void wrong_features_are_reported(void **state)
+{
+    (void)state;
+    open_device();
+    go_to(ST_ACKNOWLEDGE);
+    mmio_read32(bar + CC_DEVICE_FEATURE);
+    expect_violation("INIT-3");
+    write32(CC_DRIVER_FEATURE, 1);
+    expect_violation("INIT-3");
+    go_to(3);
+    mmio_read32(bar + CC_DEVICE_FEATURE);
+    write32(CC_DRIVER_FEATURE, 2);
+    write32(CC_DRIVER_FEATURE_SELECT, 1);
+    write32(CC_DRIVER_FEATURE, 1);
+    assert_int_equal(violation_count(NULL), 0);
+    write8(CC_DEVICE_STATUS, 3 | ST_FEATURES_OK);
+    expect_violation("CORE-FEAT-1");
+    go_to(3);
+    mmio_read32(bar + CC_DEVICE_FEATURE);
+    write8(CC_DEVICE_STATUS, 3 | ST_FEATURES_OK);
+    expect_violation("RSVF-1");
+    go_to(3 | ST_FEATURES_OK);
+    write32(CC_DRIVER_FEATURE, 1);
+    expect_violation("INIT-7");
+    close_device();
+}
+
+static void wrong_accesses_are_reported(void **state)
+{
+    (void)state;
+    open_device();
+    go_to(3 | ST_FEATURES_OK);
+    mmio_read32(bar + CC_DEVICE_STATUS);
+    expect_violation("PCI-ACCESS-1");
+    mmio_read8(bar + CC_QUEUE_SIZE);
+    expect_violation("PCI-ACCESS-1");
+    mmio_read64(bar + CC_QUEUE_DESC);
+    expect_violation("PCI-ACCESS-2");
+    write16(CC_NUM_QUEUES, 1);
+    expect_violation("PCI-COMMON-1");
+    mmio_read8(bar + CC_LENGTH);
+    expect_violation("PCI-CAP-5");
+    mmio_read8(bar + DEVICE_ISR_AT + 4);
+    expect_violation("PCI-CAP-5");
+    mmio_read8(bar + DEVICE_CONFIG_AT);
+    expect_violation("PCI-ACCESS-1");
+    mmio_read32(bar + DEVICE_CONFIG_AT + 4);
+    expect_violation("CORE-CFG-4");
+    pci_write8(&device.pci->fn, 0x48, 0);
+    expect_violation("PCI-CAP-8");
+    pci_msix_enable(&device.pci->fn);
+    mmio_read8(bar + DEVICE_ISR_AT);
+    expect_violation("PCI-ISR-1");
+    write16(CC_CONFIG_MSIX_VECTOR, 2);
+    expect_violation("PCI-MSIX-3");
+    go_to(3);
+    write16(DEVICE_CONFIG_AT, 1);
+    expect_violation("INIT-5");
+    close_device();
+}
+
+static void wrong_queue_set_up_is_reported(void **state)
+{
+    (void)state;
+    open_device();
+    go_to(3);
+    write16(CC_QUEUE_SIZE, SIZE);
+    expect_violation("INIT-9");
+    go_to(3 | ST_FEATURES_OK);
+    write16(CC_QUEUE_SIZE, 6);
+    expect_violation("PCI-COMMON-3");
+    write16(CC_QUEUE_SIZE, 2 * SIZE);
+    expect_violation("PCI-COMMON-3");
+    write16(CC_QUEUE_SIZE, SIZE);
+    write16(CC_QUEUE_ENABLE, 1);
+    assert_true(violation_count("PCI-COMMON-4") > 0);
+    violation_reset();
+    go_to(3 | ST_FEATURES_OK);
+    set_addresses();
+    write16(CC_QUEUE_ENABLE, 0);
+    assert_true(violation_count("PCI-COMMON-6") > 0);
+    violation_reset();
+    write32(CC_QUEUE_DESC, 0);
+    expect_violation("PCI-COMMON-4");
+    go_to(3 | ST_FEATURES_OK);
+    write16(CC_QUEUE_SELECT, 2);
+    write16(CC_QUEUE_SIZE, SIZE);
+    expect_violation("PCI-T-QSIZE-1");
+    go_to(3 | ST_FEATURES_OK);
+    pci_msix_enable(&device.pci->fn);
+    set_addresses();
+    write16(CC_QUEUE_MSIX_VECTOR, 1);
+    write16(CC_QUEUE_ENABLE, 1);
+    expect_violation("PCI-MSIX-4");
+    close_device();
+}
+
+static void wrong_notifications_are_reported(void **state)
+{
+    (void)state;
+    open_device();
+    go_to(3 | ST_FEATURES_OK);
+    set_addresses();
+    write16(CC_QUEUE_ENABLE, 1);
+    write16(DEVICE_NOTIFY_AT, 0);
+    expect_violation("INIT-13");
+    write8(CC_DEVICE_STATUS, 3 | ST_FEATURES_OK | ST_DRIVER_OK);
+    write16(DEVICE_NOTIFY_AT, 0);
+    assert_int_equal(violation_count(NULL), 0);
+    write32(DEVICE_NOTIFY_AT, 0);
+    expect_violation("PCI-NOTIFY-1");
+    write16(DEVICE_NOTIFY_AT + 4, 0);
+    expect_violation("PCI-NOTIFY-3");
+    write16(DEVICE_NOTIFY_AT, 1);
+    expect_violation("PCI-NOTIFY-3");
+    write16(CC_QUEUE_SIZE, SIZE);
+    assert_true(violation_count("INIT-9") > 0);
+    violation_reset();
+    close_device();
+}
+
+/* ---- the platform underneath ---- */
+
+static void accounting_of_memory(void **state)
+{
+    (void)state;
+    uint8_t *a = platform_dma_alloc(100, 64), *b = platform_dma_alloc(4096, 4096);
+    assert_int_equal((uintptr_t)b % 4096, 0);
+    assert_int_equal(hosted_dma_allocations(), 2);
+    dma_addr_t addr = platform_dma_map(a + 10, 20, DMA_TO_DEVICE);
+    assert_ptr_equal(hosted_dma_device_pointer(addr, 20, false), a + 10);
+    assert_ptr_equal(hosted_dma_device_pointer(addr + 5, 15, false), a + 15);
+    assert_null(hosted_dma_device_pointer(addr, 21, false));
+    assert_null(hosted_dma_device_pointer(addr - 1, 2, false));
+    assert_null(hosted_dma_device_pointer(addr, 20, true));
+    assert_int_equal(platform_dma_map(state, 8, DMA_TO_DEVICE), DMA_ADDR_INVALID);
+    platform_dma_unmap(addr, 20, DMA_TO_DEVICE);
+    assert_null(hosted_dma_device_pointer(addr, 20, false));
+    hosted_dma_fail_nth(2);
+    uint8_t *c = platform_dma_alloc(1, 1);
+    assert_non_null(c);
+    assert_null(platform_dma_alloc(1, 1));
+    platform_dma_free(c, 1);
+    platform_dma_free(a, 100);
+    a = platform_dma_alloc(100, 1);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(a[i], 0);
+    platform_dma_free(a, 100);
+    platform_dma_free(b, 4096);
+}
+
+/* Another process that maps the file sees the same rings and buffers. */
+static void device_memory_is_a_file(void **state)
+{
+    (void)state;
+    uint8_t *memory = platform_dma_alloc(4096, 4096);
+    uint8_t *other =
+        mmap(NULL, hosted_dma_size(), PROT_READ | PROT_WRITE, MAP_SHARED, hosted_dma_fd(), 0);
+    assert_true(other != MAP_FAILED);
+    size_t offset = (size_t)(memory - (uint8_t *)hosted_dma_base());
+    memory[17] = 0x5a;
+    assert_int_equal(other[offset + 17], 0x5a);
+    other[offset + 18] = 0xa5;
+    assert_int_equal(memory[18], 0xa5);
+    munmap(other, hosted_dma_size());
+    platform_dma_free(memory, 4096);
+}
+
+static void clocks_and_words(void **state)
+{
+    (void)state;
+    uint64_t start = platform_now_ns();
+    assert_int_equal(platform_now_ns(), start);
+    platform_wait(start + 5000);
+    assert_int_equal(platform_now_ns(), start + 5000);
+    platform_relax();
+    assert_true(platform_now_ns() > start + 5000);
+    hosted_clock_use_real();
+    start = platform_now_ns();
+    while (platform_now_ns() < start + 2000000)
+        platform_wait(start + 2000000);
+    hosted_set_cmdline("a=1");
+    assert_string_equal(platform_cmdline(), "a=1");
+    expect_panic(platform_panic("number %d", 7));
+    assert_string_equal(hosted_panic_text(), "number 7");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(wrong_chains_are_reported),
+        TEST(wrong_rings_are_reported),
+        TEST(changes_and_notifications_are_reported),
+        TEST(wrong_status_steps_are_reported),
+        TEST(wrong_features_are_reported),
+        TEST(wrong_accesses_are_reported),
+        TEST(wrong_queue_set_up_is_reported),
+        TEST(wrong_notifications_are_reported),
+        TEST(accounting_of_memory),
+        TEST(device_memory_is_a_file),
+        TEST(clocks_and_words),
+    };
+
+    return cmocka_run_group_tests_name("model", tests, NULL, NULL);
+}

@@ -1,0 +1,767 @@
+// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio_pci.c virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c boot/format.c
+// sources: boot/loop.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c
+// sources: hosted/registers.c hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c
+// sources: hosted/device.c hosted/device_setup.c
+/*
+ * test_virtio.c - the device and driver model (2.1 to 2.5, 3.1): bring-up, features, configuration,
+ * recovery, the end.
+ *
+ * A made-up driver for a made-up device type meets the model device, whose trace says in which
+ * order things happened. The model itself reports what breaks a rule, so most tests only have to
+ * get there. Read hosted/device.h for the lies it can tell.
+ */
+#include "support.h"
+
+#include "hosted/device.h"
+#include "loop.h"
+#include "virtio/virtio.h"
+#include "virtio/virtio_pci.h"
+
+#define TYPE 60
+#define BUFFERS 6u
+
+/* ---- the driver ---- */
+
+static struct {
+    int probe_error, ready_error;
+    bool notify_in_probe, want_third_queue;
+    unsigned probes, readies, reclaims, removes, changes;
+    unsigned submitted, completed, taken_back;
+    uint8_t *memory;
+    struct virtio_device *device;
+} driver;
+
+static int submit(struct virtio_device *device, unsigned n)
+{
+    struct virtqueue_sg sg = {driver.memory + 64 * n, 64};
+    int error = virtqueue_add(device->queue[0], &sg, 0, 1, driver.memory + 64 * n);
+
+    driver.submitted += !error;
+    return error;
+}
+
+static int test_probe(struct virtio_device *device)
+{
+    static const struct virtio_queue_request requests[] = {
+        {.name = "first", .index = 0, .max_size = 16, .max_segments = 2},
+        {.name = "second", .index = 1, .max_segments = 4},
+        {.name = "third", .index = 2, .max_segments = 4},
+    };
+    uint8_t value;
+    int error;
+
+    driver.probes++;
+    driver.device = device;
+    if (driver.probe_error)
+        return driver.probe_error;
+    error = virtio_config_read(device, 0, &value, 1, 1);
+    if (!error)
+        error = virtio_find_queues(device, requests, driver.want_third_queue ? 3 : 2);
+    if (error)
+        return error;
+    if (driver.notify_in_probe)
+        virtqueue_notify(device->queue[0]);
+    driver.memory = platform_dma_alloc(64 * BUFFERS, 64);
+    return driver.memory ? 0 : -ENOMEM;
+}
+
+static int test_ready(struct virtio_device *device)
+{
+    driver.readies++;
+    for (unsigned i = 0; i < BUFFERS; i++)
+        submit(device, i);
+    virtqueue_kick(device->queue[0]);
+    return driver.ready_error;
+}
+
+static void test_reclaim(struct virtio_device *device)
+{
+    driver.reclaims++;
+    for (unsigned i = 0; i < device->queue_count; i++)
+        while (virtqueue_detach_unused(device->queue[i]))
+            driver.taken_back++;
+}
+
+static void test_remove(struct virtio_device *device)
+{
+    (void)device;
+    driver.removes++;
+    platform_dma_free(driver.memory, 64 * BUFFERS);
+    driver.memory = NULL;
+}
+
+static void test_config_changed(struct virtio_device *device)
+{
+    (void)device;
+    assert_false(hosted_in_interrupt());
+    driver.changes++;
+}
+
+static const struct virtio_feature features[] = {
+    {.bit = 0, .name = "PLAIN"},
+    {.bit = 2, .name = "UNWANTED", .refusal = "it is a test"},
+    {.bit = 3, .name = "NEEDS_PLAIN", .depends = true, .requires = 0},
+    {.bit = 4, .name = "NEEDS_UNWANTED", .depends = true, .requires = 2},
+    {.bit = 5, .name = "NEEDS_CHAIN", .depends = true, .requires = 4},
+    {.bit = 55, .name = "HIGH"},
+};
+static const uint16_t types[] = {TYPE, 0};
+static const struct virtio_driver test_driver = {
+    .name = "test-driver",
+    .device_types = types,
+    .features = features,
+    .feature_count = sizeof(features) / sizeof(features[0]),
+    .probe = test_probe,
+    .ready = test_ready,
+    .reclaim = test_reclaim,
+    .remove = test_remove,
+    .config_changed = test_config_changed,
+};
+static const struct virtio_driver *const drivers[] = {&test_driver};
+
+/* ---- the device ---- */
+
+static struct ring_chain *held[64];
+static unsigned held_count;
+
+static void hold(struct device *device, unsigned queue)
+{
+    struct ring_chain *chain;
+
+    while ((chain = ring_device_pop(&device->queue[queue].ring)))
+        held[held_count++] = chain;
+}
+
+static void forget(struct device *device)
+{
+    (void)device;
+    held_count = 0;
+}
+
+static void answer(struct device *device, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        ring_device_push(&device->queue[0].ring, held[i], 8);
+    held_count -= count;
+    memmove(held, held + count, held_count * sizeof(held[0]));
+    device_signal(device, 0);
+}
+
+static const struct device_field fields[] = {{0, 1, 8, DEVICE_NO_FEATURE},
+                                             {8, 8, 1, DEVICE_NO_FEATURE},
+                                             {16, 4, 1, DEVICE_NO_FEATURE},
+                                             {20, 2, 2, DEVICE_NO_FEATURE}};
+static const struct device_type type = {.name = "test-device",
+                                        .id = TYPE,
+                                        .field = fields,
+                                        .fields = 4,
+                                        .serve = hold,
+                                        .reset = forget};
+static const uint8_t config[24] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12,
+                                   13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24};
+
+static struct device device;
+
+static void make_device(uint64_t more_features)
+{
+    fake_pci_reset();
+    memset(&driver, 0, sizeof(driver));
+    held_count = 0;
+    virtio_set_drivers(drivers, 1);
+    virtio_set_interrupt_limit(VIRTIO_INTERRUPT_MSIX);
+    device_init(&device, &(struct device_setup){.type = &type,
+                                                .features = more_features,
+                                                .queues = 2,
+                                                .queue_size = 64,
+                                                .msix_vectors = 4,
+                                                .config = config,
+                                                .config_length = sizeof(config)});
+}
+
+static void end(void)
+{
+    virtio_shutdown();
+    assert_null(virtio_devices());
+    assert_null(driver.memory);
+    device_finish(&device);
+    fake_pci_reset();
+}
+
+/* Takes what is used; returns how many. */
+static unsigned drain(void)
+{
+    unsigned count = 0;
+
+    while (virtqueue_get_buf(driver.device->queue[0], NULL))
+        count++;
+    driver.completed += count;
+    return count;
+}
+
+static void assert_failed(void)
+{
+    assert_true(device.status & ST_FAILED);
+    assert_false(device.status & ST_DRIVER_OK);
+    assert_non_null(virtio_devices()->refusal);
+    assert_false(virtio_devices()->driver_ok);
+}
+
+#define BRING_UP "reset acknowledge driver features? accept features-ok"
+
+/* ---- bring-up ---- */
+
+/*
+ * covers: INIT-1 INIT-2 INIT-3 INIT-4 INIT-5 INIT-6 INIT-7 INIT-9 INIT-10 INIT-13 CORE-STATUS-1
+ * covers: CORE-STATUS-2
+ * covers: PCI-COMMON-1 PCI-COMMON-3 PCI-COMMON-4 PCI-COMMON-5 PCI-COMMON-6 PCI-MSIX-4 PCI-T-QSIZE-1
+ */
+static void the_sequence_of_3_1_1(void **state)
+{
+    (void)state;
+    make_device(1);
+    assert_int_equal(virtio_pci_scan(), 1);
+    assert_string_equal(device.trace,
+                        BRING_UP " config? queue0 queue1 enable0 enable1 driver-ok notify0");
+    assert_int_equal(device.status, ST_ACKNOWLEDGE | ST_DRIVER | ST_FEATURES_OK | ST_DRIVER_OK);
+    assert_int_equal(device.queue[0].size, 16);
+    assert_int_equal(device.queue[1].size, 64);
+    assert_string_equal(device.pci->fn.driver, "test-driver");
+    assert_int_equal(driver.readies, 1);
+    device_run(&device);
+    assert_int_equal(held_count, BUFFERS);
+    end();
+    assert_int_equal(driver.reclaims, 1);
+    assert_int_equal(driver.removes, 1);
+    assert_int_equal(driver.taken_back, BUFFERS);
+    assert_int_equal(device.status, 0);
+}
+
+/* covers: CORE-RESET-1 PCI-COMMON-5 INIT-1 */
+static void a_slow_reset_is_waited_for_2_4(void **state)
+{
+    (void)state;
+    make_device(0);
+    device.lies.reset_reads = 300;
+    assert_int_equal(virtio_pci_scan(), 1);
+    assert_true(device.status_reads > 300);
+    device.lies.reset_reads = 0;
+    end();
+}
+
+/* covers: CORE-RESET-1 INIT-11 INIT-12 */
+static void a_reset_that_never_ends_fails_in_bounded_time(void **state)
+{
+    (void)state;
+    make_device(0);
+    device.lies.reset_reads = DEVICE_FOR_EVER;
+    assert_int_equal(virtio_pci_scan(), 0);
+    assert_true(platform_now_ns() < UINT64_C(10000000000));
+    assert_int_equal(driver.probes, 0);
+    assert_null(strstr(device.trace, "accept"));
+    assert_non_null(device.pci->fn.refusal);
+    expect_log("reset not finished", 1);
+    device.lies.reset_reads = 0;
+    end();
+}
+
+/* A status with bits that nobody defined, for ever. covers: CORE-RESET-1 INIT-12 */
+static void a_status_of_garbage_fails_in_bounded_time(void **state)
+{
+    (void)state;
+    make_device(0);
+    device.lies.status_or = 0x20;
+    assert_int_equal(virtio_pci_scan(), 0);
+    assert_int_equal(driver.probes, 0);
+    violation_reset(); /* the garbage comes back in what the driver writes */
+    device.lies.status_or = 0;
+    end();
+}
+
+/* covers: INIT-11 INIT-12 */
+static void a_device_that_is_gone_fails_in_bounded_time(void **state)
+{
+    (void)state;
+    make_device(0);
+    device.lies.gone = true;
+    assert_int_equal(virtio_pci_scan(), 0);
+    assert_int_equal(driver.probes, 0);
+    assert_non_null(device.pci->fn.refusal);
+    end();
+}
+
+/* covers: INIT-8 INIT-11 INIT-12 */
+static void refused_features_end_the_bring_up(void **state)
+{
+    (void)state;
+    make_device(1);
+    device.lies.refuse_features = true;
+    assert_int_equal(virtio_pci_scan(), 0);
+    assert_string_equal(device.trace, BRING_UP " failed");
+    assert_failed();
+    end();
+}
+
+/* covers: CORE-FEAT-9 RSVF-2 INIT-11 */
+static void a_device_without_version_1_is_refused(void **state)
+{
+    (void)state;
+    make_device(1);
+    device.offered[1] = 0;
+    assert_int_equal(virtio_pci_scan(), 0);
+    assert_failed();
+    assert_int_equal(driver.probes, 0);
+    expect_log("VERSION_1", 1);
+    end();
+}
+
+/* covers: INIT-11 INIT-12 CORE-STATUS-3 */
+static void a_probe_that_fails_leaves_failed_and_nothing_else(void **state)
+{
+    (void)state;
+    make_device(0);
+    driver.probe_error = -ENOMEM;
+    assert_int_equal(virtio_pci_scan(), 0);
+    assert_failed();
+    assert_int_equal(driver.removes, 0);
+    assert_null(strstr(device.trace, "driver-ok"));
+    end();
+}
+
+static void a_driver_that_cannot_start_is_undone(void **state)
+{
+    (void)state;
+    make_device(0);
+    driver.ready_error = -ENOSPC;
+    assert_int_equal(virtio_pci_scan(), 0);
+    assert_failed();
+    assert_int_equal(driver.reclaims, 1);
+    assert_int_equal(driver.removes, 1);
+    end();
+}
+
+/* covers: PCI-T-QSIZE-1 INIT-11 */
+static void a_missing_queue_fails_the_bring_up(void **state)
+{
+    (void)state;
+    make_device(0);
+    driver.want_third_queue = true;
+    assert_int_equal(virtio_pci_scan(), 0);
+    assert_failed();
+    expect_log("third: the device has no queue 2", 1);
+    end();
+    make_device(0);
+    device.queue[1].max_size = device.queue[1].size = 0;
+    assert_int_equal(virtio_pci_scan(), 0);
+    assert_failed();
+    end();
+}
+
+/*
+ * Queue sizes that are no powers of two, or huge, are the device's upper limit only (2.7).
+ * covers: PCI-COMMON-3 SPLIT-T-SIZE-1
+ */
+static void odd_queue_sizes_are_rounded_down(void **state)
+{
+    static const uint16_t sizes[][2] = {{1, 1}, {3, 2}, {100, 64}, {32768, 32768}, {65535, 32768}};
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        make_device(0);
+        device.queue[1].max_size = device.queue[1].size = sizes[i][0];
+        assert_int_equal(virtio_pci_scan(), 1);
+        assert_int_equal(device.queue[1].size, sizes[i][1]);
+        end();
+    }
+}
+
+/*
+ * Whichever allocation fails, the device ends in FAILED and all memory comes back.
+ * covers: INIT-11
+ */
+static void bring_up_survives_lack_of_memory(void **state)
+{
+    unsigned nth, driven = 0;
+
+    (void)state;
+    for (nth = 1; !driven && nth < 40; nth++) {
+        make_device(0);
+        hosted_dma_fail_nth(nth);
+        driven = virtio_pci_scan();
+        hosted_dma_fail_nth(0);
+        assert_int_equal(driven, (device.status & ST_DRIVER_OK) != 0);
+        if (!driven && virtio_devices())
+            assert_failed();
+        end();
+        assert_int_equal(hosted_dma_allocations(), 0);
+    }
+    assert_in_range(nth, 8, 39);
+}
+
+/* covers: INIT-13 */
+static void notifying_before_driver_ok_is_caught(void **state)
+{
+    (void)state;
+    make_device(0);
+    driver.notify_in_probe = true;
+    expect_panic(virtio_pci_scan());
+    assert_null(strstr(device.trace, "notify"));
+    /* The panic left the bring-up in the middle, with its memory; what is left of it ends here. */
+    driver.notify_in_probe = false;
+    hosted_dma_reset();
+    device_finish(&device);
+}
+
+/* ---- features ---- */
+
+/*
+ * Everything is offered, and much that does not exist.
+ * covers: CORE-FEAT-1 CORE-FEAT-2 CORE-FEAT-3 CORE-FEAT-4 CORE-FEAT-5
+ * covers: CORE-FEAT-6 CORE-FEAT-7 CORE-FEAT-10 RSVF-1 RSVF-3 RSVF-10 LEG-RSVF-2
+ */
+static void of_all_features_only_the_known_are_accepted_2_2(void **state)
+{
+    (void)state;
+    make_device(0);
+    for (unsigned i = 0; i < 4; i++)
+        device.offered[i] = ~0u;
+    assert_int_equal(virtio_pci_scan(), 1);
+    assert_int_equal(device.accepted[0],
+                     1u << 0 | 1u << 3 | 1u << F_INDIRECT_DESC | 1u << F_EVENT_IDX);
+    assert_int_equal(device.accepted[1],
+                     1u << (F_VERSION_1 - 32) | 1u << (F_ACCESS_PLATFORM - 32) | 1u << (55 - 32));
+    assert_int_equal(device.accepted[2], 0);
+    assert_int_equal(device.accepted[3], 0);
+    assert_true(virtio_has_feature(driver.device, 3));
+    assert_false(virtio_has_feature(driver.device, 4));
+    end();
+}
+
+/* covers: CORE-FEAT-2 CORE-FEAT-8 */
+static void a_feature_without_what_it_needs_is_not_accepted(void **state)
+{
+    (void)state;
+    make_device(1u << 2 | 1u << 3 | 1u << 5);
+    assert_int_equal(virtio_pci_scan(), 1);
+    assert_int_equal(device.accepted[0], 0);
+    assert_true(hosted_log_count("UNWANTED") && hosted_log_count("it is a test"));
+    assert_false(virtio_has_feature(driver.device, 3));
+    expect_panic(virtio_has_feature(driver.device, 9));
+    end();
+}
+
+/* ---- configuration ---- */
+
+/* covers: CORE-CFG-1 CORE-CFG-2 CORE-CFG-3 PCI-ACCESS-1 PCI-ACCESS-2 */
+static void configuration_is_read_in_one_generation_2_5(void **state)
+{
+    uint8_t bytes[8];
+    uint64_t wide;
+    uint32_t word;
+    uint16_t half[2];
+
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    for (unsigned moves = 0; moves < 6; moves++) {
+        device.lies.generation_moves = moves;
+        assert_int_equal(virtio_config_read(driver.device, 0, bytes, 8, 1), 0);
+        assert_memory_equal(bytes, config, 8);
+        device.lies.generation_moves = moves;
+        assert_int_equal(virtio_config_read(driver.device, 8, &wide, 8, 8), 0);
+        assert_memory_equal(&wide, config + 8, 8);
+        assert_int_equal(virtio_config_read(driver.device, 16, &word, 4, 4), 0);
+        assert_memory_equal(&word, config + 16, 4);
+        assert_int_equal(virtio_config_read(driver.device, 20, half, 4, 2), 0);
+        assert_memory_equal(half, config + 20, 4);
+    }
+    end();
+}
+
+/*
+ * The device changes all of its configuration at every point of a read: what is returned is of one
+ * generation, the last.
+ * covers: CORE-CFG-1 CORE-CFG-2 CORE-CFG-3
+ */
+static void a_change_in_the_middle_of_a_read_is_noticed(void **state)
+{
+    static const unsigned widths[] = {1, 8}, offsets[] = {0, 8};
+    uint8_t bytes[8];
+
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    for (unsigned kind = 0; kind < 2; kind++)
+        for (unsigned reads = 1; reads < 20; reads++) {
+            device.lies.change_after_reads = reads;
+            assert_int_equal(
+                virtio_config_read(driver.device, offsets[kind], bytes, 8, widths[kind]), 0);
+            assert_memory_equal(bytes, device.config + offsets[kind], 8);
+        }
+    device.lies.change_after_reads = 0;
+    end();
+}
+
+/* covers: CORE-CFG-3 */
+static void a_generation_that_never_settles_is_an_error(void **state)
+{
+    uint8_t bytes[8] = {1};
+
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    device.lies.generation_moves = DEVICE_FOR_EVER;
+    assert_int_equal(virtio_config_read(driver.device, 0, bytes, 8, 1), -EIO);
+    assert_int_equal(bytes[0], 0);
+    expect_log("never settles", 1);
+    end();
+}
+
+/* covers: CORE-CFG-5 CORE-CFG-6 */
+static void configuration_outside_of_the_device_is_not_touched(void **state)
+{
+    uint32_t value = 1;
+
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    uint64_t before = hosted_register_accesses();
+    assert_int_equal(virtio_config_read(driver.device, 24, &value, 4, 4), -ERANGE);
+    assert_int_equal(value, 0);
+    assert_int_equal(virtio_config_read(driver.device, 0xfffffff0u, &value, 4, 4), -ERANGE);
+    assert_int_equal(virtio_config_write(driver.device, 24, &value, 4, 4), -ERANGE);
+    assert_int_equal(hosted_register_accesses(), before);
+    value = 0x01020304;
+    assert_int_equal(virtio_config_write(driver.device, 16, &value, 4, 4), 0);
+    assert_memory_equal(device.config + 16, &value, 4);
+    end();
+}
+
+/* covers: CORE-T-CFGINT-1 PCI-CFGINT-1 */
+static void a_configuration_change_reaches_the_driver_in_the_loop(void **state)
+{
+    uint8_t value = 99;
+
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    assert_int_equal(virtio_poll(), 0);
+    device_change_config(&device, 0, &value, 1);
+    assert_int_equal(driver.changes, 0);
+    platform_wait(PLATFORM_NO_DEADLINE);
+    assert_int_equal(driver.changes, 0);
+    assert_int_equal(loop_turn(), 1);
+    assert_int_equal(driver.changes, 1);
+    assert_int_equal(virtio_poll(), 0);
+    end();
+}
+
+/* ---- recovery ---- */
+
+/* covers: CORE-STATUS-4 CORE-T-CFGINT-1 CORE-T-FEAT-1 CLEAN-2 INIT-1 */
+static void needs_reset_is_answered_by_a_reset_2_1(void **state)
+{
+    (void)state;
+    make_device(1);
+    assert_int_equal(virtio_pci_scan(), 1);
+    device_run(&device);
+    answer(&device, 2);
+    assert_int_equal(drain(), 2);
+    device_need_reset(&device);
+    hosted_interrupts_deliver();
+    device.trace[0] = '\0';
+    assert_int_equal(virtio_poll(), 1);
+    assert_string_equal(device.trace, BRING_UP " queue0 queue1 enable0 enable1 driver-ok notify0");
+    assert_int_equal(driver.reclaims, 1);
+    assert_int_equal(driver.readies, 2);
+    assert_int_equal(driver.probes, 1);
+    assert_int_equal(driver.removes, 0);
+    assert_int_equal(driver.device->recoveries, 1);
+    /* Every buffer ended exactly once: used, or taken back by the reset. */
+    assert_int_equal(driver.completed + driver.taken_back, BUFFERS);
+    device_run(&device);
+    assert_int_equal(held_count, BUFFERS);
+    assert_true(virtqueue_enable_cb(driver.device->queue[0]));
+    answer(&device, BUFFERS);
+    assert_int_equal(hosted_interrupts_deliver(), 1);
+    assert_int_equal(drain(), BUFFERS);
+    end();
+    assert_int_equal(driver.completed + driver.taken_back, driver.submitted);
+}
+
+static void a_broken_queue_is_mended_by_recovery(void **state)
+{
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    for (unsigned round = 1; round <= 3; round++) {
+        device_run(&device);
+        ring_device_push_raw(&device.queue[0].ring, 999, 0);
+        assert_null(virtqueue_get_buf(driver.device->queue[0], NULL));
+        assert_true(virtqueue_is_broken(driver.device->queue[0]));
+        assert_int_equal(virtio_recover(driver.device, "test"), 0);
+        assert_false(virtqueue_is_broken(driver.device->queue[0]));
+        assert_int_equal(driver.taken_back, round * BUFFERS);
+    }
+    device_run(&device);
+    answer(&device, 1);
+    assert_int_equal(drain(), 1);
+    end();
+}
+
+/*
+ * The device's refusal to come back ends in an error, with every buffer taken back and nothing
+ * working any more.
+ */
+static void check_given_up(void)
+{
+    assert_int_not_equal(virtio_recover(driver.device, "test"), 0);
+    assert_int_equal(driver.taken_back + driver.completed, driver.submitted);
+    assert_true(driver.device->failed);
+    assert_false(driver.device->driver_ok);
+    assert_true(virtqueue_is_broken(driver.device->queue[0]));
+    assert_int_equal(submit(driver.device, 0), -EIO);
+    assert_int_not_equal(virtio_recover(driver.device, "again"), 0);
+    assert_int_equal(virtio_poll(), 0);
+}
+
+static void a_device_that_comes_back_different_is_given_up(void **state)
+{
+    (void)state;
+    make_device(1);
+    device.lies.offered_xor = 1;
+    assert_int_equal(virtio_pci_scan(), 1);
+    check_given_up();
+    end();
+}
+
+static void a_device_that_comes_back_without_queues_is_given_up(void **state)
+{
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    device.lies.forgets_queues = true;
+    check_given_up();
+    end();
+}
+
+static void a_device_that_refuses_features_at_recovery_is_given_up(void **state)
+{
+    (void)state;
+    make_device(1);
+    assert_int_equal(virtio_pci_scan(), 1);
+    device.lies.refuse_features = true;
+    check_given_up();
+    assert_true(device.status & ST_FAILED);
+    end();
+}
+
+/* The driver fails with buffers given to the device that came back: they are taken back too. */
+static void a_driver_that_cannot_go_on_gives_the_device_up(void **state)
+{
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    driver.ready_error = -ENOMEM;
+    check_given_up();
+    assert_int_equal(driver.submitted, 2 * BUFFERS);
+    device_run(&device);
+    assert_int_equal(held_count, 0);
+    end();
+}
+
+/* One that will not even be reset is cut off from memory. */
+static void a_device_that_will_not_be_reset_is_cut_off(void **state)
+{
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    assert_true(fake_pci_is_master(device.pci));
+    device.lies.reset_reads = DEVICE_FOR_EVER;
+    check_given_up();
+    assert_false(fake_pci_is_master(device.pci));
+    end();
+}
+
+static void a_device_that_keeps_failing_is_given_up(void **state)
+{
+    unsigned recoveries = 0;
+
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    while (recoveries < 1000 && virtio_recover(driver.device, "again") == 0)
+        recoveries++;
+    assert_in_range(recoveries, 1, 100);
+    assert_true(driver.device->failed);
+    assert_int_equal(driver.taken_back, driver.submitted);
+    end();
+}
+
+/* ---- the rest ---- */
+
+static void a_device_without_driver_is_reset_and_left_alone(void **state)
+{
+    (void)state;
+    make_device(0);
+    virtio_set_drivers(drivers, 0);
+    assert_int_equal(virtio_pci_scan(), 0);
+    assert_string_equal(device.trace, "reset");
+    assert_int_equal(device.status, 0);
+    assert_non_null(device.pci->fn.refusal);
+    virtio_print_report();
+    expect_log("not driven", 1);
+    end();
+}
+
+static void shutdown_resets_a_live_device(void **state)
+{
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    device_run(&device);
+    virtio_shutdown();
+    assert_int_equal(device.status, 0);
+    assert_int_equal(driver.taken_back, BUFFERS);
+    virtio_shutdown();
+    assert_int_equal(driver.removes, 1);
+    device_finish(&device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_sequence_of_3_1_1),
+        TEST(a_slow_reset_is_waited_for_2_4),
+        TEST(a_reset_that_never_ends_fails_in_bounded_time),
+        TEST(a_status_of_garbage_fails_in_bounded_time),
+        TEST(a_device_that_is_gone_fails_in_bounded_time),
+        TEST(refused_features_end_the_bring_up),
+        TEST(a_device_without_version_1_is_refused),
+        TEST(a_probe_that_fails_leaves_failed_and_nothing_else),
+        TEST(a_driver_that_cannot_start_is_undone),
+        TEST(a_missing_queue_fails_the_bring_up),
+        TEST(odd_queue_sizes_are_rounded_down),
+        TEST(bring_up_survives_lack_of_memory),
+        TEST(of_all_features_only_the_known_are_accepted_2_2),
+        TEST(a_feature_without_what_it_needs_is_not_accepted),
+        TEST(configuration_is_read_in_one_generation_2_5),
+        TEST(a_change_in_the_middle_of_a_read_is_noticed),
+        TEST(a_generation_that_never_settles_is_an_error),
+        TEST(configuration_outside_of_the_device_is_not_touched),
+        TEST(a_configuration_change_reaches_the_driver_in_the_loop),
+        TEST(needs_reset_is_answered_by_a_reset_2_1),
+        TEST(a_broken_queue_is_mended_by_recovery),
+        TEST(a_device_that_comes_back_different_is_given_up),
+        TEST(a_device_that_comes_back_without_queues_is_given_up),
+        TEST(a_device_that_refuses_features_at_recovery_is_given_up),
+        TEST(a_driver_that_cannot_go_on_gives_the_device_up),
+        TEST(a_device_that_will_not_be_reset_is_cut_off),
+        TEST(a_device_that_keeps_failing_is_given_up),
+        TEST(a_device_without_driver_is_reset_and_left_alone),
+        TEST(shutdown_resets_a_live_device),
+        TEST(notifying_before_driver_ok_is_caught), /* last: it leaves a bring-up in the middle */
+    };
+
+    return cmocka_run_group_tests_name("virtio", tests, NULL, NULL);
+}

@@ -1,0 +1,592 @@
+// sources: blk/block.c blk/virtio_blk.c virtio/virtio.c virtio/virtio_config.c
+// sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_pci.c virtio/virtqueue.c
+// sources: virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
+// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
+// sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
+// sources: hosted/device_blk.c
+/*
+ * test_virtio_blk.c - the block device driver (5.2) under the block layer, against the model block
+ * device.
+ *
+ * The model checks each request (5.2.6.1) and keeps a disk; the tests look at data, statuses,
+ * limits, and at what happens to requests when the device stalls, lies or is reset: each must end
+ * exactly once. Read hosted/device_blk.h for what the model can be told.
+ */
+#include "support.h"
+
+#include "blk/block.h"
+#include "blk/virtio_blk.h"
+#include "hosted/device_blk.h"
+#include "virtio/virtio.h"
+#include "virtio/virtio_pci.h"
+
+static const struct virtio_driver *const drivers[] = {&virtio_blk_driver};
+static struct device_blk model;
+static struct blk_device *disk;
+static uint8_t *data;
+#define DATA_SIZE (4u << 20)
+
+static const struct device_blk_setup ordinary = {.capacity = 16384,
+                                                 .seg_max = 126,
+                                                 .blk_size = 512,
+                                                 .flush = true,
+                                                 .queue_size = 128,
+                                                 .msix_vectors = 2};
+
+static unsigned make_disk(const struct device_blk_setup *setup)
+{
+    fake_pci_reset();
+    virtio_set_drivers(drivers, 1);
+    virtio_set_interrupt_limit(VIRTIO_INTERRUPT_MSIX);
+    device_blk_init(&model, setup);
+    data = platform_dma_alloc(DATA_SIZE, 4096);
+    unsigned driven = virtio_pci_scan();
+    disk = blk_device_at(0);
+    assert_int_equal(disk != NULL, driven);
+    return driven;
+}
+
+static void end(void)
+{
+    virtio_shutdown();
+    assert_null(blk_device_at(0));
+    device_blk_finish(&model);
+    fake_pci_reset();
+    platform_dma_free(data, DATA_SIZE);
+}
+
+/* ---- requests ---- */
+
+#define REQUESTS 64u
+static struct request {
+    struct blk_request blk;
+    struct blk_segment segment;
+    unsigned done;
+} requests[REQUESTS];
+
+static void request_done(struct blk_request *blk)
+{
+    ((struct request *)blk->context)->done++;
+}
+
+static void submit(unsigned n, enum blk_op op, uint64_t sector, uint32_t sectors)
+{
+    struct request *r = &requests[n];
+
+    memset(r, 0, sizeof(*r));
+    r->segment = (struct blk_segment){data + n * 65536, sectors * BLK_SECTOR_SIZE};
+    r->blk = (struct blk_request){.op = op,
+                                  .sector = sector,
+                                  .segment = &r->segment,
+                                  .segments = op != BLK_FLUSH,
+                                  .done = request_done,
+                                  .context = r};
+    blk_submit(disk, &r->blk);
+}
+
+static void assert_done(unsigned n, int status)
+{
+    assert_int_equal(requests[n].done, 1);
+    assert_int_equal(requests[n].blk.status, status);
+}
+
+static void settle(void)
+{
+    do
+        device_run(&model.device);
+    while (blk_poll(disk, 64));
+}
+
+/* ---- data ---- */
+
+/*
+ * What is written arrives where it should, under every combination of ring features and limits.
+ * covers: BLK-OP-2 BLK-OP-6 BLK-T-LIMITS-1 BLK-T-UNITS-1 CORE-CFG-4 PCI-ACCESS-1 PCI-ACCESS-2
+ * covers: SPLIT-FRAME-1
+ */
+static void data_goes_where_it_should(void **state)
+{
+    static const uint32_t size_max[] = {0, 512, 4096, 65536}, seg_max[] = {0, 1, 3, 126};
+    uint32_t seed = 3;
+
+    (void)state;
+    for (unsigned i = 0; i < 64; i++) {
+        struct device_blk_setup setup = ordinary;
+        setup.size_max = size_max[i % 4];
+        setup.seg_max = seg_max[i / 4 % 4];
+        setup.more_features = (uint64_t)(i / 16)
+                              << F_INDIRECT_DESC; /* 28 and 29: both ring features */
+        setup.queue_size = i % 3 ? 128 : 16;
+        assert_int_equal(make_disk(&setup), 1);
+        for (unsigned n = 0; n < 6; n++) {
+            uint32_t sectors = support_random(&seed) % 200 + 1;
+            uint64_t sector = support_random(&seed) % (setup.capacity - sectors);
+            for (unsigned b = 0; b < sectors * 512; b++)
+                data[b] = (uint8_t)support_random(&seed);
+            assert_int_equal(blk_write(disk, sector, data, sectors), 0);
+            assert_memory_equal(model.disk + sector * 512, data, sectors * 512);
+            assert_int_equal(blk_read(disk, sector, data + DATA_SIZE / 2, sectors), 0);
+            assert_memory_equal(data + DATA_SIZE / 2, data, sectors * 512);
+        }
+        end();
+    }
+}
+
+/* covers: BLK-OP-2 */
+static void nothing_past_the_end(void **state)
+{
+    (void)state;
+    make_disk(&ordinary);
+    assert_int_equal(blk_read(disk, ordinary.capacity, data, 1), -EINVAL);
+    assert_int_equal(blk_write(disk, ordinary.capacity - 1, data, 2), -EINVAL);
+    assert_int_equal(blk_read(disk, ordinary.capacity - 1, data, 1), 0);
+    assert_int_equal(model.requests, 1);
+    end();
+}
+
+/* covers: BLK-INIT-1 BLK-INIT-3 BLK-OP-4 BLK-OP-5 BLK-T-STABLE-1 */
+static void a_flush_covers_completed_writes(void **state)
+{
+    (void)state;
+    make_disk(&ordinary);
+    model.hold = true;
+    submit(0, BLK_WRITE, 10, 8);
+    submit(1, BLK_FLUSH, 99, 0);
+    submit(2, BLK_WRITE, 20, 8);
+    blk_poll(disk, 64);
+    settle();
+    assert_int_equal(model.requests, 1);
+    device_blk_release(&model, 1, false);
+    settle();
+    assert_int_equal(model.requests, 2);
+    assert_int_equal(model.history[1].type, BLK_T_FLUSH);
+    assert_int_equal(model.flushes_early, 0);
+    assert_int_equal(requests[1].done, 0);
+    device_blk_release(&model, 1, false);
+    settle();
+    assert_done(1, 0);
+    device_blk_release(&model, 1, false);
+    settle();
+    assert_done(2, 0);
+    end();
+}
+
+/* covers: BLK-INIT-1 BLK-INIT-2 */
+static void no_flush_without_the_feature(void **state)
+{
+    struct device_blk_setup setup = ordinary;
+
+    (void)state;
+    setup.flush = false;
+    make_disk(&setup);
+    assert_int_equal(blk_flush(disk), 0);
+    assert_int_equal(model.requests, 0);
+    end();
+}
+
+/* covers: BLK-OP-3 */
+static void a_read_only_device_is_taken_as_such(void **state)
+{
+    struct device_blk_setup setup = ordinary;
+
+    (void)state;
+    setup.read_only = true;
+    make_disk(&setup);
+    assert_true(device_has(&model.device, BLK_F_RO));
+    assert_int_equal(blk_write(disk, 0, data, 1), -EROFS);
+    assert_int_equal(blk_read(disk, 0, data, 1), 0);
+    assert_int_equal(model.requests, 1);
+    end();
+}
+
+/* covers: BLK-T-UNITS-1 */
+static void larger_blocks_are_respected(void **state)
+{
+    struct device_blk_setup setup = ordinary;
+
+    (void)state;
+    setup.blk_size = 4096;
+    make_disk(&setup);
+    assert_int_equal(disk->block_size, 4096);
+    assert_int_equal(disk->capacity, setup.capacity);
+    assert_int_equal(blk_read(disk, 1, data, 8), -EINVAL);
+    assert_int_equal(blk_read(disk, 8, data, 4), -EINVAL);
+    assert_int_equal(blk_write(disk, 8, data, 16), 0);
+    end();
+}
+
+/* ---- status ---- */
+
+/* covers: BLK-OP-16 SPLIT-USED-2 */
+static void the_status_byte_decides_5_2_6(void **state)
+{
+    static const struct {
+        bool keep;
+        uint8_t status;
+        int expected;
+    } ends[] = {{false, BLK_S_OK, 0},  {false, BLK_S_IOERR, -EIO}, {false, BLK_S_UNSUPP, -ENOTSUP},
+                {false, 3, -EIO},      {false, 0x7f, -EIO},        {false, 0xff, -EIO},
+                {true, BLK_S_OK, -EIO}};
+
+    (void)state;
+    make_disk(&ordinary);
+    for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        model.bad_status_on = true;
+        model.bad_status = ends[i].status;
+        model.keep_status = ends[i].keep;
+        assert_int_equal(blk_read(disk, 0, data, 8), ends[i].expected);
+        assert_int_equal(blk_write(disk, 0, data, 8), ends[i].expected);
+        assert_int_equal(blk_flush(disk), ends[i].expected);
+    }
+    /* A slot whose status byte once was OK: the preset, not what is left of it, must be seen. */
+    model.bad_status_on = false;
+    for (unsigned i = 0; i < 200; i++)
+        assert_int_equal(blk_read(disk, i, data, 1), 0);
+    model.bad_status_on = model.keep_status = true;
+    for (unsigned i = 0; i < 200; i++)
+        assert_int_equal(blk_read(disk, i, data, 1), -EIO);
+    end();
+}
+
+static void the_used_length_does_not_decide(void **state)
+{
+    (void)state;
+    make_disk(&ordinary);
+    model.lie_len = true;
+    memset(model.disk, 0x5a, 512);
+    assert_int_equal(blk_read(disk, 0, data, 1), 0);
+    assert_int_equal(data[511], 0x5a);
+    end();
+}
+
+static void one_failed_part_fails_the_request(void **state)
+{
+    struct device_blk_setup setup = ordinary;
+
+    (void)state;
+    setup.seg_max = 1;
+    setup.size_max = 512;
+    make_disk(&setup);
+    model.healthy = 5;
+    model.bad_status_on = true;
+    model.bad_status = BLK_S_UNSUPP;
+    assert_int_equal(blk_read(disk, 0, data, 16), -ENOTSUP);
+    assert_int_equal(model.requests, 16);
+    end();
+}
+
+/* ---- many at once ---- */
+
+/* covers: BLK-T-REQ-2 */
+static void requests_may_complete_in_any_order(void **state)
+{
+    struct device_blk_setup setup = ordinary;
+
+    (void)state;
+    setup.queue_size = 16; /* five requests at once */
+    make_disk(&setup);
+    model.hold = true;
+    for (unsigned n = 0; n < REQUESTS; n++)
+        submit(n, BLK_WRITE, n * 8, 8);
+    for (unsigned round = 0; round < 200; round++) {
+        settle();
+        device_blk_release(&model, 2, round & 1);
+    }
+    settle();
+    for (unsigned n = 0; n < REQUESTS; n++)
+        assert_done(n, 0);
+    assert_int_equal(model.requests, REQUESTS);
+    assert_true(disk->stats.full > 0);
+    assert_in_range(model.held_most, 2, 16);
+    end();
+}
+
+static void one_notification_for_a_batch(void **state)
+{
+    (void)state;
+    make_disk(&ordinary);
+    uint64_t before = model.device.queue[0].ring.count.notified;
+    for (unsigned n = 0; n < 10; n++)
+        submit(n, BLK_READ, n, 1);
+    blk_poll(disk, 64);
+    assert_int_equal(model.device.queue[0].ring.count.notified, before + 1);
+    settle();
+    for (unsigned n = 0; n < 10; n++)
+        assert_done(n, 0);
+    end();
+}
+
+/* ---- a device that stalls or breaks ---- */
+
+/* covers: CLEAN-2 CORE-STATUS-4 */
+static void a_stalled_device_is_reset_and_requests_end_once(void **state)
+{
+    (void)state;
+    make_disk(&ordinary);
+    model.hold = true;
+    for (unsigned n = 0; n < 10; n++)
+        submit(n, BLK_READ, n, 1);
+    blk_poll(disk, 64);
+    settle();
+    assert_int_equal(model.held_count, 10);
+    unsigned resets = model.device.resets;
+    hosted_clock_advance((disk->timeout_ms + 1) * UINT64_C(1000000));
+    blk_poll(disk, 64);
+    assert_true(model.device.resets > resets);
+    for (unsigned n = 0; n < 10; n++)
+        assert_done(n, -EIO);
+    /*
+     * The reset took the chains from the model: nothing can come late. And the device works again.
+     */
+    assert_int_equal(model.held_count, 0);
+    model.hold = false;
+    assert_int_equal(blk_write(disk, 0, data, 8), 0);
+    for (unsigned n = 0; n < 10; n++)
+        assert_done(n, -EIO);
+    end();
+}
+
+static void a_device_that_never_answers_ends_the_waiting_form(void **state)
+{
+    (void)state;
+    make_disk(&ordinary);
+    model.device.lies.mute = true;
+    assert_int_equal(blk_read(disk, 0, data, 8), -EIO);
+    assert_true(platform_now_ns() < UINT64_C(60) * 1000000000);
+    end();
+}
+
+/*
+ * The late answer meets a device that would not even be reset: it is cut off, and every request has
+ * ended.
+ */
+static void a_device_that_cannot_be_reset_is_given_up(void **state)
+{
+    (void)state;
+    make_disk(&ordinary);
+    model.hold = true;
+    for (unsigned n = 0; n < 4; n++)
+        submit(n, BLK_READ, n, 1);
+    blk_poll(disk, 64);
+    settle();
+    model.device.lies.reset_reads = DEVICE_FOR_EVER;
+    hosted_clock_advance((disk->timeout_ms + 1) * UINT64_C(1000000));
+    blk_poll(disk, 64);
+    for (unsigned n = 0; n < 4; n++)
+        assert_done(n, -EIO);
+    assert_false(fake_pci_is_master(model.device.pci));
+    submit(5, BLK_READ, 0, 1);
+    blk_poll(disk, 64);
+    assert_done(5, -EIO);
+    assert_int_equal(blk_write(disk, 0, data, 1), -EIO);
+    assert_int_equal(blk_flush(disk), -EIO);
+    end();
+}
+
+/*
+ * Three ways to break the protocol; each resets the device, and the requests in flight end in -EIO,
+ * others go on.
+ */
+static void a_broken_queue_is_recovered(void **state)
+{
+    (void)state;
+    make_disk(&ordinary);
+    for (unsigned lie = 0; lie < 3; lie++) {
+        model.hold = true;
+        for (unsigned n = 0; n < 6; n++)
+            submit(n, BLK_READ, n, 1);
+        blk_poll(disk, 64);
+        settle();
+        struct ring_device *ring = &model.device.queue[0].ring;
+        if (lie == 0)
+            ring_device_push_raw(ring, 4711, 0);
+        else if (lie == 1)
+            ring_device_push_raw(ring, model.held[0]->head, 99999);
+        else
+            ring_device_skip_used(ring, 100);
+        assert_true(blk_poll(disk, 64) > 0);
+        for (unsigned n = 0; n < 6; n++)
+            assert_done(n, -EIO);
+        model.hold = false;
+        assert_int_equal(blk_read(disk, 0, data, 4), 0);
+    }
+    expect_log("queue broken", 3);
+    end();
+}
+
+/* covers: CORE-T-CFGINT-1 CORE-STATUS-4 */
+static void needs_reset_with_requests_in_flight(void **state)
+{
+    (void)state;
+    make_disk(&ordinary);
+    model.hold = true;
+    submit(0, BLK_WRITE, 0, 8);
+    blk_poll(disk, 64);
+    settle();
+    device_need_reset(&model.device);
+    hosted_interrupts_deliver();
+    while (loop_turn())
+        continue;
+    assert_done(0, -EIO);
+    model.hold = false;
+    assert_int_equal(blk_write(disk, 0, data, 8), 0);
+    end();
+}
+
+/* ---- configuration ---- */
+
+/* covers: BLK-OP-1 BLK-OP-2 */
+static void the_capacity_may_change(void **state)
+{
+    uint64_t capacity = 100;
+
+    (void)state;
+    make_disk(&ordinary);
+    device_change_config(&model.device, BLK_CONFIG_CAPACITY, &capacity, 8);
+    hosted_interrupts_deliver();
+    assert_int_equal(virtio_poll(), 1);
+    assert_int_equal(disk->capacity, 100);
+    assert_int_equal(blk_read(disk, 100, data, 1), -EINVAL);
+    assert_int_equal(blk_read(disk, 99, data, 1), 0);
+    end();
+}
+
+static void senseless_configurations_are_refused(void **state)
+{
+    static const struct {
+        uint32_t size_max, blk_size;
+    } bad[] = {{0, 256},   {0, 513},   {0, 0x80000000}, {0, 131072},
+               {256, 512}, {511, 512}, {2048, 4096},    {1, 512}};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct device_blk_setup setup = ordinary;
+        setup.size_max = bad[i].size_max;
+        setup.blk_size = bad[i].blk_size;
+        assert_int_equal(make_disk(&setup), 0);
+        assert_true(model.device.status & ST_FAILED);
+        end();
+    }
+}
+
+/* Limits far above ours, below a multiple of the block, and a queue too small for one request. */
+static void odd_limits_are_made_sense_of(void **state)
+{
+    struct device_blk_setup setup = ordinary;
+
+    (void)state;
+    setup.size_max = 0xffffffff;
+    setup.seg_max = 0xffffffff;
+    make_disk(&setup);
+    assert_int_equal(blk_write(disk, 0, data, 4096), 0);
+    end();
+    setup.size_max = 1000;
+    make_disk(&setup);
+    assert_int_equal(disk->limits.max_segment_size, 512);
+    assert_int_equal(blk_write(disk, 0, data, 100), 0);
+    end();
+    setup = ordinary;
+    setup.queue_size = 4;
+    make_disk(&setup);
+    assert_int_equal(blk_write(disk, 0, data, 100), 0);
+    end();
+    setup.queue_size = 2;
+    assert_int_equal(make_disk(&setup), 0);
+    assert_true(model.device.status & ST_FAILED);
+    end();
+    setup = ordinary;
+    setup.capacity = 0;
+    assert_int_equal(make_disk(&setup), 1);
+    assert_int_equal(blk_read(disk, 0, data, 1), -EINVAL);
+    end();
+}
+
+/* covers: BLK-INIT-5 BLK-OP-3 CORE-FEAT-1 CORE-FEAT-7 */
+static void unused_features_are_not_accepted(void **state)
+{
+    struct device_blk_setup setup = ordinary;
+
+    (void)state;
+    setup.more_features = ~(UINT64_C(1) << F_RING_PACKED);
+    setup.size_max = 65536;
+    setup.read_only = true;
+    make_disk(&setup);
+    assert_int_equal(model.device.accepted[0] & 0xffffff,
+                     1u << BLK_F_SIZE_MAX | 1u << BLK_F_SEG_MAX | 1u << BLK_F_RO |
+                         1u << BLK_F_BLK_SIZE | 1u << BLK_F_FLUSH);
+    end();
+}
+
+/* Polling, INTx, MSI-X: the waiting forms work with each. */
+static void every_interrupt_mode_works(void **state)
+{
+    (void)state;
+    for (unsigned mode = VIRTIO_INTERRUPT_NONE; mode <= VIRTIO_INTERRUPT_MSIX; mode++) {
+        fake_pci_reset();
+        struct device_blk_setup setup = ordinary;
+        device_blk_init(&model, &setup);
+        virtio_set_drivers(drivers, 1);
+        virtio_set_interrupt_limit(mode);
+        loop_set_polling(mode == VIRTIO_INTERRUPT_NONE);
+        data = platform_dma_alloc(DATA_SIZE, 4096);
+        assert_int_equal(virtio_pci_scan(), 1);
+        disk = blk_device_at(0);
+        for (unsigned n = 0; n < 50; n++)
+            assert_int_equal(blk_write(disk, n, data, n + 1), 0);
+        assert_int_equal(virtio_devices()->interrupt_mode, mode);
+        end();
+        loop_set_polling(false);
+    }
+}
+
+static void bring_up_survives_lack_of_memory(void **state)
+{
+    unsigned nth, driven = 0;
+
+    (void)state;
+    for (nth = 1; !driven && nth < 40; nth++) {
+        fake_pci_reset();
+        virtio_set_drivers(drivers, 1);
+        virtio_set_interrupt_limit(VIRTIO_INTERRUPT_MSIX);
+        device_blk_init(&model, &ordinary);
+        hosted_dma_fail_nth(nth);
+        driven = virtio_pci_scan();
+        hosted_dma_fail_nth(0);
+        virtio_shutdown();
+        assert_null(blk_device_at(0));
+        assert_int_equal(hosted_dma_allocations(), 0);
+        device_blk_finish(&model);
+    }
+    assert_in_range(nth, 7, 39);
+    fake_pci_reset();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(data_goes_where_it_should),
+        TEST(nothing_past_the_end),
+        TEST(a_flush_covers_completed_writes),
+        TEST(no_flush_without_the_feature),
+        TEST(a_read_only_device_is_taken_as_such),
+        TEST(larger_blocks_are_respected),
+        TEST(the_status_byte_decides_5_2_6),
+        TEST(the_used_length_does_not_decide),
+        TEST(one_failed_part_fails_the_request),
+        TEST(requests_may_complete_in_any_order),
+        TEST(one_notification_for_a_batch),
+        TEST(a_stalled_device_is_reset_and_requests_end_once),
+        TEST(a_device_that_never_answers_ends_the_waiting_form),
+        TEST(a_device_that_cannot_be_reset_is_given_up),
+        TEST(a_broken_queue_is_recovered),
+        TEST(needs_reset_with_requests_in_flight),
+        TEST(the_capacity_may_change),
+        TEST(senseless_configurations_are_refused),
+        TEST(odd_limits_are_made_sense_of),
+        TEST(unused_features_are_not_accepted),
+        TEST(every_interrupt_mode_works),
+        TEST(bring_up_survives_lack_of_memory),
+    };
+
+    return cmocka_run_group_tests_name("virtio_blk", tests, NULL, NULL);
+}

@@ -1,0 +1,231 @@
+// sources: virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c boot/format.c
+// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
+/*
+ * test_virtqueue_threads.c - a split ring with the device on another CPU: ordering (2.7.13) and the
+ * suppression of notifications in both directions (2.7.7, 2.7.10), as a race.
+ *
+ * Each side goes to sleep as often as it can, so that "publish, then look whether to notify" meets
+ * "ask to be notified, then look again" all the time. A missing fence on one side shows as a sleeper
+ * whom nobody wakes. The device here is a few lines of its own: hosted/ring_split.c's checks share
+ * bookkeeping with the driver's thread. Read virtio/virtqueue_split.c for the pairs of fences.
+ */
+#include "support.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+
+#include "hosted/wire.h"
+#include "virtio/virtqueue.h"
+
+#define SIZE 8u
+#define TRANSFERS 400000u
+#define PATIENCE_S 10
+
+struct race {
+    struct virtqueue *vq;
+    bool event_idx;
+    struct wire_desc *desc;
+    uint16_t *avail, *used;
+    uint32_t *buffers; /* [SIZE][2]: what the driver writes, what the device answers */
+    int device_notified, driver_notified;
+    int lost; /* a sleeper was not woken: 1 the device, 2 the driver */
+    int done;
+    uint64_t device_sleeps, driver_sleeps;
+};
+
+static void notify(void *arg, struct virtqueue *vq)
+{
+    struct race *race = arg;
+
+    (void)vq;
+    __atomic_store_n(&race->device_notified, 1, __ATOMIC_RELEASE);
+}
+
+/* Waits for a notification, or for the end. False: nobody came. */
+static bool sleep_for(struct race *race, int *notified)
+{
+    struct timespec start, now;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (unsigned spins = 0; !__atomic_load_n(notified, __ATOMIC_ACQUIRE); spins++) {
+        if (__atomic_load_n(&race->done, __ATOMIC_ACQUIRE))
+            return true;
+        if (spins % 256)
+            continue;
+        sched_yield();
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec - start.tv_sec > PATIENCE_S)
+            return false;
+    }
+    __atomic_store_n(notified, 0, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* ---- the device ---- */
+
+static void ask_for_notifications(struct race *race, bool wanted, uint16_t next)
+{
+    if (race->event_idx)
+        __atomic_store_n(&race->used[2 + 4 * SIZE], (uint16_t)(next - !wanted), __ATOMIC_RELAXED);
+    else
+        __atomic_store_n(&race->used[0], wanted ? 0 : USED_NO_NOTIFY, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static bool driver_wants_notification(const struct race *race, uint16_t old)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (race->event_idx)
+        return __atomic_load_n(&race->avail[2 + SIZE], __ATOMIC_RELAXED) == old;
+    return !(__atomic_load_n(&race->avail[0], __ATOMIC_RELAXED) & AVAIL_NO_INTERRUPT);
+}
+
+static void use(struct race *race, uint16_t index)
+{
+    uint16_t head = race->avail[2 + index % SIZE];
+    const uint32_t *in = (const uint32_t *)(uintptr_t)race->desc[head].addr;
+    uint32_t *out = (uint32_t *)(uintptr_t)race->desc[race->desc[head].next].addr;
+    uint32_t element[2] = {head, 4};
+
+    *out = ~*in;
+    memcpy(&race->used[2 + 4 * (index % SIZE)], element, sizeof(element));
+    __atomic_store_n(&race->used[1], (uint16_t)(index + 1), __ATOMIC_RELEASE);
+    if (driver_wants_notification(race, index))
+        __atomic_store_n(&race->driver_notified, 1, __ATOMIC_RELEASE);
+}
+
+static cpu_set_t allowed; /* the CPUs that this process had at its start */
+
+/* Two threads that share a CPU do not race. With one CPU there is no helping it. */
+static void run_on_cpu(int wanted)
+{
+    cpu_set_t one;
+
+    if (CPU_COUNT(&allowed) < 2)
+        return;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &allowed) && wanted-- == 0) {
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+            return;
+        }
+}
+
+static void *run_device(void *arg)
+{
+    struct race *race = arg;
+    uint16_t next = 0;
+
+    run_on_cpu(1);
+    while (!__atomic_load_n(&race->done, __ATOMIC_ACQUIRE)) {
+        if (__atomic_load_n(&race->avail[1], __ATOMIC_ACQUIRE) != next) {
+            use(race, next++);
+            continue;
+        }
+        ask_for_notifications(race, true, next);
+        if (__atomic_load_n(&race->avail[1], __ATOMIC_ACQUIRE) == next) {
+            race->device_sleeps++;
+            if (!sleep_for(race, &race->device_notified)) {
+                __atomic_store_n(&race->lost, 1, __ATOMIC_RELEASE);
+                return NULL;
+            }
+        }
+        ask_for_notifications(race, false, next);
+    }
+    return NULL;
+}
+
+/* ---- the driver ---- */
+
+static bool take_one(struct race *race, uint32_t *expected)
+{
+    uint32_t *buffer, len;
+
+    virtqueue_disable_cb(race->vq);
+    while (!(buffer = virtqueue_get_buf(race->vq, &len))) {
+        if (!virtqueue_enable_cb(race->vq))
+            continue;
+        race->driver_sleeps++;
+        if (!sleep_for(race, &race->driver_notified)) {
+            race->lost = race->lost ? race->lost : 2;
+            return false;
+        }
+        virtqueue_disable_cb(race->vq);
+    }
+    assert_int_equal(len, 4);
+    assert_int_equal(buffer[0], *expected);
+    assert_int_equal(buffer[1], ~*expected);
+    (*expected)++;
+    return true;
+}
+
+static void run_driver(struct race *race)
+{
+    uint32_t given = 0, expected = 0, seed = 1;
+
+    run_on_cpu(0);
+    while (expected < TRANSFERS) {
+        uint32_t batch = support_random(&seed) % 3 + 1;
+
+        for (uint32_t n = 0; n < batch && given - expected < SIZE / 2 && given < TRANSFERS; n++) {
+            uint32_t *buffer = race->buffers + given % (SIZE / 2) * 2;
+            struct virtqueue_sg sg[2] = {{buffer, 4}, {buffer + 1, 4}};
+            buffer[0] = given++;
+            buffer[1] = 0;
+            assert_int_equal(virtqueue_add(race->vq, sg, 1, 1, buffer), 0);
+        }
+        virtqueue_kick(race->vq);
+        for (uint32_t n = support_random(&seed) % (given - expected) + 1; n; n--)
+            if (!take_one(race, &expected))
+                return;
+    }
+}
+
+/*
+ * covers: SPLIT-BARRIER-IDX-1 SPLIT-BARRIER-KICK-1 SPLIT-T-RECHECK-1 SPLIT-KICK-4 SPLIT-KICK-6
+ * covers: SPLIT-INTR-4
+ */
+static void no_wake_up_is_lost_2_7_13(void **state)
+{
+    (void)state;
+    for (unsigned event_idx = 0; event_idx < 2; event_idx++) {
+        struct race race = {.event_idx = event_idx};
+        struct virtqueue_params params = {.name = "race",
+                                          .size = SIZE,
+                                          .max_segments = 2,
+                                          .layout.event_idx = event_idx,
+                                          .notify = notify,
+                                          .notify_arg = &race};
+        pthread_t device;
+
+        race.vq = virtqueue_create(&params);
+        race.buffers = platform_dma_alloc(SIZE * 8, 64);
+        assert_true(race.vq && race.buffers);
+        race.desc = (struct wire_desc *)(uintptr_t)virtqueue_areas(race.vq)->descriptor;
+        race.avail = (uint16_t *)(uintptr_t)virtqueue_areas(race.vq)->driver;
+        race.used = (uint16_t *)(uintptr_t)virtqueue_areas(race.vq)->device;
+        assert_int_equal(pthread_create(&device, NULL, run_device, &race), 0);
+        run_driver(&race);
+        __atomic_store_n(&race.done, 1, __ATOMIC_RELEASE);
+        pthread_join(device, NULL);
+        print_message("  %s: the device slept %llu times, the driver %llu times\n",
+                      event_idx ? "event indices" : "flags", (unsigned long long)race.device_sleeps,
+                      (unsigned long long)race.driver_sleeps);
+        if (race.lost)
+            fail_msg("the %s was not woken", race.lost == 1 ? "device" : "driver");
+        virtqueue_destroy(race.vq);
+        platform_dma_free(race.buffers, SIZE * 8);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(no_wake_up_is_lost_2_7_13),
+    };
+
+    sched_getaffinity(0, sizeof(allowed), &allowed);
+    return cmocka_run_group_tests_name("virtqueue_threads", tests, NULL, NULL);
+}
