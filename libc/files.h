@@ -17,7 +17,7 @@
 
 #include "fs/fs.h"
 
-#define FILES_MAX 64
+#define FILES_MAX 256
 
 /*
  * The lowest free descriptor for an object, or -EMFILE. `flags` as in open(): O_ACCMODE decides

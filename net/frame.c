@@ -21,6 +21,10 @@
 #define IPV6_SOURCE 8u
 #define IPV6_NEXT_FRAGMENT 44u
 
+#define TCP_FLAGS 13u
+#define TCP_FLAG_SYN 0x02u
+#define TCP_FLAGS_OF_INTEREST 0x17u /* FIN, SYN, RST, ACK */
+
 static uint16_t read_be16(const uint8_t *bytes)
 {
     return (uint16_t)(bytes[0] << 8 | bytes[1]);
@@ -72,6 +76,26 @@ bool frame_find_transport(const void *frame, size_t len, struct frame_transport 
     default:
         return false;
     }
+}
+
+bool frame_is_syn(const void *frame, size_t len, const struct frame_transport *transport,
+                  struct frame_syn *syn)
+{
+    const uint8_t *bytes = frame;
+    const uint8_t *ip = bytes + ETHERNET_LEN, *tcp = bytes + transport->offset;
+    if (transport->protocol != FRAME_PROTOCOL_TCP || transport->fragment ||
+        transport->offset + FRAME_TCP_HEADER_LEN > len ||
+        (tcp[TCP_FLAGS] & TCP_FLAGS_OF_INTEREST) != TCP_FLAG_SYN)
+        return false;
+    bool ipv6 = read_be16(bytes + 12) == TYPE_IPV6;
+    const uint8_t *source = ip + (ipv6 ? IPV6_SOURCE : IPV4_SOURCE);
+    syn->address_len = ipv6 ? 16 : 4;
+    memcpy(syn->source, source, syn->address_len);
+    memcpy(syn->destination, source + syn->address_len, syn->address_len);
+    syn->source_port = read_be16(tcp);
+    syn->destination_port = read_be16(tcp + 2);
+    syn->sequence = (uint32_t)read_be16(tcp + 4) << 16 | read_be16(tcp + 6);
+    return true;
 }
 
 static uint16_t fold(uint64_t sum)

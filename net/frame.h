@@ -33,6 +33,19 @@ struct frame_transport {
  */
 bool frame_find_transport(const void *frame, size_t len, struct frame_transport *transport);
 
+/* Who opens a connection to whom. Addresses as in the packet, numbers in machine order. */
+struct frame_syn {
+    uint8_t source[16], destination[16];
+    unsigned address_len; /* 4 or 16 */
+    uint16_t source_port, destination_port;
+    uint32_t sequence;
+};
+
+/* Is a frame that frame_find_transport() understood the first segment of a TCP connection (SYN
+ * alone)? */
+bool frame_is_syn(const void *frame, size_t len, const struct frame_transport *transport,
+                  struct frame_syn *syn);
+
 /*
  * The sum over the pseudo-header (addresses, protocol, length) of a frame that
  * frame_find_transport() understood, not complemented: what a device that completes the checksum

@@ -74,6 +74,16 @@ static void log_ipv4(struct port *port)
         log_info("%s: %s (fixed)", port->name, line);
 }
 
+/* lwIP writes capitals; RFC 5952, 4.3 wants small letters. */
+static const char *ipv6_text(const ip6_addr_t *address)
+{
+    char *text = ip6addr_ntoa(address);
+    for (char *c = text; *c != '\0'; c++)
+        if (*c >= 'A' && *c <= 'F')
+            *c = (char)(*c - 'A' + 'a');
+    return text;
+}
+
 static void log_ipv6(const struct port *port, int index, u8_t old_state)
 {
     u8_t state = netif_ip6_addr_state(&port->netif, index);
@@ -82,9 +92,9 @@ static void log_ipv6(const struct port *port, int index, u8_t old_state)
         const char *origin = ip6_addr_islinklocal(address)            ? "link-local"
                              : port->config.ipv6 == NET_CONFIG_STATIC ? "fixed"
                                                                       : "router advertisement";
-        log_info("%s: %s/64 (%s)", port->name, ip6addr_ntoa(address), origin);
+        log_info("%s: %s/64 (%s)", port->name, ipv6_text(address), origin);
     } else if (ip6_addr_isduplicated(state)) {
-        log_error("%s: somebody else has %s, not used", port->name, ip6addr_ntoa(address));
+        log_error("%s: somebody else has %s, not used", port->name, ipv6_text(address));
     }
 }
 
@@ -180,7 +190,7 @@ void port_release_addresses(struct port *port)
     dhcp_release_and_stop(&port->netif);
 }
 
-const ip6_addr_t *lwip_netif_gateway6(struct netif *netif, const ip6_addr_t *destination)
+const ip6_addr_t *lwip_addresses_gateway6(struct netif *netif, const ip6_addr_t *destination)
 {
     const struct port *port = port_of(netif);
     (void)destination;

@@ -4,6 +4,8 @@
 #ifndef FERRULE_NET_LWIP_HOOKS_H
 #define FERRULE_NET_LWIP_HOOKS_H
 
+#include <stddef.h>
+
 #include "lwip/ip_addr.h"
 
 struct netif;
@@ -13,8 +15,18 @@ uint32_t lwip_port_isn(const ip_addr_t *local_ip, uint16_t local_port, const ip_
                        uint16_t remote_port);
 #define LWIP_HOOK_TCP_ISN lwip_port_isn
 
-/* The router set by `ip6=`; NULL leaves the choice to router advertisements (net/lwip_netif.c). */
-const ip6_addr_t *lwip_netif_gateway6(struct netif *netif, const ip6_addr_t *destination);
-#define LWIP_HOOK_ND6_GET_GW(netif, destination) lwip_netif_gateway6(netif, destination)
+/* The router set by `ip6=`; NULL leaves the choice to router advertisements (net/lwip_addresses.c).
+ */
+const ip6_addr_t *lwip_addresses_gateway6(struct netif *netif, const ip6_addr_t *destination);
+#define LWIP_HOOK_ND6_GET_GW(netif, destination) lwip_addresses_gateway6(netif, destination)
+
+/*
+ * lwIP's web server searches a request for the text "Connection: keep-alive" by this function,
+ * which a port may replace, and closes the connection when it finds none. HTTP/1.1 clients need not
+ * write that, so the request is read properly instead (apps/httpd/content.c). The result is not
+ * NULL when the connection is to stay open.
+ */
+char *content_connection_hook(const char *request, size_t len);
+#define lwip_strnistr(request, token, len) content_connection_hook(request, len)
 
 #endif

@@ -20,6 +20,7 @@
 
 #include "log.h"
 #include "net/frame.h"
+#include "net/lwip_timewait.h"
 #include "platform.h"
 
 /* Receive buffers of one NIC: at most this many, and at most one part in RX_MEMORY_SHARE of the
@@ -99,16 +100,21 @@ static struct pbuf *rx_copy(const struct virtio_net_piece *piece, unsigned piece
 }
 
 /*
- * Which checks lwIP must make itself. What the device says is about TCP or UDP of this very frame,
- * so it is believed for a frame that holds a whole packet of theirs only.
+ * Looks into a frame before lwIP does; returns which checks lwIP must make itself. What the device
+ * says is about TCP or UDP of this very frame, so it is believed for a frame that holds a whole
+ * packet of theirs only.
  */
-static u16_t rx_checks(const struct port *port, const struct virtio_net_piece *first,
-                       enum virtio_net_checksum checksum)
+static u16_t rx_inspect(struct port *port, const struct virtio_net_piece *first,
+                        enum virtio_net_checksum checksum)
 {
     struct frame_transport transport;
+    struct frame_syn syn;
     u16_t flags = port->checksum_flags;
-    if (checksum == VIRTIO_NET_CHECKSUM_UNKNOWN ||
-        !frame_find_transport(first->data, first->len, &transport) || transport.fragment)
+    if (!frame_find_transport(first->data, first->len, &transport) || transport.fragment)
+        return flags;
+    if (frame_is_syn(first->data, first->len, &transport, &syn) && timewait_reuse(&syn))
+        port->time_wait_reused++;
+    if (checksum == VIRTIO_NET_CHECKSUM_UNKNOWN)
         return flags;
     return flags & (u16_t) ~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP);
 }
@@ -124,7 +130,7 @@ static void on_received(void *arg, const struct virtio_net_piece *piece, unsigne
         total += piece[i].len;
     port->rx_lent -= pieces;
 
-    u16_t checks = rx_checks(port, &piece[0], checksum);
+    u16_t checks = rx_inspect(port, &piece[0], checksum);
     bool fits = total <= UINT16_MAX;
     bool scarce = port->rx_lent < port->rx_buffers / 4;
     if (fits && scarce) {

@@ -24,6 +24,13 @@
 /* lwIP may have one part in this many of the memory that is free when it starts. */
 #define HEAP_SHARE 2u
 
+/*
+ * The last part of the limit is for small requests, which keep the stack going: a SYN's answer, a
+ * connection's state. Data, which comes in larger ones, can wait.
+ */
+#define HEAP_RESERVE_SHARE 8u
+#define HEAP_SMALL 512u
+
 /* RFC 6528: the clock behind initial sequence numbers ticks every four microseconds. */
 #define ISN_TICK_NS 4000u
 
@@ -46,7 +53,10 @@ const struct lwip_port_stats *lwip_port_stats(void)
 
 void *lwip_port_malloc(size_t size)
 {
-    void *memory = size <= stats.limit - stats.used ? malloc(size) : NULL;
+    size_t limit = stats.limit;
+    if (size > HEAP_SMALL)
+        limit -= limit / HEAP_RESERVE_SHARE;
+    void *memory = stats.used <= limit && size <= limit - stats.used ? malloc(size) : NULL;
     if (memory == NULL) {
         stats.refused++;
         return NULL;

@@ -1,5 +1,5 @@
 /*
- * lwip_ports.h - what the three files of the lwIP glue share: a NIC together with its network
+ * lwip_ports.h - what the files of the lwIP glue share: a NIC together with its network
  * interface.
  *
  * Private to lwip_netif.c (frames), lwip_addresses.c (addresses) and lwip_stack.c (start, timers,
@@ -46,6 +46,7 @@ struct port {
 
     uint64_t rx_copied, rx_dropped; /* frames */
     uint64_t tx_copied, tx_refused;
+    uint64_t time_wait_reused; /* connections */
 };
 
 /* Makes a NIC an interface that is still down, and adds it to the loop. NULL when memory is short

@@ -172,9 +172,11 @@ static void print_port(const struct port *port)
         port->name, (unsigned long long)nic->rx_frames, (unsigned long long)nic->rx_bytes,
         (unsigned long long)nic->rx_dropped, (unsigned long long)port->rx_dropped,
         (unsigned long long)port->rx_copied, port->rx_buffers, port->rx_lent);
-    log_info("%s: sent %llu frames, %llu bytes, refused %llu times for a full queue, copied %llu",
+    log_info("%s: sent %llu frames, %llu bytes, refused %llu times for a full queue, copied %llu; "
+             "connections in TIME-WAIT replaced %llu",
              port->name, (unsigned long long)nic->tx_frames, (unsigned long long)nic->tx_bytes,
-             (unsigned long long)port->tx_refused, (unsigned long long)port->tx_copied);
+             (unsigned long long)port->tx_refused, (unsigned long long)port->tx_copied,
+             (unsigned long long)port->time_wait_reused);
 }
 
 void net_print_report(void)

@@ -137,7 +137,8 @@ void lwip_port_free(void *memory);
 /*
  * lwIP's web server, when an application has it (apps/httpd/). Every response, header included,
  * comes from there: lwIP could not send other status lines than its own four, nor a type for a
- * folder with a dot in its name.
+ * folder with a dot in its name. An application that uses the server must supply the functions of
+ * lwip/apps/fs.h that end in _custom, httpd_port, and content_connection_hook() (lwip_hooks.h).
  */
 #define LWIP_HTTPD_CUSTOM_FILES 1
 #define LWIP_HTTPD_DYNAMIC_FILE_READ 1
@@ -149,7 +150,7 @@ void lwip_port_free(void *memory);
 #define LWIP_HTTPD_SUPPORT_11_KEEPALIVE 1
 #define LWIP_HTTPD_SUPPORT_REQUESTLIST 1
 #define LWIP_HTTPD_MAX_REQ_LENGTH 8191
-#define LWIP_HTTPD_REQ_QUEUELEN 16
+#define LWIP_HTTPD_REQ_QUEUELEN 255 /* segments of a request: somebody may be typing it */
 #define LWIP_HTTPD_MAX_REQUEST_URI_LEN \
     0 /* no guessing of index files but for "/": apps/httpd/ does it */
 #define LWIP_HTTPD_SSI 0

@@ -1,8 +1,8 @@
 /*
  * net_config.h - the network words of the kernel command line: `ip=`, `ip6=` and `hostname=`.
  *
- * Owns their syntax. Pure text to structure; net/lwip_netif.c carries it out. The syntax of `ip=`
- * is the one that Linux knows:
+ * Owns their syntax. Pure text to structure; net/lwip_addresses.c carries it out. The syntax of
+ * `ip=` is the one that Linux knows:
  *
  *   ip=dhcp | ip=on | ip=any      ask a DHCP server (also without any word)
  *   ip=off | ip=none              no IPv4

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,9 @@
 
 #include "listing.h"
 #include "log.h"
+#include "lwip_hooks.h"
 #include "path.h"
+#include "request.h"
 
 /* Reads end at multiples of this, so that the next one can go straight from the disk into the
  * buffer. */
@@ -80,6 +83,17 @@ static const struct {
 
 /* ---- opening ---- */
 
+/* Does the client whose request is being looked at keep its connection open? */
+static bool keeps_open;
+
+/* httpd's question whether to keep a connection, asked just before it opens the file
+ * (lwip_hooks.h). */
+char *content_connection_hook(const char *request, size_t len)
+{
+    keeps_open = request_keeps_open(request, len);
+    return keeps_open ? (char *)(uintptr_t)request : NULL;
+}
+
 /* httpd wants lengths as int, a file may be larger: it is told what is left, as far as that fits.
  */
 static void set_left(struct fs_file *file)
@@ -135,8 +149,8 @@ static struct content *content_new(const char *path, size_t extra)
 }
 
 /*
- * Completes a response: its header from here, its body as the caller set it. The connection stays
- * open when the client asked for that, so the length must be right.
+ * Completes a response: its header from here, its body as the caller set it. The connection may
+ * stay open, so the length must be right.
  */
 static int serve_content(struct fs_file *file, struct content *content, const char *status,
                          const char *type, const char *location)
@@ -144,9 +158,10 @@ static int serve_content(struct fs_file *file, struct content *content, const ch
     content->header_len = (size_t)sprintf(
         content->header,
         "HTTP/1.1 %s\r\nServer: Ferrule\r\n%s%s%sContent-Type: %s\r\nContent-Length: %llu\r\n"
-        "Connection: keep-alive\r\n\r\n",
+        "Connection: %s\r\n\r\n",
         status, location != NULL ? "Location: " : "", location != NULL ? location : "",
-        location != NULL ? "\r\n" : "", type, (unsigned long long)content->left);
+        location != NULL ? "\r\n" : "", type, (unsigned long long)content->left,
+        keeps_open ? "keep-alive" : "close");
     file->data = NULL;
     file->pextension = content;
     file->flags = FS_FILE_FLAGS_HEADER_INCLUDED | FS_FILE_FLAGS_HEADER_PERSISTENT;

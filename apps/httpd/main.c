@@ -25,6 +25,7 @@
 unsigned short httpd_port = DEFAULT_PORT; /* lwipopts.h: where lwIP's httpd listens */
 
 static char url[256];
+static netif_ext_callback_t callback;
 
 static void read_port(void)
 {
@@ -65,15 +66,14 @@ static bool own_url(char *out, size_t size)
     return false;
 }
 
-/* Says once, when the first address is there, where the server can be reached. */
+/* Says where the server can be reached, if there is an address by now. */
 static void announce(void *arg)
 {
-    static bool announced;
     char own[80];
     (void)arg;
-    if (announced || !own_url(own, sizeof(own)))
+    if (!own_url(own, sizeof(own)))
         return;
-    announced = true;
+    netif_remove_ext_callback(&callback); /* once is enough */
     printf("ready: %s\n", url[0] != '\0' ? url : own);
     fflush(stdout);
 }
@@ -84,7 +84,9 @@ static void on_change(struct netif *netif, netif_nsc_reason_t reason,
     (void)netif;
     (void)reason;
     (void)args;
-    sys_timeout(0, announce, NULL); /* after the log line about the address */
+    /* After the log line about the address, which is written by another callback of this event. */
+    sys_untimeout(announce, NULL);
+    sys_timeout(0, announce, NULL);
 }
 
 static bool has_interface(void)
@@ -100,7 +102,6 @@ static bool has_interface(void)
 
 int app_main(int argc, char **argv)
 {
-    static netif_ext_callback_t callback;
     struct stat root;
     (void)argc;
     (void)argv;
