@@ -314,7 +314,7 @@ $(1:tests/unit/%.c=$(HOST)/unit/%): $(patsubst %.c,$(HOST)/obj/%.o,$(1) \
 endef
 $(foreach file,$(UNIT_C),$(eval $(call unit,$(file))))
 
-.PHONY: test test-unit test-qemu test-kernels bench
+.PHONY: test test-unit test-qemu test-kernels conformance bench
 test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf)
 TEST_IMAGES := $(BUILD)/disk.img $(BUILD)/ferrule.iso
 
@@ -326,6 +326,10 @@ test-unit: $(UNIT) | packages-test
 
 test-qemu: test-kernels $(TEST_IMAGES) | packages-run packages-test
 	@T='$(T)' tools/run-tests $(BUILD) qemu
+
+# Which requirements of the specification the tests cover; fails on a claim whose test did not pass.
+conformance: test
+	@tools/conformance $(BUILD) $(CONFORMANCE_ARGS)
 
 bench: $(BUILD)/ferrule.elf $(BENCH_APPS:%=$(BUILD)/%.elf) $(BUILD)/disk.img | packages-run packages-bench
 	@FERRULE_BUILD='$(abspath $(BUILD))' tests/bench/run $(BENCH_ARGS)
@@ -345,7 +349,7 @@ clean:
 	rm -rf $(BUILD)
 
 distclean: clean
-	rm -rf '$(FERRULE_CACHE)'/dl '$(FERRULE_CACHE)'/newlib-*
+	rm -rf '$(FERRULE_CACHE)'/dl '$(FERRULE_CACHE)'/bench '$(FERRULE_CACHE)'/newlib-*
 	-[ ! -d '$(FERRULE_CACHE)' ] || rmdir --ignore-fail-on-non-empty '$(FERRULE_CACHE)'
 
 help:
@@ -358,6 +362,7 @@ help:
 ##   make               build the kernel with the web application: build/ferrule.elf
 ##   make run           set everything up, build, and boot it in QEMU (Ctrl-A X ends it)
 ##   make test          unit tests and tests in QEMU; test-unit and test-qemu for one kind, T=pattern for some
+##   make conformance   tests, then the requirements of VIRTIO 1.4 that they cover (CONFORMANCE_ARGS=--missing)
 ##   make APP=my.c      build/my.elf: the kernel with your application (a file or a folder); also with run, gdb, size
 ##   make gdb           boot it under gdb, stopped at app_main
 ##   make iso           build/ferrule.iso, which boots by BIOS and UEFI (ISO_CMDLINE="words")

@@ -3,7 +3,7 @@
 
 tool=${0##*/}
 top=$(cd "$(dirname "$0")/.." && pwd)
-cache=${FERRULE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ferrule}
+cache=${FERRULE_CACHE:-${XDG_CACHE_HOME:-${HOME:-$top}/.cache}/ferrule}
 
 say() {
     printf '%s\n' "$*" >&2
