@@ -13,12 +13,17 @@
 
 #include "fat_internal.h"
 #include "log.h"
+#include "platform.h"
 
 /* Where the boot sector says what (Microsoft FAT specification, BPB). */
 #define BPB_BYTES_PER_SECTOR 11u
 #define BOOT_SIGNATURE 510u
 
 #define DAMAGE_COMPLAINTS_MAX 8u
+
+/* The cache of a volume: one part in so many of the free memory, and not more than is of use. */
+#define CACHE_SHARE 32u
+#define CACHE_MAX (1u << 20)
 
 struct fat_directory {
     FF_DIR dir;
@@ -311,6 +316,7 @@ static int fat_unmount(void *context)
     struct fat_volume *volume = context;
     int error = fat_disk_flush(volume);
     f_umount(&volume->fs);
+    blk_cache_destroy(volume->cache);
     free(volume);
     return error;
 }
@@ -382,6 +388,16 @@ static void fat_log_mounted(const struct fat_volume *volume)
              volume->device->read_only ? "read-only" : "read-write");
 }
 
+/* A part of the memory that is free now, which is little on a small machine. Without a cache all
+ * works, but slower. */
+static struct blk_cache *fat_make_cache(struct blk_device *device)
+{
+    uint64_t total, available;
+    platform_memory(&total, &available);
+    uint64_t bytes = available / CACHE_SHARE;
+    return blk_cache_create(device, bytes < CACHE_MAX ? (size_t)bytes : CACHE_MAX);
+}
+
 int fat_mount(struct blk_device *device, void **out)
 {
     struct fat_volume *volume = calloc(1, sizeof(*volume));
@@ -390,6 +406,7 @@ int fat_mount(struct blk_device *device, void **out)
         return -ENOMEM;
     }
     volume->device = device;
+    volume->cache = fat_make_cache(device);
     volume->fs.drv = volume;
     int error = fat_probe_sector_size(volume);
     if (error)
@@ -410,6 +427,7 @@ int fat_mount(struct blk_device *device, void **out)
     return 0;
 
 fail:
+    blk_cache_destroy(volume->cache);
     free(volume);
     return error;
 }

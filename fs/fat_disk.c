@@ -2,8 +2,8 @@
  * fat_disk.c - the three functions FatFs wants from its host: sectors, time, memory.
  *
  * Owns the step from FatFs's sectors (512 to 4096 bytes, as the volume says) to the block layer's
- * (always 512). It does not cache: FatFs keeps the sectors it works on, and large transfers go
- * straight to the caller's buffer. Read fat.c next.
+ * (always 512). Short transfers go through a small cache (blk/cache.h), large ones straight to the
+ * caller's buffer. Read fat.c next.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -41,10 +41,23 @@ static bool disk_range(const struct fat_volume *volume, uint64_t *sector, uint32
     return true;
 }
 
+static int disk_transfer_in(struct fat_volume *volume, uint64_t sector, void *data, uint32_t count)
+{
+    return volume->cache ? blk_cache_read(volume->cache, sector, data, count)
+                         : blk_read(volume->device, sector, data, count);
+}
+
+static int disk_transfer_out(struct fat_volume *volume, uint64_t sector, const void *data,
+                             uint32_t count)
+{
+    return volume->cache ? blk_cache_write(volume->cache, sector, data, count)
+                         : blk_write(volume->device, sector, data, count);
+}
+
 int fat_disk_read(struct fat_volume *volume, void *data, uint64_t sector, uint32_t count)
 {
     int error =
-        disk_range(volume, &sector, &count) ? blk_read(volume->device, sector, data, count) : -EIO;
+        disk_range(volume, &sector, &count) ? disk_transfer_in(volume, sector, data, count) : -EIO;
     if (error)
         disk_complain(volume, "reading", sector, count, error);
     return error;
@@ -54,7 +67,7 @@ int fat_disk_write(struct fat_volume *volume, const void *data, uint64_t sector,
 {
     volume->unflushed = true;
     int error =
-        disk_range(volume, &sector, &count) ? blk_write(volume->device, sector, data, count) : -EIO;
+        disk_range(volume, &sector, &count) ? disk_transfer_out(volume, sector, data, count) : -EIO;
     if (error)
         disk_complain(volume, "writing", sector, count, error);
     return error;

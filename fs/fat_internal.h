@@ -16,14 +16,16 @@
 #include "ff.h"
 
 #include "blk/block.h"
+#include "blk/cache.h"
 #include "fs/fs.h"
 
 struct fat_volume {
     FATFS fs;
     struct blk_device *device;
-    uint32_t sector_size; /* the volume's, at least the device's block size */
-    bool unflushed;       /* something was written since the last BLK_FLUSH */
-    unsigned complaints;  /* log lines about errors so far */
+    struct blk_cache *cache; /* for directories, allocation tables and small files; may be NULL */
+    uint32_t sector_size;    /* the volume's, at least the device's block size */
+    bool unflushed;          /* something was written since the last BLK_FLUSH */
+    unsigned complaints;     /* log lines about errors so far */
 };
 
 /*

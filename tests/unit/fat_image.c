@@ -28,6 +28,7 @@ uint8_t *disk;
 size_t disk_size;
 struct blk_device device = {.name = "vda", .block_size = 512};
 bool disk_present;
+uint64_t cache_memory = CACHE_MEMORY;
 unsigned disk_reads, disk_writes, disk_flushes;
 int read_error, write_error;
 const char *buffer_start, *buffer_end;
@@ -98,6 +99,23 @@ void log_line(enum log_level level, const char *format, ...)
     va_end(args);
     strcpy(logged + len, "\n");
     log_lines++;
+}
+
+void *platform_dma_alloc(size_t size, size_t align)
+{
+    void *memory = aligned_alloc(align, (size + align - 1) / align * align);
+    return memory ? memset(memory, 0, size) : NULL;
+}
+
+void platform_dma_free(void *memory, size_t size)
+{
+    (void)size;
+    free(memory);
+}
+
+void platform_memory(uint64_t *total, uint64_t *available)
+{
+    *total = *available = cache_memory;
 }
 
 void platform_console_write(const char *text, size_t len)
