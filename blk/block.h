@@ -134,9 +134,9 @@ struct blk_device {
 /*
  * For drivers. blk_add() names the device, adds it to the list and to the event loop; capacity,
  * block_size, read_only, has_flush, limits, ops and driver must be set. 0, -EINVAL for limits that
- * make no sense (each said in the log), -ENOSPC when the table is full. blk_remove() ends all
- * requests with -EIO and takes the device off the list. blk_complete() ends one part: 0 or a
- * negative errno.
+ * make no sense (each said in the log), -ENOSPC when the table is full. blk_remove() ends the
+ * requests that still wait with -EIO and takes the device off the list; parts that the device had
+ * must have been completed before. blk_complete() ends one part: 0 or a negative errno.
  */
 int blk_add(struct blk_device *device);
 void blk_remove(struct blk_device *device);

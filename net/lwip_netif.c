@@ -131,15 +131,15 @@ static void on_received(void *arg, const struct virtio_net_piece *piece, unsigne
     port->rx_lent -= pieces;
 
     u16_t checks = rx_inspect(port, &piece[0], checksum);
-    bool fits = total <= UINT16_MAX;
+    bool sound = total <= UINT16_MAX && !frame_is_cut_arp(piece[0].data, piece[0].len);
     bool scarce = port->rx_lent < port->rx_buffers / 4;
-    if (fits && scarce) {
+    if (sound && scarce) {
         p = rx_copy(piece, pieces, (u16_t)total);
         port->rx_copied++;
-    } else if (fits) {
+    } else if (sound) {
         p = rx_wrap(piece, pieces);
     }
-    if (!fits || scarce) {
+    if (!sound || scarce) {
         for (unsigned i = 0; i < pieces; i++)
             rx_put(piece[i].token);
         rx_refill(port);

@@ -279,20 +279,20 @@ void virtio_net_kick(struct virtio_net *nic)
 
 unsigned virtio_net_poll(struct virtio_net *nic, unsigned budget)
 {
-    unsigned work = 0;
+    unsigned received = 0, sent;
 
     if (!nic->device->driver_ok)
         return 0;
     virtqueue_disable_cb(nic->tx);
-    work += reap_transmitted(nic);
+    sent = reap_transmitted(nic);
     virtqueue_disable_cb(nic->rx);
-    while (work < budget && receive_frame(nic))
-        work++;
+    while (received < budget && receive_frame(nic))
+        received++;
     if (virtqueue_is_broken(nic->rx) || virtqueue_is_broken(nic->tx)) {
         virtio_recover(nic->device, "a queue is broken");
-        work++;
+        received++;
     }
-    return work;
+    return received + sent;
 }
 
 bool virtio_net_arm(struct virtio_net *nic)

@@ -225,11 +225,12 @@ static bool route_vector(struct virtio_pci *pci, struct virtqueue *vq, uint16_t 
 static void set_queue_vector(struct virtio_pci *pci, struct virtqueue *vq, bool interrupt)
 {
     uint16_t vector = VIRTIO_MSI_NO_VECTOR;
-    bool routed = !interrupt || route_vector(pci, vq, &vector);
 
-    mmio_write16(pci->common + COMMON(queue_msix_vector), vector);
-    if (routed && mmio_read16(pci->common + COMMON(queue_msix_vector)) == vector)
-        return;
+    if (!interrupt || route_vector(pci, vq, &vector)) {
+        mmio_write16(pci->common + COMMON(queue_msix_vector), vector);
+        if (mmio_read16(pci->common + COMMON(queue_msix_vector)) == vector)
+            return;
+    }
     /* Without MSI-X the device ignores all vectors, also those of the queues that are enabled
      * already. */
     log_warn("%s: no MSI-X vector for %s: going without MSI-X", pci->name, virtqueue_name(vq));

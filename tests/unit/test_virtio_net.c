@@ -505,6 +505,22 @@ static void the_device_completes_checksums(void **state)
     end();
 }
 
+/* The budget is for frames: one is received although more transmissions than it have completed. */
+static void completed_transmissions_leave_the_budget_alone(void **state)
+{
+    (void)state;
+    make_nic(USUAL);
+    provide(BUFFERS);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(transmit(100, 1, NULL, i + 1), 0);
+    virtio_net_kick(nic);
+    device_run(&model.device);
+    assert_int_not_equal(device_net_receive(&model, frame_of(100), 100, NULL), 0);
+    assert_int_equal(virtio_net_poll(nic, 8), 21);
+    assert_int_equal(user.frames, 1);
+    end();
+}
+
 static void a_full_ring_is_reaped_or_refused(void **state)
 {
     unsigned n = 0;
@@ -774,6 +790,7 @@ int main(void)
         TEST(frames_are_sent_as_they_are),
         TEST(bad_frames_are_not_sent),
         TEST(the_device_completes_checksums),
+        TEST(completed_transmissions_leave_the_budget_alone),
         TEST(a_full_ring_is_reaped_or_refused),
         TEST(one_notification_for_a_batch),
         TEST(the_mac_address),
