@@ -12,10 +12,8 @@
 #define TYPE_IPV4 0x0800u
 #define TYPE_ARP 0x0806u
 #define TYPE_IPV6 0x86ddu
-#define TYPE_ARP 0x0806u
-#define ARP_LEN 28u /* for Ethernet and IPv4 addresses (RFC 826) */
 
-#define ARP_LEN 28u
+#define ARP_LEN 28u /* for Ethernet and IPv4 addresses (RFC 826) */
 
 #define IPV4_MIN_LEN 20u
 #define IPV4_SOURCE 12u /* source and destination address follow each other */
@@ -84,12 +82,6 @@ bool frame_find_transport(const void *frame, size_t len, struct frame_transport 
 }
 
 bool frame_is_cut_arp(const void *frame, size_t len)
-{
-    const uint8_t *bytes = frame;
-    return len >= ETHERNET_LEN && read_be16(bytes + 12) == TYPE_ARP && len < ETHERNET_LEN + ARP_LEN;
-}
-
-bool frame_is_short_arp(const void *frame, size_t len)
 {
     const uint8_t *bytes = frame;
     return len >= ETHERNET_LEN && read_be16(bytes + 12) == TYPE_ARP && len < ETHERNET_LEN + ARP_LEN;

@@ -39,12 +39,6 @@ bool frame_find_transport(const void *frame, size_t len, struct frame_transport 
  */
 bool frame_is_cut_arp(const void *frame, size_t len);
 
-/*
- * Is it an ARP packet that ends before its fields do? lwIP does not look at the length of ARP packets
- * and would take the bytes that an earlier frame left in the buffer for its addresses.
- */
-bool frame_is_short_arp(const void *frame, size_t len);
-
 /* Who opens a connection to whom. Addresses as in the packet, numbers in machine order. */
 struct frame_syn {
     uint8_t source[16], destination[16];

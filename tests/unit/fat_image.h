@@ -30,7 +30,7 @@ extern uint8_t *disk;
 extern size_t disk_size;
 extern struct blk_device device;
 extern bool disk_present;
-extern uint64_t cache_memory; /* what platform_memory() says is free */
+extern uint64_t cache_memory;                          /* what platform_memory() says is free */
 extern unsigned disk_reads, disk_writes, disk_flushes; /* requests so far */
 extern int read_error, write_error;                    /* what every request ends with, if not 0 */
 extern const char *buffer_start, *buffer_end;          /* a caller's buffer ... */
