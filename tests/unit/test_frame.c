@@ -168,6 +168,15 @@ static void test_nonsense(void **state)
     assert_false(frame_find_transport(frame, sizeof(frame), &transport));
 }
 
+static void test_cut_arp(void **state)
+{
+    const uint8_t arp[60] = {[12] = 8, 6};
+    (void)state;
+    for (size_t len = 0; len <= sizeof(arp); len++)
+        assert_int_equal(frame_is_cut_arp(arp, len), len >= 14 && len < 42);
+    assert_false(frame_is_cut_arp(tcp4, 20));
+}
+
 /* The example of the paper's appendix A, and the empty and one-byte cases of the authors' own
  * table. */
 static void test_siphash(void **state)
@@ -187,8 +196,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checksum), cmocka_unit_test(test_checksum_large),
         cmocka_unit_test(test_ipv4),     cmocka_unit_test(test_ipv6),
-        cmocka_unit_test(test_syn),      cmocka_unit_test(test_nonsense),
-        cmocka_unit_test(test_siphash),
+        cmocka_unit_test(test_syn),      cmocka_unit_test(test_cut_arp),
+        cmocka_unit_test(test_nonsense), cmocka_unit_test(test_siphash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
