@@ -52,7 +52,7 @@ void log_line(enum log_level level, const char *format, ...)
     platform_console_write(line, (size_t)used);
 }
 
-void log_replay(void)
+void log_replay_to(void (*write)(void *arg, const char *text, size_t len), void *arg)
 {
     uint64_t end = ring_written;
     uint64_t at = end > RING_SIZE ? end - RING_SIZE : 0;
@@ -69,7 +69,18 @@ void log_replay(void)
 
         if (length > end - at)
             length = (size_t)(end - at);
-        platform_console_write(ring + offset, length);
+        write(arg, ring + offset, length);
         at += length;
     }
+}
+
+static void to_console(void *arg, const char *text, size_t len)
+{
+    (void)arg;
+    platform_console_write(text, len);
+}
+
+void log_replay(void)
+{
+    log_replay_to(to_console, NULL);
 }

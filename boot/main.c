@@ -11,6 +11,8 @@
 #include "blk/virtio_blk.h"
 #include "boot/bootinfo.h"
 #include "cmdline.h"
+#include "console.h"
+#include "console/virtio_console.h"
 #include "fs/fs.h"
 #include "log.h"
 #include "machine.h"
@@ -33,7 +35,8 @@ void kernel_main(uint32_t magic, uint32_t info_address) __attribute__((noreturn)
 void __libc_init_array(void);
 int app_main(int argc, char **argv);
 
-static const struct virtio_driver *const drivers[] = {&virtio_net_driver, &virtio_blk_driver};
+static const struct virtio_driver *const drivers[] = {&virtio_console_driver, &virtio_net_driver,
+                                                      &virtio_blk_driver};
 
 static struct bootinfo info;
 
@@ -131,7 +134,7 @@ void kernel_main(uint32_t magic, uint32_t info_address)
     static char argument_text[BOOTINFO_CMDLINE_SIZE];
     int argc;
 
-    console_init();
+    serial_init();
     trap_init();
     boot_information(magic, info_address);
     log_level_from_cmdline();
@@ -174,6 +177,7 @@ static void shut_down(void)
     ending = true;
     net_shutdown();
     fs_shutdown();
+    console_flush();
     virtio_shutdown();
 }
 

@@ -7,6 +7,8 @@
  */
 #include <string.h>
 
+#include "console.h"
+#include "console/console_port.h"
 #include "irq.h"
 #include "log.h"
 #include "loop.h"
@@ -29,7 +31,7 @@
 
 static char line[LINE_SIZE];
 static size_t line_length;
-static bool console_interrupts;
+static bool serial_interrupts;
 static uint64_t next_look_ns;
 
 static void say(const char *text)
@@ -60,6 +62,12 @@ static void show_pci(const char *argument)
 {
     (void)argument;
     pci_log_functions();
+}
+
+static void show_ports(const char *argument)
+{
+    (void)argument;
+    console_port_print_report();
 }
 
 static void show_virtio(const char *argument)
@@ -104,6 +112,7 @@ static const struct command {
     {"mem", show_memory, "memory and interrupts"},
     {"net", show_network, "network interfaces and counters"},
     {"pci", show_pci, "PCI functions and their drivers"},
+    {"ports", show_ports, "ports of virtio consoles"},
     {"virtio", show_virtio, "virtio devices, features, queues"},
     {"poweroff", stop, "end the application and power off"},
     {"reboot", restart, "restart the machine"},
@@ -187,7 +196,7 @@ static unsigned monitor_poll(void *arg, unsigned budget)
 static uint64_t monitor_deadline(void *arg)
 {
     (void)arg;
-    return console_interrupts ? PLATFORM_NO_DEADLINE : next_look_ns;
+    return serial_interrupts || !serial_present() ? PLATFORM_NO_DEADLINE : next_look_ns;
 }
 
 void monitor_start(void)
@@ -195,8 +204,7 @@ void monitor_start(void)
     static struct loop_source source = {
         .name = "monitor", .poll = monitor_poll, .deadline = monitor_deadline};
 
-    if (!console_present())
-        return;
-    console_interrupts = console_enable_interrupts();
+    /* Also without a serial port: another console may come at any time. */
+    serial_interrupts = serial_enable_interrupts();
     loop_add(&source);
 }

@@ -441,6 +441,8 @@ static void config_write(struct device *device, unsigned offset, unsigned width,
     device->config_writes++;
     if (offset + width <= device->config_length)
         memcpy(device->config + offset, &value, width);
+    if (device->type->config_written)
+        device->type->config_written(device, offset);
 }
 
 static void notify_write(struct device *device, unsigned offset, unsigned width, uint64_t value)

@@ -47,6 +47,8 @@ struct device_type {
      * NULL.
      */
     void (*check_features)(struct device *device);
+    /* The driver wrote to the configuration at `offset`. May be NULL. */
+    void (*config_written)(struct device *device, unsigned offset);
 };
 
 struct device_queue {

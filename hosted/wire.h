@@ -103,4 +103,32 @@ struct wire_blk_header {
     uint64_t sector;
 };
 
+/* 5.3 */
+enum { CONSOLE_F_SIZE = 0, CONSOLE_F_MULTIPORT = 1, CONSOLE_F_EMERG_WRITE = 2 };
+enum {
+    CONSOLE_DEVICE_READY = 0,
+    CONSOLE_DEVICE_ADD = 1,
+    CONSOLE_DEVICE_REMOVE = 2,
+    CONSOLE_PORT_READY = 3,
+    CONSOLE_CONSOLE_PORT = 4,
+    CONSOLE_RESIZE = 5,
+    CONSOLE_PORT_OPEN = 6,
+    CONSOLE_PORT_NAME = 7,
+};
+struct wire_console_control {
+    uint32_t id;
+    uint16_t event, value;
+};
+
+/* 5.5 */
+enum {
+    BALLOON_F_MUST_TELL_HOST = 0,
+    BALLOON_F_STATS_VQ = 1,
+    BALLOON_F_DEFLATE_ON_OOM = 2,
+    BALLOON_F_FREE_PAGE_HINT = 3,
+    BALLOON_F_PAGE_POISON = 4,
+    BALLOON_F_PAGE_REPORTING = 5,
+};
+enum { BALLOON_STAT_BYTES = 10 };
+
 #endif

@@ -26,8 +26,9 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 /* The most detailed level that is still shown. */
 void log_set_level(enum log_level level);
 
-/* Writes the ring, that is the last 16 KiB of log lines, to the console once more. */
+/* Writes the ring, that is the last 16 KiB of log lines, to the console once more, or elsewhere. */
 void log_replay(void);
+void log_replay_to(void (*write)(void *arg, const char *text, size_t len), void *arg);
 
 /*
  * The formatter behind log_line, for others that need text without libc. Writes at most size - 1

@@ -15,9 +15,14 @@
 
 struct bootinfo; /* boot/bootinfo.h */
 
-/* The serial console; false: there is no UART, and output goes to the debug port or nowhere. */
-void console_init(void);
-bool console_present(void);
+/*
+ * The serial port. Bytes go out as they are, in any context, also to the debug port; without a UART
+ * only there. serial_read() gives the next byte or -1. boot/console.c is who uses it.
+ */
+void serial_init(void);
+bool serial_present(void);
+void serial_write(const char *text, size_t len);
+int serial_read(void);
 
 /* Keeps the command line for platform_cmdline(); `cmdline` must live for ever. */
 void platform_set_cmdline(const char *cmdline);
@@ -59,13 +64,10 @@ void power_init(void);
 /* Was it the button that requested the stop? */
 bool power_button_pressed(void);
 
-/* Wakes platform_wait() when something is typed. False: the console has to be polled. */
-bool console_enable_interrupts(void);
-/*
- * Has such an interrupt brought something that platform_console_read() can give? Costs no look at
- * the hardware.
- */
-bool console_pending(void);
+/* Wakes platform_wait() when something comes in. False: the port has to be polled. */
+bool serial_enable_interrupts(void);
+/* Has such an interrupt brought something that serial_read() can give? Costs no look at hardware. */
+bool serial_pending(void);
 
 /* The CPU's name as it calls itself, NUL-terminated. */
 void cpu_name(char name[49]);

@@ -324,4 +324,76 @@ struct virtio_blk_req_header {
 };
 _Static_assert(sizeof(struct virtio_blk_req_header) == 16, "5.2.6");
 
+/* ---- 5.3: console ---- */
+#define VIRTIO_CONSOLE_F_SIZE 0
+#define VIRTIO_CONSOLE_F_MULTIPORT 1
+#define VIRTIO_CONSOLE_F_EMERG_WRITE 2
+
+/* 5.3.4 */
+struct virtio_console_config {
+    le16 cols;
+    le16 rows;
+    le32 max_nr_ports;
+    le32 emerg_wr;
+};
+_Static_assert(sizeof(struct virtio_console_config) == 12, "5.3.4");
+
+/* 5.3.2: queues of port 0, of the control messages, and of port n > 0. */
+#define VIRTIO_CONSOLE_CONTROL_RX 2
+#define VIRTIO_CONSOLE_CONTROL_TX 3
+#define VIRTIO_CONSOLE_PORT_RX(n) ((n) == 0 ? 0 : 2 * (n) + 2)
+#define VIRTIO_CONSOLE_PORT_TX(n) ((n) == 0 ? 1 : 2 * (n) + 3)
+
+/* 5.3.6.2: a control message; a name or a struct virtio_console_resize may follow. */
+struct virtio_console_control {
+    le32 id;
+    le16 event;
+    le16 value;
+};
+_Static_assert(sizeof(struct virtio_console_control) == 8, "5.3.6.2");
+#define VIRTIO_CONSOLE_DEVICE_READY 0
+#define VIRTIO_CONSOLE_DEVICE_ADD 1
+#define VIRTIO_CONSOLE_DEVICE_REMOVE 2
+#define VIRTIO_CONSOLE_PORT_READY 3
+#define VIRTIO_CONSOLE_CONSOLE_PORT 4
+#define VIRTIO_CONSOLE_RESIZE 5
+#define VIRTIO_CONSOLE_PORT_OPEN 6
+#define VIRTIO_CONSOLE_PORT_NAME 7
+
+struct virtio_console_resize {
+    le16 cols;
+    le16 rows;
+};
+_Static_assert(sizeof(struct virtio_console_resize) == 4, "5.3.6.2");
+
+/* ---- 5.5: memory balloon ---- */
+#define VIRTIO_BALLOON_F_MUST_TELL_HOST 0
+#define VIRTIO_BALLOON_F_STATS_VQ 1
+#define VIRTIO_BALLOON_F_DEFLATE_ON_OOM 2
+#define VIRTIO_BALLOON_F_FREE_PAGE_HINT 3
+#define VIRTIO_BALLOON_F_PAGE_POISON 4
+#define VIRTIO_BALLOON_F_PAGE_REPORTING 5
+
+/* 5.5.4 */
+struct virtio_balloon_config {
+    le32 num_pages;
+    le32 actual;
+    le32 free_page_hint_cmd_id;
+    le32 poison_val;
+};
+_Static_assert(sizeof(struct virtio_balloon_config) == 16, "5.5.4");
+
+/* 5.5.6: what num_pages, actual and the numbers in a request count, whatever the driver's pages. */
+#define VIRTIO_BALLOON_PFN_SHIFT 12
+
+/* 5.5.6.3 */
+struct virtio_balloon_stat {
+    le16 tag;
+    le64 val;
+} __attribute__((packed));
+_Static_assert(sizeof(struct virtio_balloon_stat) == 10, "5.5.6.3");
+#define VIRTIO_BALLOON_S_MEMFREE 4
+#define VIRTIO_BALLOON_S_MEMTOT 5
+#define VIRTIO_BALLOON_S_AVAIL 6
+
 #endif

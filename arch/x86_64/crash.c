@@ -7,6 +7,7 @@
  * fault within the report ends it. Intel SDM volume 3, chapter 6.15. Read power.c next.
  */
 #include "boot/bootinfo.h"
+#include "console.h"
 #include "log.h"
 #include "machine.h"
 #include "memory.h"
@@ -39,6 +40,7 @@ static unsigned crash_depth;
 static void crash_begin(uint64_t rip)
 {
     log_set_level(LOG_DEBUG);
+    console_panic();
     if (crash_depth++ == 0)
         return;
     if (crash_depth == 2)
@@ -125,6 +127,7 @@ void platform_panic(const char *format, ...)
     log_error("panic: %s", reason);
     log_info("called from:");
     print_backtrace((uintptr_t)__builtin_frame_address(0));
+    console_flush();
     power_crash();
 }
 
@@ -270,5 +273,6 @@ void crash_report(const struct trap_frame *frame)
     print_address(frame->rip);
     print_frameless_caller(frame);
     print_backtrace(frame->rbp);
+    console_flush();
     power_crash();
 }

@@ -1,10 +1,9 @@
 /*
- * uart.c - the console: a 16550 serial port at 0x3f8 and, where there is one, the hypervisor's
- * debug port 0xe9.
+ * uart.c - a 16550 serial port at 0x3f8 and, where there is one, the hypervisor's debug port 0xe9.
  *
- * Owns platform_console_write/read and the receive interrupt. A machine without the UART is fine:
- * nothing is shown. Output waits are bounded, because a terminal that stopped reading must not stop
- * the kernel. PC16550D data sheet, section 8.
+ * Owns serial_*() of machine.h and the receive interrupt. A machine without the UART is fine:
+ * nothing is shown here. Output waits are bounded, because a terminal that stopped reading must not
+ * stop the kernel. PC16550D data sheet, section 8. Read boot/console.c next, the only caller.
  */
 #include "irq.h"
 #include "log.h"
@@ -53,7 +52,7 @@ static uint8_t input[INPUT_SIZE];
 static unsigned input_head, input_tail;
 static bool input_interrupts;
 
-void console_init(void)
+void serial_init(void)
 {
     pio_write8(UART_SCRATCH, 0x5a);
     uart_present = pio_read8(UART_SCRATCH) == 0x5a;
@@ -69,7 +68,7 @@ void console_init(void)
     pio_write8(UART_MCR, MCR_DTR_RTS_OUT2);
 }
 
-bool console_present(void)
+bool serial_present(void)
 {
     return uart_present;
 }
@@ -118,16 +117,13 @@ static void uart_put(char c)
     fifo_room--;
 }
 
-void platform_console_write(const char *text, size_t len)
+void serial_write(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         if (debug_port_present)
             pio_write8(DEBUG_PORT, (uint8_t)text[i]);
-        if (!uart_present)
-            continue;
-        if (text[i] == '\n')
-            uart_put('\r');
-        uart_put(text[i]);
+        if (uart_present)
+            uart_put(text[i]);
     }
 }
 
@@ -145,7 +141,7 @@ static bool uart_drain(void)
 
 /*
  * The line is level triggered here and stays up while the UART holds data, so a full ring has to
- * switch the source off; platform_console_read() switches it on again.
+ * switch the source off; serial_read() switches it on again.
  */
 static bool uart_interrupt(void *arg)
 {
@@ -159,7 +155,7 @@ static bool uart_interrupt(void *arg)
     return any;
 }
 
-bool console_enable_interrupts(void)
+bool serial_enable_interrupts(void)
 {
     if (!uart_present)
         return false;
@@ -170,12 +166,12 @@ bool console_enable_interrupts(void)
     return true;
 }
 
-bool console_pending(void)
+bool serial_pending(void)
 {
     return input_head != input_tail;
 }
 
-int platform_console_read(void)
+int serial_read(void)
 {
     if (!uart_present)
         return -1;
