@@ -20,6 +20,8 @@
 #include "net/virtio_net.h"
 #include "pci.h"
 #include "platform.h"
+#include "rng/random.h"
+#include "rng/virtio_rng.h"
 #include "virtio/virtio.h"
 #include "virtio/virtio_pci.h"
 
@@ -35,8 +37,8 @@ void kernel_main(uint32_t magic, uint32_t info_address) __attribute__((noreturn)
 void __libc_init_array(void);
 int app_main(int argc, char **argv);
 
-static const struct virtio_driver *const drivers[] = {&virtio_console_driver, &virtio_net_driver,
-                                                      &virtio_blk_driver};
+static const struct virtio_driver *const drivers[] = {&virtio_console_driver, &virtio_rng_driver,
+                                                      &virtio_net_driver, &virtio_blk_driver};
 
 static struct bootinfo info;
 
@@ -94,6 +96,8 @@ static void virtio_init(void)
         log_warn("irq=%s: not one of poll, intx, msix", word);
     virtio_set_drivers(drivers, sizeof(drivers) / sizeof(drivers[0]));
     virtio_pci_scan();
+    if (!random_is_seeded())
+        log_warn("neither RDRAND nor an entropy device: random numbers can be guessed");
 }
 
 static void crash_from_cmdline(void)

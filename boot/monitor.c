@@ -16,6 +16,7 @@
 #include "net/lwip_netif.h"
 #include "pci.h"
 #include "platform.h"
+#include "rng/virtio_rng.h"
 #include "virtio/virtio.h"
 
 #define LINE_SIZE 80
@@ -70,6 +71,12 @@ static void show_ports(const char *argument)
     console_port_print_report();
 }
 
+static void show_random(const char *argument)
+{
+    (void)argument;
+    virtio_rng_print_report();
+}
+
 static void show_virtio(const char *argument)
 {
     (void)argument;
@@ -113,6 +120,7 @@ static const struct command {
     {"net", show_network, "network interfaces and counters"},
     {"pci", show_pci, "PCI functions and their drivers"},
     {"ports", show_ports, "ports of virtio consoles"},
+    {"random", show_random, "where random numbers come from"},
     {"virtio", show_virtio, "virtio devices, features, queues"},
     {"poweroff", stop, "end the application and power off"},
     {"reboot", restart, "restart the machine"},

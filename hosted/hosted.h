@@ -105,6 +105,9 @@ const char *hosted_panic_text(void);
 
 void hosted_set_cmdline(const char *cmdline);
 
+/* Whether the CPU has a generator of random numbers; it has one unless told otherwise. */
+void hosted_set_cpu_random(bool present);
+
 /* ---- registers (registers.c) ---- */
 
 /* A range of register addresses. `offset` is from its start; `width` is 1, 2, 4 or 8 bytes. */

@@ -36,6 +36,7 @@ static unsigned pending_count;
 static bool in_interrupt;
 
 static bool clock_is_real, stop_requested, log_to_stderr;
+static bool cpu_random;
 static uint64_t clock_ns, real_start_ns, wait_count, random_state;
 static char log_text[LOG_SIZE];
 static size_t log_length;
@@ -71,6 +72,7 @@ void hosted_reset(void)
     world_running = in_interrupt = false;
     clock_is_real = stop_requested = panicked = false;
     clock_ns = wait_count = 0;
+    cpu_random = true;
     random_state = UINT64_C(0x853c49e6748fea9b);
     log_length = 0;
     log_text[0] = '\0';
@@ -252,6 +254,11 @@ int platform_console_read(void)
     return -1;
 }
 
+void hosted_set_cpu_random(bool present)
+{
+    cpu_random = present;
+}
+
 const char *platform_cmdline(void)
 {
     return cmdline;
@@ -269,6 +276,12 @@ uint64_t platform_random(void)
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
     return z ^ z >> 31;
+}
+
+bool platform_cpu_random(uint64_t *value)
+{
+    *value = platform_random();
+    return cpu_random;
 }
 
 void platform_memory(uint64_t *total, uint64_t *available)

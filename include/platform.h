@@ -72,9 +72,14 @@ void platform_wait(uint64_t deadline_ns);
 /* The kernel command line, as the boot loader handed it over; never NULL, lives for ever. */
 const char *platform_cmdline(void);
 
-/* 64 bits that an outsider cannot guess as far as the CPU has a source for them (RDRAND), else
- * mixed from the clock. */
+/*
+ * 64 random bits (rng/random.h): not to be guessed by an outsider where the CPU has a generator or
+ * the machine an entropy device, else mixed from the clocks only.
+ */
 uint64_t platform_random(void);
+
+/* 64 bits from the CPU's own generator (RDRAND). False: it has none, or had nothing to give. */
+bool platform_cpu_random(uint64_t *value);
 
 /* Bytes of memory in all and not handed out now; for reports. */
 void platform_memory(uint64_t *total, uint64_t *available);

@@ -23,6 +23,7 @@
 #include "machine.h"
 #include "memory.h"
 #include "platform.h"
+#include "rng/random.h"
 
 #define NS_PER_SECOND 1000000000u
 
@@ -130,16 +131,9 @@ unsigned sleep(unsigned seconds)
 
 int getentropy(void *buffer, size_t len)
 {
-    unsigned char *out = buffer;
     if (len > 256)
         return result(-EIO);
-    while (len) {
-        uint64_t word = platform_random();
-        size_t n = len < sizeof(word) ? len : sizeof(word);
-        memcpy(out, &word, n);
-        out += n;
-        len -= n;
-    }
+    random_bytes(buffer, len);
     return 0;
 }
 

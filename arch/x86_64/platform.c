@@ -12,6 +12,7 @@
 
 #include "machine.h"
 #include "memory.h"
+#include "rng/random.h"
 
 #include "arch/x86_64/cpu.h"
 
@@ -43,27 +44,25 @@ void platform_request_stop(void)
     stop_requested = true;
 }
 
-/* One step of splitmix64: spreads each bit of its input over the whole word. */
-static uint64_t mix(uint64_t value)
+bool platform_cpu_random(uint64_t *value)
 {
-    value += UINT64_C(0x9e3779b97f4a7c15);
-    value = (value ^ value >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    value = (value ^ value >> 27) * UINT64_C(0x94d049bb133111eb);
-    return value ^ value >> 31;
+    static bool asked, present;
+    bool valid = false;
+
+    /* Once: a hypervisor has to be asked for each CPUID. */
+    if (!asked)
+        present = cpu_id(1, 0).ecx & CPUID_RDRAND;
+    asked = true;
+    if (!present)
+        return false;
+    for (int i = 0; i < RDRAND_ATTEMPTS && !valid; i++)
+        __asm__ volatile("rdrand %0" : "=r"(*value), "=@ccc"(valid));
+    return valid;
 }
 
 uint64_t platform_random(void)
 {
-    static uint64_t state;
-    uint64_t value;
-    bool valid = false;
-
-    if (cpu_id(1, 0).ecx & CPUID_RDRAND) {
-        for (int i = 0; i < RDRAND_ATTEMPTS && !valid; i++)
-            __asm__ volatile("rdrand %0" : "=r"(value), "=@ccc"(valid));
-    }
-    state = mix(state ^ cpu_read_tsc() ^ mix(platform_wall_ns()) ^ (valid ? value : 0));
-    return state;
+    return random_u64();
 }
 
 void tls_init(void)
