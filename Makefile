@@ -61,13 +61,13 @@ all: $(KERNEL)
 
 # --- What is compiled, and how -----------------------------------------------------------------------------------------
 
-KERNEL_DIRS := boot arch/x86_64 virtio blk net console rng fs libc
+KERNEL_DIRS := boot arch/x86_64 virtio blk net console rng balloon fs libc
 KERNEL_C := $(foreach dir,$(KERNEL_DIRS),$(sort $(wildcard $(dir)/*.c)))
 KERNEL_S := $(foreach dir,$(KERNEL_DIRS),$(sort $(wildcard $(dir)/*.S)))
 KERNEL_OBJS := $(KERNEL_S:%.S=$(OBJ)/%.S.o) $(KERNEL_C:%.c=$(OBJ)/%.o)
 
 # These run in interrupt context or under an emulated KVM without SSE: whole numbers only. Copying memory is theirs too.
-INTEGER_C := $(filter boot/% arch/% virtio/% blk/% console/% rng/%,$(KERNEL_C)) \
+INTEGER_C := $(filter boot/% arch/% virtio/% blk/% console/% rng/% balloon/%,$(KERNEL_C)) \
   $(filter-out net/lwip_%,$(filter net/%,$(KERNEL_C))) libc/string.c
 
 LWIP := $(BUILD)/src/lwip
@@ -336,7 +336,7 @@ bench: $(BUILD)/ferrule.elf $(BENCH_APPS:%=$(BUILD)/%.elf) $(BUILD)/disk.img | p
 
 # --- Housekeeping ------------------------------------------------------------------------------------------------------
 
-OUR_C = $(shell find boot arch virtio net blk console rng fs libc hosted include apps tests -name '*.[ch]' 2>/dev/null)
+OUR_C = $(shell find boot arch virtio net blk console rng balloon fs libc hosted include apps tests -name '*.[ch]' 2>/dev/null)
 
 .PHONY: format format-check clean distclean help
 format: | packages-format

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "balloon/virtio_balloon.h"
 #include "blk/virtio_blk.h"
 #include "boot/bootinfo.h"
 #include "cmdline.h"
@@ -38,7 +39,8 @@ void __libc_init_array(void);
 int app_main(int argc, char **argv);
 
 static const struct virtio_driver *const drivers[] = {&virtio_console_driver, &virtio_rng_driver,
-                                                      &virtio_net_driver, &virtio_blk_driver};
+                                                      &virtio_net_driver, &virtio_blk_driver,
+                                                      &virtio_balloon_driver};
 
 static struct bootinfo info;
 

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "balloon/virtio_balloon.h"
 #include "console.h"
 #include "console/console_port.h"
 #include "irq.h"
@@ -51,6 +52,7 @@ static void show_memory(const char *argument)
                 (unsigned long long)(total >> 10), (unsigned long long)(available >> 10),
                 (unsigned long long)irq_count());
     say(text);
+    virtio_balloon_print_report();
 }
 
 static void show_log(const char *argument)

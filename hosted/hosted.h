@@ -105,6 +105,9 @@ const char *hosted_panic_text(void);
 
 void hosted_set_cmdline(const char *cmdline);
 
+/* What platform_memory() says; without it, the arena's size and what is free of it. Bytes. */
+void hosted_set_memory(uint64_t total, uint64_t available);
+
 /* Whether the CPU has a generator of random numbers; it has one unless told otherwise. */
 void hosted_set_cpu_random(bool present);
 

@@ -36,7 +36,8 @@ static unsigned pending_count;
 static bool in_interrupt;
 
 static bool clock_is_real, stop_requested, log_to_stderr;
-static bool cpu_random;
+static bool cpu_random, memory_is_set;
+static uint64_t memory_total, memory_available;
 static uint64_t clock_ns, real_start_ns, wait_count, random_state;
 static char log_text[LOG_SIZE];
 static size_t log_length;
@@ -73,6 +74,7 @@ void hosted_reset(void)
     clock_is_real = stop_requested = panicked = false;
     clock_ns = wait_count = 0;
     cpu_random = true;
+    memory_is_set = false;
     random_state = UINT64_C(0x853c49e6748fea9b);
     log_length = 0;
     log_text[0] = '\0';
@@ -254,6 +256,13 @@ int platform_console_read(void)
     return -1;
 }
 
+void hosted_set_memory(uint64_t total, uint64_t available)
+{
+    memory_is_set = true;
+    memory_total = total;
+    memory_available = available;
+}
+
 void hosted_set_cpu_random(bool present)
 {
     cpu_random = present;
@@ -286,8 +295,9 @@ bool platform_cpu_random(uint64_t *value)
 
 void platform_memory(uint64_t *total, uint64_t *available)
 {
-    *total = hosted_dma_size();
-    *available = hosted_dma_size() - hosted_dma_allocated_bytes();
+    *total = memory_is_set ? memory_total : hosted_dma_size();
+    *available =
+        memory_is_set ? memory_available : hosted_dma_size() - hosted_dma_allocated_bytes();
 }
 
 /* ---- the end of the machine ---- */

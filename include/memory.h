@@ -9,10 +9,28 @@
 #ifndef FERRULE_MEMORY_H
 #define FERRULE_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define PAGE_SIZE 4096u
+
+/*
+ * Who can free pages when an allocation would fail (a balloon): called with the number that is
+ * wanted, returns how many it freed; 0: there is nothing more to be had. Never called from within
+ * itself. NULL: nobody.
+ */
+void memory_set_release(size_t (*release)(void *arg, size_t pages), void *arg);
+
+/*
+ * Free memory that a hypervisor may have back until it is used again. memory_unreported_take()
+ * takes a block of MEMORY_BLOCK_SIZE that is free, aligned to its size, and was used since it was
+ * reported last; NULL: there is none. memory_unreported_return() frees it; `reported`: as one that
+ * the hypervisor knows of.
+ */
+#define MEMORY_BLOCK_SIZE (2u << 20)
+void *memory_unreported_take(void);
+void memory_unreported_return(void *block, bool reported);
 
 /* A run of `count` pages aligned to `align` bytes (a power of two >= PAGE_SIZE), contents
  * undefined; NULL when there is none. */

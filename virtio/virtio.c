@@ -137,6 +137,11 @@ static uint16_t queue_size(uint16_t device_max, uint16_t driver_max)
     return (uint16_t)size;
 }
 
+bool virtio_has_queue(struct virtio_device *device, uint16_t index)
+{
+    return device->ops->queue_max_size(device, index) > 0;
+}
+
 static int create_queue(struct virtio_device *device, const struct virtio_queue_request *request)
 {
     struct virtqueue_params params = {

@@ -187,6 +187,9 @@ void virtio_config_interrupt(void *device);
  */
 bool virtio_has_feature(const struct virtio_device *device, unsigned bit);
 
+/* Does the device have this queue? For types whose devices number their queues differently. */
+bool virtio_has_queue(struct virtio_device *device, uint16_t index);
+
 /*
  * Makes and enables queues; device->queue[i] is the queue of requests[i]. -ENODEV: the device lacks
  * one of them; -ENOMEM; -EIO: the device refused. Called from probe only.

@@ -24,15 +24,40 @@
  */
 #define COVERED_LIMIT (UINT64_C(1) << 40)
 #define NO_PAGE UINT64_MAX
+#define BLOCK_PAGES (MEMORY_BLOCK_SIZE / PAGE_SIZE)
 
 static const struct bootinfo *boot_map;
-static uint64_t *taken; /* one bit a page, set: not free */
+static uint64_t *taken;    /* one bit a page, set: not free */
+static uint64_t *reported; /* one bit a block: free, and the hypervisor knows */
 static uint64_t page_limit;
 static uint64_t total_pages, free_pages;
 static uint64_t search_top; /* no free page at or above this one */
 
 /* The heap owns whole pages from heap_start to heap_end rounded up. */
 static uint64_t heap_start, heap_end;
+
+static size_t (*release_pages)(void *arg, size_t pages);
+static void *release_arg;
+static bool releasing;
+
+void memory_set_release(size_t (*release)(void *arg, size_t pages), void *arg)
+{
+    release_pages = release;
+    release_arg = arg;
+}
+
+/* After an allocation has failed: is it worth another try? */
+static bool more_pages(size_t count)
+{
+    size_t freed = 0;
+
+    if (release_pages == NULL || releasing || count > total_pages)
+        return false;
+    releasing = true;
+    freed = release_pages(release_arg, count);
+    releasing = false;
+    return freed > 0;
+}
 
 const struct bootinfo *memory_boot_map(void)
 {
@@ -58,6 +83,9 @@ static void mark(uint64_t page, uint64_t count, bool take)
     }
     if (take) {
         free_pages -= count;
+        for (uint64_t block = page / BLOCK_PAGES;
+             count > 0 && block <= (page + count - 1) / BLOCK_PAGES; block++)
+            reported[block / 64] &= ~(UINT64_C(1) << (block % 64));
         return;
     }
     free_pages += count;
@@ -117,7 +145,7 @@ static void *alloc_below(uint64_t count, uint64_t align, uint64_t top)
     return (void *)(uintptr_t)(page * PAGE_SIZE);
 }
 
-void *memory_pages_alloc(size_t count, size_t align)
+static void *take_pages(size_t count, size_t align)
 {
     uint64_t highest = free_below(search_top);
 
@@ -125,6 +153,16 @@ void *memory_pages_alloc(size_t count, size_t align)
         return NULL;
     search_top = highest + 1;
     return alloc_below(count, align, search_top);
+}
+
+void *memory_pages_alloc(size_t count, size_t align)
+{
+    void *pages;
+
+    do
+        pages = take_pages(count, align);
+    while (pages == NULL && more_pages(count));
+    return pages;
 }
 
 void memory_pages_free(void *pages, size_t count)
@@ -143,6 +181,46 @@ void *memory_table_alloc(void)
     return page;
 }
 
+static bool is_block_free(uint64_t block)
+{
+    const uint64_t *word = &taken[block * BLOCK_PAGES / 64];
+
+    for (unsigned i = 0; i < BLOCK_PAGES / 64; i++) {
+        if (word[i] != 0)
+            return false;
+    }
+    return true;
+}
+
+void *memory_unreported_take(void)
+{
+    for (uint64_t block = page_limit / BLOCK_PAGES; block-- > 0;) {
+        if ((reported[block / 64] >> (block % 64) & 1) || !is_block_free(block))
+            continue;
+        mark(block * BLOCK_PAGES, BLOCK_PAGES, true);
+        return (void *)(uintptr_t)(block * MEMORY_BLOCK_SIZE);
+    }
+    return NULL;
+}
+
+void memory_unreported_return(void *memory, bool is_reported)
+{
+    uint64_t block = (uintptr_t)memory / MEMORY_BLOCK_SIZE;
+
+    mark(block * BLOCK_PAGES, BLOCK_PAGES, false);
+    if (is_reported)
+        reported[block / 64] |= UINT64_C(1) << (block % 64);
+}
+
+static bool heap_has_room(uint64_t page, uint64_t end)
+{
+    for (; page < end; page++) {
+        if (is_taken(page))
+            return false;
+    }
+    return true;
+}
+
 void *memory_heap_grow(ptrdiff_t bytes)
 {
     uint64_t old_end = heap_end;
@@ -155,8 +233,8 @@ void *memory_heap_grow(ptrdiff_t bytes)
     if (new_end > page_limit * PAGE_SIZE)
         return NULL;
     new_page = (new_end + PAGE_SIZE - 1) / PAGE_SIZE;
-    for (uint64_t page = old_page; page < new_page; page++) {
-        if (is_taken(page))
+    while (!heap_has_room(old_page, new_page)) {
+        if (!more_pages(new_page - old_page))
             return NULL;
     }
     if (new_page > old_page)
@@ -226,7 +304,7 @@ static void heap_place(void)
 void memory_init(const struct bootinfo *info)
 {
     uint64_t covered = info->ram_count == 0 ? 0 : info->ram[info->ram_count - 1].end;
-    uint64_t bitmap_bytes;
+    uint64_t page_bytes, bitmap_bytes;
 
     boot_map = info;
     if (covered > COVERED_LIMIT) {
@@ -235,11 +313,15 @@ void memory_init(const struct bootinfo *info)
         covered = COVERED_LIMIT;
     }
     page_limit = (covered / PAGE_SIZE + 63) & ~UINT64_C(63);
-    bitmap_bytes = (page_limit / 8 + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
+    page_bytes = page_limit / 8;
+    bitmap_bytes = page_bytes + (page_limit / BLOCK_PAGES / 64 + 1) * sizeof(*reported);
+    bitmap_bytes = (bitmap_bytes + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
     taken = bitmap_place(bitmap_bytes);
     if (taken == NULL)
         platform_panic("no memory below 4 GiB that could be used");
-    memset(taken, 0xff, bitmap_bytes);
+    memset(taken, 0xff, page_bytes);
+    reported = taken + page_limit / 64;
+    memset(reported, 0, bitmap_bytes - page_bytes);
     for (unsigned i = 0; i < info->ram_count; i++) {
         uint64_t start = info->ram[i].start / PAGE_SIZE;
         uint64_t end = info->ram[i].end / PAGE_SIZE;
