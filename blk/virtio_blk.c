@@ -313,11 +313,13 @@ static void blk_config_changed(struct virtio_device *device)
 }
 
 static const struct virtio_feature features[] = {
+    {.bit = VIRTIO_BLK_F_BARRIER, .name = "BARRIER", .refusal = "legacy"},
     {.bit = VIRTIO_BLK_F_SIZE_MAX, .name = "SIZE_MAX"},
     {.bit = VIRTIO_BLK_F_SEG_MAX, .name = "SEG_MAX"},
     {.bit = VIRTIO_BLK_F_GEOMETRY, .name = "GEOMETRY", .refusal = "of no use"},
     {.bit = VIRTIO_BLK_F_RO, .name = "RO"},
     {.bit = VIRTIO_BLK_F_BLK_SIZE, .name = "BLK_SIZE"},
+    {.bit = VIRTIO_BLK_F_SCSI, .name = "SCSI", .refusal = "legacy"},
     {.bit = VIRTIO_BLK_F_FLUSH, .name = "FLUSH"},
     {.bit = VIRTIO_BLK_F_TOPOLOGY, .name = "TOPOLOGY", .refusal = "not used"},
     {.bit = VIRTIO_BLK_F_CONFIG_WCE,

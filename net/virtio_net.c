@@ -22,6 +22,7 @@ enum { QUEUE_RX, QUEUE_TX, QUEUES };
 #define VLAN_TAG 4u
 #define DEFAULT_MTU 1500u
 #define MIN_MTU 68u
+#define RX_PIECES_MAX 2
 
 /* A frame that the device is sending: the header, which it reads, and whose frame it is. */
 struct tx_slot {
@@ -46,6 +47,8 @@ struct virtio_net {
     char name[8];
     uint8_t mac[6];
     uint16_t mtu;
+    uint8_t header_size; /* of every frame's virtio header (5.1.9, 5.1.9.1) */
+    uint8_t rx_pieces;   /* descriptors of a receive buffer */
     bool link_up, merge_buffers, checksum, guest_checksum;
     struct tx_slot *tx_slots, *tx_free;
     struct rx_slot *rx_slots, *rx_free;
@@ -121,7 +124,7 @@ int virtio_net_tx(struct virtio_net *nic, const struct virtqueue_sg *sg, unsigne
     error = -ENOSPC;
     if (slot) {
         fill_header(&slot->header, checksum);
-        list[0] = (struct virtqueue_sg){&slot->header, sizeof(slot->header)};
+        list[0] = (struct virtqueue_sg){&slot->header, nic->header_size};
         memcpy(&list[1], sg, n * sizeof(*sg));
         error = virtqueue_add(nic->tx, list, n + 1, 0, slot);
     }
@@ -141,7 +144,10 @@ int virtio_net_tx(struct virtio_net *nic, const struct virtqueue_sg *sg, unsigne
 int virtio_net_rx_provide(struct virtio_net *nic, void *buffer, uint32_t len, void *token)
 {
     struct rx_slot *slot = nic->rx_free;
-    struct virtqueue_sg sg = {buffer, len};
+    struct virtqueue_sg whole = {buffer, len};
+    /* 5.1.9.8: a legacy device without ANY_LAYOUT wants the header in a descriptor of its own. */
+    struct virtqueue_sg parts[RX_PIECES_MAX] = {
+        {buffer, nic->header_size}, {(uint8_t *)buffer + nic->header_size, len - nic->header_size}};
     int error;
 
     if (!nic->device->driver_ok)
@@ -150,7 +156,7 @@ int virtio_net_rx_provide(struct virtio_net *nic, void *buffer, uint32_t len, vo
         return -EINVAL;
     if (!slot)
         return -ENOSPC;
-    error = virtqueue_add(nic->rx, &sg, 0, 1, slot);
+    error = virtqueue_add(nic->rx, nic->rx_pieces == 1 ? &whole : parts, 0, nic->rx_pieces, slot);
     if (error)
         return error;
     *slot =
@@ -187,11 +193,11 @@ static void drop(struct virtio_net *nic, const struct virtio_net_piece *piece, u
 static bool read_header(struct virtio_net *nic, struct virtio_net_piece *first,
                         struct virtio_net_hdr *header)
 {
-    if (first->len < sizeof(*header))
+    if (first->len < nic->header_size)
         return false;
-    memcpy(header, first->data, sizeof(*header));
-    first->data = (uint8_t *)first->data + sizeof(*header);
-    first->len -= sizeof(*header);
+    memcpy(header, first->data, nic->header_size);
+    first->data = (uint8_t *)first->data + nic->header_size;
+    first->len -= nic->header_size;
     if (!nic->merge_buffers)
         header->num_buffers = cpu_to_le16(1);
     return true;
@@ -352,13 +358,12 @@ const char *virtio_net_name(const struct virtio_net *nic)
 
 unsigned virtio_net_rx_room(const struct virtio_net *nic)
 {
-    return nic->device->driver_ok ? virtqueue_free(nic->rx) : 0;
+    return nic->device->driver_ok ? virtqueue_free(nic->rx) / nic->rx_pieces : 0;
 }
 
 uint32_t virtio_net_rx_buffer_size(const struct virtio_net *nic)
 {
-    uint32_t frame =
-        nic->mtu + ETHERNET_HEADER + VLAN_TAG + (uint32_t)sizeof(struct virtio_net_hdr);
+    uint32_t frame = nic->mtu + ETHERNET_HEADER + VLAN_TAG + nic->header_size;
 
     /* 5.1.9.3.1; with merged buffers a larger frame takes several. */
     return nic->merge_buffers || frame < VIRTIO_NET_RX_BUFFER_MIN ? VIRTIO_NET_RX_BUFFER_MIN
@@ -439,10 +444,23 @@ static void net_free(struct virtio_net *nic)
     platform_dma_free(nic, sizeof(*nic));
 }
 
+/* How header and frame lie in buffers; the legacy interface has its own ways (5.1.9.1, 5.1.9.8). */
+static void choose_framing(struct virtio_net *nic)
+{
+    struct virtio_device *device = nic->device;
+    bool any_layout = !device->legacy || virtio_has_feature(device, VIRTIO_F_ANY_LAYOUT);
+
+    nic->merge_buffers = virtio_has_feature(device, VIRTIO_NET_F_MRG_RXBUF);
+    nic->header_size = sizeof(struct virtio_net_hdr);
+    if (device->legacy && !nic->merge_buffers)
+        nic->header_size = VIRTIO_NET_LEGACY_HDR_SIZE;
+    nic->rx_pieces = any_layout ? 1 : RX_PIECES_MAX;
+}
+
 static int net_probe(struct virtio_device *device)
 {
-    static const struct virtio_queue_request requests[QUEUES] = {
-        [QUEUE_RX] = {.name = "net rx", .index = 0, .max_size = QUEUE_SIZE, .max_segments = 1},
+    struct virtio_queue_request requests[QUEUES] = {
+        [QUEUE_RX] = {.name = "net rx", .index = 0, .max_size = QUEUE_SIZE},
         [QUEUE_TX] = {.name = "net tx",
                       .index = 1,
                       .max_size = QUEUE_SIZE,
@@ -454,7 +472,8 @@ static int net_probe(struct virtio_device *device)
     if (!nic)
         return -ENOMEM;
     nic->device = device;
-    nic->merge_buffers = virtio_has_feature(device, VIRTIO_NET_F_MRG_RXBUF);
+    choose_framing(nic);
+    requests[QUEUE_RX].max_segments = nic->rx_pieces;
     nic->checksum = virtio_has_feature(device, VIRTIO_NET_F_CSUM);
     nic->guest_checksum = virtio_has_feature(device, VIRTIO_NET_F_GUEST_CSUM);
     error = read_mac(nic);
@@ -548,6 +567,7 @@ static const struct virtio_feature features[] = {
     {.bit = VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, .name = "CTRL_GUEST_OFFLOADS", .refusal = NO_CONTROL},
     {.bit = VIRTIO_NET_F_MTU, .name = "MTU"},
     {.bit = VIRTIO_NET_F_MAC, .name = "MAC"},
+    {.bit = VIRTIO_NET_F_GSO, .name = "GSO", .refusal = "legacy"},
     {.bit = VIRTIO_NET_F_GUEST_TSO4,
      .name = "GUEST_TSO4",
      .refusal = NO_SEGMENTATION,

@@ -102,6 +102,8 @@ static inline le64 cpu_to_le64(uint64_t value)
 #define VIRTQ_AVAIL_F_NO_INTERRUPT 1
 #define VIRTQ_USED_F_NO_NOTIFY 1
 #define VIRTQ_MAX_SIZE 32768
+/* 2.7.2, 4.1.5.1.3.1: of a legacy ring and of the used ring in it; also the unit of its address. */
+#define VIRTQ_LEGACY_ALIGNMENT 4096
 
 /* 2.7.5: one entry of the descriptor table or of an indirect table. */
 struct virtq_desc {
@@ -200,12 +202,60 @@ _Static_assert(sizeof(struct virtio_pci_common_cfg) == 0x40, "4.1.4.3");
 #define VIRTIO_PCI_ISR_QUEUE 1
 #define VIRTIO_PCI_ISR_CONFIG 2
 
+/* 4.1.4.10: registers of the legacy interface, at the start of the I/O BAR 0. */
+#define VIRTIO_PCI_LEGACY_DEVICE_FEATURES 0x00
+#define VIRTIO_PCI_LEGACY_DRIVER_FEATURES 0x04
+#define VIRTIO_PCI_LEGACY_QUEUE_ADDRESS 0x08 /* in units of VIRTQ_LEGACY_ALIGNMENT */
+#define VIRTIO_PCI_LEGACY_QUEUE_SIZE 0x0c
+#define VIRTIO_PCI_LEGACY_QUEUE_SELECT 0x0e
+#define VIRTIO_PCI_LEGACY_QUEUE_NOTIFY 0x10
+#define VIRTIO_PCI_LEGACY_DEVICE_STATUS 0x12
+#define VIRTIO_PCI_LEGACY_ISR_STATUS 0x13
+#define VIRTIO_PCI_LEGACY_CONFIG_MSIX_VECTOR 0x14 /* this and the next: only with MSI-X on */
+#define VIRTIO_PCI_LEGACY_QUEUE_MSIX_VECTOR 0x16
+#define VIRTIO_PCI_LEGACY_CONFIG 0x14      /* the device configuration without MSI-X ... */
+#define VIRTIO_PCI_LEGACY_CONFIG_MSIX 0x18 /* ... and with it */
+
+/* ---- 4.2: MMIO ---- */
+#define VIRTIO_MMIO_MAGIC 0x74726976u
+#define VIRTIO_MMIO_VERSION_LEGACY 1
+#define VIRTIO_MMIO_VERSION 2
+
+/* 4.2.2, and 4.2.4 for the legacy interface. Registers are 32 bits wide. */
+#define VIRTIO_MMIO_MAGIC_VALUE 0x000
+#define VIRTIO_MMIO_DEVICE_VERSION 0x004
+#define VIRTIO_MMIO_DEVICE_ID 0x008
+#define VIRTIO_MMIO_DEVICE_FEATURES 0x010
+#define VIRTIO_MMIO_DEVICE_FEATURES_SEL 0x014
+#define VIRTIO_MMIO_DRIVER_FEATURES 0x020
+#define VIRTIO_MMIO_DRIVER_FEATURES_SEL 0x024
+#define VIRTIO_MMIO_GUEST_PAGE_SIZE 0x028 /* legacy */
+#define VIRTIO_MMIO_QUEUE_SEL 0x030
+#define VIRTIO_MMIO_QUEUE_SIZE_MAX 0x034
+#define VIRTIO_MMIO_QUEUE_SIZE 0x038
+#define VIRTIO_MMIO_QUEUE_ALIGN 0x03c /* legacy */
+#define VIRTIO_MMIO_QUEUE_PFN 0x040   /* legacy */
+#define VIRTIO_MMIO_QUEUE_READY 0x044
+#define VIRTIO_MMIO_QUEUE_NOTIFY 0x050
+#define VIRTIO_MMIO_INTERRUPT_STATUS 0x060
+#define VIRTIO_MMIO_INTERRUPT_ACK 0x064
+#define VIRTIO_MMIO_STATUS 0x070
+#define VIRTIO_MMIO_QUEUE_DESC 0x080 /* low half; the high one follows, here and below */
+#define VIRTIO_MMIO_QUEUE_DRIVER 0x090
+#define VIRTIO_MMIO_QUEUE_DEVICE 0x0a0
+#define VIRTIO_MMIO_CONFIG_GENERATION 0x0fc
+#define VIRTIO_MMIO_CONFIG 0x100
+
+#define VIRTIO_MMIO_INTERRUPT_QUEUE 1
+#define VIRTIO_MMIO_INTERRUPT_CONFIG 2
+
 /* ---- 5.1: network ---- */
 #define VIRTIO_NET_F_CSUM 0
 #define VIRTIO_NET_F_GUEST_CSUM 1
 #define VIRTIO_NET_F_CTRL_GUEST_OFFLOADS 2
 #define VIRTIO_NET_F_MTU 3
 #define VIRTIO_NET_F_MAC 5
+#define VIRTIO_NET_F_GSO 6 /* legacy */
 #define VIRTIO_NET_F_GUEST_TSO4 7
 #define VIRTIO_NET_F_GUEST_TSO6 8
 #define VIRTIO_NET_F_GUEST_ECN 9
@@ -270,13 +320,17 @@ struct virtio_net_hdr {
     le16 num_buffers;
 };
 _Static_assert(sizeof(struct virtio_net_hdr) == 12, "5.1.9");
+/* 5.1.9.1: without num_buffers, on the legacy interface when MRG_RXBUF is not accepted. */
+#define VIRTIO_NET_LEGACY_HDR_SIZE offsetof(struct virtio_net_hdr, num_buffers)
 
 /* ---- 5.2: block ---- */
+#define VIRTIO_BLK_F_BARRIER 0 /* legacy */
 #define VIRTIO_BLK_F_SIZE_MAX 1
 #define VIRTIO_BLK_F_SEG_MAX 2
 #define VIRTIO_BLK_F_GEOMETRY 4
 #define VIRTIO_BLK_F_RO 5
 #define VIRTIO_BLK_F_BLK_SIZE 6
+#define VIRTIO_BLK_F_SCSI 7 /* legacy */
 #define VIRTIO_BLK_F_FLUSH 9
 #define VIRTIO_BLK_F_TOPOLOGY 10
 #define VIRTIO_BLK_F_CONFIG_WCE 11

@@ -150,6 +150,8 @@ static int create_queue(struct virtio_device *device, const struct virtio_queue_
         .max_segments = request->max_segments,
         .layout.event_idx = virtio_features_has(&device->accepted, VIRTIO_F_EVENT_IDX),
         .layout.indirect = virtio_features_has(&device->accepted, VIRTIO_F_INDIRECT_DESC),
+        .layout.legacy = device->legacy,
+        .layout.alignment = device->legacy ? VIRTQ_LEGACY_ALIGNMENT : 0,
         .notify = notify_too_early,
         .notify_arg = device,
     };
@@ -161,7 +163,8 @@ static int create_queue(struct virtio_device *device, const struct virtio_queue_
                   request->index);
         return -ENODEV;
     }
-    params.size = queue_size(max_size, request->max_size);
+    params.size =
+        device->fixed_queue_size ? max_size : queue_size(max_size, request->max_size);
     device->queue[i] = virtqueue_create(&params);
     if (!device->queue[i])
         return -ENOMEM;
@@ -346,10 +349,13 @@ static bool is_as_before(struct virtio_device *device, const struct virtio_featu
 {
     unsigned i;
 
-    for (i = 0; i < device->queue_count; i++)
-        if (device->ops->queue_max_size(device, virtqueue_index(device->queue[i])) <
-            virtqueue_size(device->queue[i]))
+    for (i = 0; i < device->queue_count; i++) {
+        uint16_t size = virtqueue_size(device->queue[i]);
+        uint16_t max = device->ops->queue_max_size(device, virtqueue_index(device->queue[i]));
+
+        if (max < size || (device->fixed_queue_size && max != size))
             return false;
+    }
     return memcmp(before, &device->accepted, sizeof(*before)) == 0;
 }
 

@@ -46,6 +46,7 @@ struct virtio_feature {
     uint8_t bit;
     const char *name;
     const char *refusal; /* why it is never accepted, for the report; NULL: accepted when offered */
+    bool for_legacy;     /* a legacy device's is accepted in spite of `refusal` */
     bool depends;        /* accepted only if ... */
     uint8_t requires;    /* ... this bit is accepted as well (2.2.1) */
 };
@@ -98,6 +99,7 @@ struct virtio_transport_ops {
     uint32_t (*read_config)(struct virtio_device *device, unsigned offset, unsigned width);
     void (*write_config)(struct virtio_device *device, unsigned offset, unsigned width,
                          uint32_t value);
+    /* NULL in a legacy device, which has none. */
     uint32_t (*config_generation)(struct virtio_device *device);
     /* Entries at most, 0: there is no such queue. */
     uint16_t (*queue_max_size)(struct virtio_device *device, uint16_t index);
@@ -129,6 +131,7 @@ struct virtio_device {
     const char *name;       /* where it is: "pci 00:03.0" */
     uint16_t type;          /* device ID of the specification (5) */
     bool legacy;            /* pre-1.0 interface: no FEATURES_OK, no generation, bits 0..31 */
+    bool fixed_queue_size;  /* its queues have queue_max_size() entries, no less (legacy PCI) */
     uint32_t config_length; /* bytes of device configuration that can be reached */
     const struct virtio_transport_ops *ops;
 

@@ -24,29 +24,43 @@ static int check_range(const struct virtio_device *device, unsigned offset, unsi
     return (uint64_t)offset + len > device->config_length ? -ERANGE : 0;
 }
 
+/* Reads every field once. True: they are what `data` held before. */
+static bool read_fields(struct virtio_device *device, unsigned offset, uint8_t *data, unsigned len,
+                        unsigned step)
+{
+    bool same = true;
+    unsigned i;
+
+    for (i = 0; i < len; i += step) {
+        uint32_t value = device->ops->read_config(device, offset + i, step);
+
+        same = memcmp(data + i, &value, step) == 0 && same;
+        memcpy(data + i, &value, step);
+    }
+    return same;
+}
+
 int virtio_config_read(struct virtio_device *device, unsigned offset, void *data, unsigned len,
                        unsigned width)
 {
     /* 2.5.1: no access is wider than 32 bits; a 64-bit field is two, made whole by the generation.
      */
     unsigned step = width == 8 ? 4 : width;
-    unsigned attempt, i;
+    unsigned attempt;
     int error = check_range(device, offset, len, width);
 
+    memset(data, 0, len);
     for (attempt = 0; !error && attempt < CONFIG_ATTEMPTS; attempt++) {
-        uint32_t before = device->ops->config_generation(device);
+        uint32_t before = device->legacy ? 0 : device->ops->config_generation(device);
+        bool same = read_fields(device, offset, data, len, step);
 
-        for (i = 0; i < len; i += step) {
-            uint32_t value = device->ops->read_config(device, offset + i, step);
-
-            memcpy((uint8_t *)data + i, &value, step);
-        }
-        if (device->ops->config_generation(device) == before)
+        /* 2.5.4: a legacy device has no generation, so two reads in a row must agree. */
+        if (device->legacy ? attempt > 0 && same : device->ops->config_generation(device) == before)
             return 0;
     }
     memset(data, 0, len);
     if (!error)
-        log_warn("%s: its configuration generation never settles", device->name);
+        log_warn("%s: its configuration never settles", device->name);
     return error ? error : -EIO;
 }
 

@@ -16,7 +16,7 @@ static const struct virtio_feature core_features[] = {
     {.bit = VIRTIO_F_VERSION_1, .name = "VERSION_1"},
     {.bit = VIRTIO_F_ACCESS_PLATFORM, .name = "ACCESS_PLATFORM"},
     {.bit = VIRTIO_F_NOTIFY_ON_EMPTY, .name = "NOTIFY_ON_EMPTY", .refusal = "legacy"},
-    {.bit = VIRTIO_F_ANY_LAYOUT, .name = "ANY_LAYOUT", .refusal = "legacy"},
+    {.bit = VIRTIO_F_ANY_LAYOUT, .name = "ANY_LAYOUT", .refusal = "legacy", .for_legacy = true},
     {.bit = VIRTIO_F_RING_PACKED, .name = "RING_PACKED", .refusal = "split rings only"},
     {.bit = VIRTIO_F_IN_ORDER, .name = "IN_ORDER", .refusal = "not used"},
     {.bit = VIRTIO_F_ORDER_PLATFORM, .name = "ORDER_PLATFORM", .refusal = "not used"},
@@ -60,7 +60,8 @@ void virtio_choose_features(struct virtio_device *device)
     for (bit = 0; bit < limit; bit++) {
         const struct virtio_feature *feature = virtio_find_feature(device->driver, bit);
 
-        if (virtio_features_has(&device->offered, bit) && feature && !feature->refusal)
+        if (virtio_features_has(&device->offered, bit) && feature &&
+            (!feature->refusal || (feature->for_legacy && device->legacy)))
             virtio_features_add(accepted, bit);
     }
     do {

@@ -2,48 +2,21 @@
  * virtio_pci.c - virtio over PCI (4.1): finding the structures in a function's BARs, and the
  * transport operations on them.
  *
- * Modern interface; a transitional device is driven as a modern one. Knows no device type and no
- * ring. PCI itself is pci.h's. Read virtio.h first.
+ * Modern interface; a transitional device is driven as a modern one where it can be, else by
+ * virtio_pci_legacy.c. Interrupts are virtio_pci_interrupts.c's. Knows no device type and no ring.
+ * PCI itself is pci.h's. Read virtio.h first.
  */
 #include "virtio/virtio_pci.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "log.h"
-#include "virtio/spec.h"
-#include "virtio/virtio.h"
+#include "virtio/virtio_pci_impl.h"
 
-/* Device configuration is mapped up to this much; no type has more fields (5). */
-#define MAX_CONFIG_LENGTH 4096u
+#define NO_CAPABILITIES "it has no virtio capabilities"
 
 #define COMMON(field) offsetof(struct virtio_pci_common_cfg, field)
-
-/* MSI-X table entries as we use them. */
-enum { VECTOR_CONFIG = 0, VECTOR_FIRST_QUEUE = 1 };
-
-/* A structure that a capability points at (4.1.4). length 0: not found. */
-struct location {
-    uint8_t bar;
-    uint32_t offset, length;
-    unsigned capability;
-};
-
-struct virtio_pci {
-    struct virtio_device device; /* first, so that one pointer is both */
-    struct pci_function *fn;
-    char name[16];
-    volatile uint8_t *common, *isr, *config;
-    struct location notify;
-    uint32_t notify_multiplier;
-    volatile void *notify_register[VIRTIO_MAX_QUEUES]; /* by queue index */
-    int msix_entries;
-    bool vector_per_queue;
-};
-
-static struct virtio_pci *to_pci(struct virtio_device *device)
-{
-    return (struct virtio_pci *)device;
-}
 
 /* ---- registers (4.1.4.3) ---- */
 
@@ -104,139 +77,34 @@ static uint32_t pci_config_generation(struct virtio_device *device)
     return mmio_read8(to_pci(device)->common + COMMON(config_generation));
 }
 
-/* ---- interrupts (4.1.5.1) ---- */
+/* ---- registers of interrupts ---- */
 
-static void all_queues_interrupt(void *arg)
+static uint16_t write_vector(volatile uint8_t *reg, uint16_t vector)
 {
-    struct virtio_device *device = arg;
-    unsigned i;
-
-    for (i = 0; i < device->queue_count; i++)
-        virtqueue_interrupt(device->queue[i]);
+    mmio_write16(reg, vector);
+    return mmio_read16(reg);
 }
 
-/* One vector for everything: it may mean either, so both are looked at. */
-static void shared_interrupt(void *arg)
+static uint16_t pci_set_config_vector(struct virtio_pci *pci, uint16_t vector)
 {
-    all_queues_interrupt(arg);
-    virtio_config_interrupt(arg);
+    return write_vector(pci->common + COMMON(config_msix_vector), vector);
 }
 
-/* 4.1.4.5: reading the ISR status clears it and takes the line back. */
-static bool intx_interrupt(void *arg)
+static uint16_t pci_set_queue_vector(struct virtio_pci *pci, uint16_t vector)
 {
-    struct virtio_pci *pci = arg;
-    uint8_t isr = mmio_read8(pci->isr);
-
-    if (isr & VIRTIO_PCI_ISR_QUEUE)
-        all_queues_interrupt(&pci->device);
-    if (isr & VIRTIO_PCI_ISR_CONFIG)
-        virtio_config_interrupt(&pci->device);
-    return isr != 0;
+    return write_vector(pci->common + COMMON(queue_msix_vector), vector);
 }
 
-static bool pci_poll_config_change(struct virtio_device *device)
+static uint8_t pci_read_isr(struct virtio_pci *pci)
 {
-    return mmio_read8(to_pci(device)->isr) & VIRTIO_PCI_ISR_CONFIG;
+    return mmio_read8(pci->isr);
 }
 
-static void use_intx_or_poll(struct virtio_pci *pci)
-{
-    struct virtio_device *device = &pci->device;
-
-    device->interrupt_mode = VIRTIO_INTERRUPT_NONE;
-    if (virtio_interrupt_limit() >= VIRTIO_INTERRUPT_INTX) {
-        if (pci_intx_enable(pci->fn, intx_interrupt, pci, device->name) == 0) {
-            device->interrupt_mode = VIRTIO_INTERRUPT_INTX;
-            return;
-        }
-        log_warn("%s: neither MSI-X nor INTx can be used: polling it", device->name);
-    }
-    pci_command(pci->fn, PCI_COMMAND_INTX_DISABLE, 0);
-}
-
-/*
- * Entry 0 is for configuration changes; then one for each queue, or one for all, or, with a table
- * of one entry, entry 0 for everything.
- */
-static bool use_msix(struct virtio_pci *pci, unsigned queues)
-{
-    int entries = pci_msix_enable(pci->fn);
-    void (*first)(void *) = entries == 1 ? shared_interrupt : virtio_config_interrupt;
-
-    if (entries < 1)
-        return false;
-    pci->msix_entries = entries;
-    pci->vector_per_queue = (unsigned)entries > queues;
-    if (pci_msix_set(pci->fn, VECTOR_CONFIG, first, &pci->device, pci->name) != 0)
-        goto out;
-    if (!pci->vector_per_queue && entries > 1 &&
-        pci_msix_set(pci->fn, VECTOR_FIRST_QUEUE, all_queues_interrupt, &pci->device, pci->name) !=
-            0)
-        goto out;
-    mmio_write16(pci->common + COMMON(config_msix_vector), VECTOR_CONFIG);
-    if (mmio_read16(pci->common + COMMON(config_msix_vector)) != VECTOR_CONFIG)
-        goto out;
-    pci->device.interrupt_mode = VIRTIO_INTERRUPT_MSIX;
-    return true;
-
-out:
-    log_warn("%s: MSI-X cannot be used: no vector for configuration changes", pci->name);
-    pci_msix_disable(pci->fn);
-    return false;
-}
-
-static void pci_interrupts_setup(struct virtio_device *device, unsigned queues)
-{
-    struct virtio_pci *pci = to_pci(device);
-
-    if (virtio_interrupt_limit() < VIRTIO_INTERRUPT_MSIX || !use_msix(pci, queues))
-        use_intx_or_poll(pci);
-}
-
-static void pci_interrupts_teardown(struct virtio_device *device)
-{
-    struct virtio_pci *pci = to_pci(device);
-
-    if (device->interrupt_mode == VIRTIO_INTERRUPT_MSIX)
-        pci_msix_disable(pci->fn);
-    else if (device->interrupt_mode == VIRTIO_INTERRUPT_INTX)
-        pci_intx_disable(pci->fn);
-    device->interrupt_mode = VIRTIO_INTERRUPT_NONE;
-}
-
-/* The table entry that queue number i (in order of creation) of the device interrupts by. */
-static bool route_vector(struct virtio_pci *pci, struct virtqueue *vq, uint16_t *vector)
-{
-    unsigned i = 0;
-
-    while (pci->device.queue[i] != vq)
-        i++;
-    if (pci->vector_per_queue) {
-        *vector = (uint16_t)(VECTOR_FIRST_QUEUE + i);
-        return pci_msix_set(pci->fn, *vector, virtqueue_interrupt, vq, virtqueue_name(vq)) == 0;
-    }
-    *vector = pci->msix_entries > 1 ? VECTOR_FIRST_QUEUE : VECTOR_CONFIG;
-    return true;
-}
-
-/* 4.1.5.1.2.2: the vector is read back, since a device may have run out of resources for it. The
- * queue is selected. */
-static void set_queue_vector(struct virtio_pci *pci, struct virtqueue *vq, bool interrupt)
-{
-    uint16_t vector = VIRTIO_MSI_NO_VECTOR;
-
-    if (!interrupt || route_vector(pci, vq, &vector)) {
-        mmio_write16(pci->common + COMMON(queue_msix_vector), vector);
-        if (mmio_read16(pci->common + COMMON(queue_msix_vector)) == vector)
-            return;
-    }
-    /* Without MSI-X the device ignores all vectors, also those of the queues that are enabled
-     * already. */
-    log_warn("%s: no MSI-X vector for %s: going without MSI-X", pci->name, virtqueue_name(vq));
-    pci_msix_disable(pci->fn);
-    use_intx_or_poll(pci);
-}
+static const struct virtio_pci_interrupt_registers interrupt_registers = {
+    .set_config_vector = pci_set_config_vector,
+    .set_queue_vector = pci_set_queue_vector,
+    .read_isr = pci_read_isr,
+};
 
 /* ---- queues ---- */
 
@@ -296,7 +164,7 @@ static int pci_queue_enable(struct virtio_device *device, struct virtqueue *vq, 
     write_address(common + COMMON(queue_driver), areas->driver);
     write_address(common + COMMON(queue_device), areas->device);
     if (device->interrupt_mode == VIRTIO_INTERRUPT_MSIX)
-        set_queue_vector(pci, vq, interrupt);
+        virtio_pci_set_queue_vector(pci, vq, interrupt);
     mmio_write16(common + COMMON(queue_enable), 1);
     return 0;
 }
@@ -310,16 +178,16 @@ static void pci_notify(void *device, struct virtqueue *vq)
 
 /* ---- the end ---- */
 
-static void pci_isolate(struct virtio_device *device)
+void virtio_pci_isolate(struct virtio_device *device)
 {
     pci_command(to_pci(device)->fn, PCI_COMMAND_INTX_DISABLE, PCI_COMMAND_MASTER);
 }
 
-static void pci_release(struct virtio_device *device)
+void virtio_pci_release(struct virtio_device *device)
 {
     struct virtio_pci *pci = to_pci(device);
 
-    pci_isolate(device);
+    virtio_pci_isolate(device);
     platform_dma_free(pci, sizeof(*pci));
 }
 
@@ -334,11 +202,11 @@ static const struct virtio_transport_ops pci_ops = {
     .queue_max_size = pci_queue_max_size,
     .queue_enable = pci_queue_enable,
     .notify = pci_notify,
-    .interrupts_setup = pci_interrupts_setup,
-    .interrupts_teardown = pci_interrupts_teardown,
-    .poll_config_change = pci_poll_config_change,
-    .isolate = pci_isolate,
-    .release = pci_release,
+    .interrupts_setup = virtio_pci_interrupts_setup,
+    .interrupts_teardown = virtio_pci_interrupts_teardown,
+    .poll_config_change = virtio_pci_poll_config_change,
+    .isolate = virtio_pci_isolate,
+    .release = virtio_pci_release,
 };
 
 /* ---- discovery (4.1.2, 4.1.4) ---- */
@@ -348,14 +216,15 @@ static const struct virtio_transport_ops pci_ops = {
  * and inside of it. Others are passed over, as are types and BAR numbers that are reserved
  * (4.1.4.1).
  */
-static struct location find_structure(struct pci_function *fn, uint8_t type, uint32_t min_length)
+static struct virtio_pci_location find_structure(struct pci_function *fn, uint8_t type,
+                                                 uint32_t min_length)
 {
     unsigned cap = 0, min_cap = sizeof(struct virtio_pci_cap);
 
     if (type == VIRTIO_PCI_CAP_NOTIFY_CFG)
         min_cap = sizeof(struct virtio_pci_notify_cap);
     while ((cap = pci_find_capability(fn, PCI_CAP_ID_VENDOR, cap)) != 0) {
-        struct location found = {
+        struct virtio_pci_location found = {
             .bar = pci_read8(fn, cap + offsetof(struct virtio_pci_cap, bar)),
             .offset = pci_read32(fn, cap + offsetof(struct virtio_pci_cap, offset)),
             .length = pci_read32(fn, cap + offsetof(struct virtio_pci_cap, length)),
@@ -373,11 +242,12 @@ static struct location find_structure(struct pci_function *fn, uint8_t type, uin
             "pci %02x:%02x.%x: virtio capability 0x%02x makes no sense (type %u, BAR %u, offset 0x%x, length 0x%x)",
             fn->bus, fn->device, fn->function, cap, type, found.bar, found.offset, found.length);
     }
-    return (struct location){.length = 0};
+    return (struct virtio_pci_location){.length = 0};
 }
 
 /* Maps a structure, up to `most` bytes of it, as far as its BAR goes. */
-static volatile void *map_structure(struct pci_function *fn, struct location *where, uint32_t most)
+static volatile void *map_structure(struct pci_function *fn, struct virtio_pci_location *where,
+                                    uint32_t most)
 {
     uint64_t room = fn->bar[where->bar].size - where->offset;
 
@@ -391,14 +261,14 @@ static volatile void *map_structure(struct pci_function *fn, struct location *wh
 static const char *map_structures(struct virtio_pci *pci)
 {
     struct pci_function *fn = pci->fn;
-    struct location common =
+    struct virtio_pci_location common =
         find_structure(fn, VIRTIO_PCI_CAP_COMMON_CFG, VIRTIO_PCI_COMMON_CFG_MIN);
-    struct location isr = find_structure(fn, VIRTIO_PCI_CAP_ISR_CFG, 1);
-    struct location config = find_structure(fn, VIRTIO_PCI_CAP_DEVICE_CFG, 1);
+    struct virtio_pci_location isr = find_structure(fn, VIRTIO_PCI_CAP_ISR_CFG, 1);
+    struct virtio_pci_location config = find_structure(fn, VIRTIO_PCI_CAP_DEVICE_CFG, 1);
 
     pci->notify = find_structure(fn, VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(uint16_t));
     if (!common.length && !isr.length && !pci->notify.length)
-        return "it has the legacy interface only";
+        return NO_CAPABILITIES;
     if (!common.length || !isr.length || !pci->notify.length)
         return "a virtio structure is missing or cannot be used";
     pci->notify_multiplier = pci_read32(
@@ -406,7 +276,7 @@ static const char *map_structures(struct virtio_pci *pci)
     pci->common = map_structure(fn, &common, sizeof(struct virtio_pci_common_cfg));
     pci->isr = map_structure(fn, &isr, 1);
     if (config.length)
-        pci->config = map_structure(fn, &config, MAX_CONFIG_LENGTH);
+        pci->config = map_structure(fn, &config, VIRTIO_PCI_MAX_CONFIG);
     if (!pci->common || !pci->isr || (config.length && !pci->config))
         return "its registers cannot be mapped";
     pci->device.config_length = config.length;
@@ -422,6 +292,18 @@ static uint16_t device_type(const struct pci_function *fn)
     if (fn->device_id > VIRTIO_PCI_DEVICE_ID_TRANSITIONAL_LAST)
         return fn->device_id - VIRTIO_PCI_DEVICE_ID_MODERN;
     return fn->subsystem_id;
+}
+
+/* 4.1.5.1.1.1: the modern interface if it can be used, else the legacy one. Why neither can, or NULL. */
+static const char *choose_interface(struct virtio_pci *pci)
+{
+    const char *refusal = map_structures(pci);
+
+    if (!refusal || !virtio_pci_legacy_attach(pci))
+        return refusal;
+    if (strcmp(refusal, NO_CAPABILITIES) != 0)
+        log_warn("%s: %s: using its legacy interface", pci->name, refusal);
+    return NULL;
 }
 
 int virtio_pci_probe(struct pci_function *fn)
@@ -442,7 +324,8 @@ int virtio_pci_probe(struct pci_function *fn)
     pci->device.type = type;
     pci->device.ops = &pci_ops;
     pci_command(fn, PCI_COMMAND_MEMORY, 0);
-    fn->refusal = map_structures(pci);
+    pci->interrupt_registers = &interrupt_registers;
+    fn->refusal = choose_interface(pci);
     if (fn->refusal) {
         platform_dma_free(pci, sizeof(*pci));
         return -ENOTSUP;

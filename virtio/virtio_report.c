@@ -112,8 +112,9 @@ void virtio_log_queues(const struct virtio_device *device)
         append(&line, virtqueue_name(device->queue[i]));
         append_number(&line, " ", virtqueue_size(device->queue[i]));
     }
-    log_info("%s: %s queues%s; %s", device->name, device->driver->name, line.text,
-             interrupt_mode_name(device->interrupt_mode));
+    log_info("%s: %s queues%s; %s%s", device->name, device->driver->name, line.text,
+             interrupt_mode_name(device->interrupt_mode),
+             device->legacy ? ", legacy interface" : "");
 }
 
 static void report_device(const struct virtio_device *device)

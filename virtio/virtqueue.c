@@ -236,6 +236,8 @@ void *virtqueue_get_buf(struct virtqueue *vq, uint32_t *len)
         virtqueue_break(vq, "the device returned a buffer that it did not have");
         return NULL;
     }
+    if (written > vq->slot[id].writable && vq->params.layout.legacy)
+        written = vq->slot[id].writable;
     if (written > vq->slot[id].writable) {
         virtqueue_break(vq, "the device claims to have written more than was writable");
         return NULL;

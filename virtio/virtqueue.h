@@ -46,6 +46,7 @@ struct virtqueue_layout {
     bool event_idx;     /* VIRTIO_F_EVENT_IDX */
     bool indirect;      /* VIRTIO_F_INDIRECT_DESC */
     uint32_t alignment; /* of the used ring in a legacy device (2.7.2), else 0 */
+    bool legacy;        /* used lengths are often wrong (2.7.8.1): a larger one is cut */
 };
 
 struct virtqueue_stats {
@@ -105,7 +106,7 @@ void virtqueue_notify(struct virtqueue *vq);
 /*
  * The token of the next used buffer, or NULL: none, or the queue is broken. `*len` (may be NULL) is
  * the number of bytes the device says it wrote; at most what was writable (2.7.8.2 allows no more;
- * a larger one breaks the queue).
+ * a larger one breaks the queue, unless it is a legacy device's).
  */
 void *virtqueue_get_buf(struct virtqueue *vq, uint32_t *len);
 

@@ -1,0 +1,79 @@
+/*
+ * virtio_pci_impl.h - what the files of the PCI transport share, and nobody else: virtio_pci.c
+ * (modern interface and discovery), virtio_pci_legacy.c and virtio_pci_interrupts.c.
+ *
+ * The public side is virtio_pci.h. VIRTIO 4.1. Read virtio_pci.c first.
+ */
+#ifndef FERRULE_VIRTIO_VIRTIO_PCI_IMPL_H
+#define FERRULE_VIRTIO_VIRTIO_PCI_IMPL_H
+
+#include "pci.h"
+#include "virtio/spec.h"
+#include "virtio/virtio.h"
+
+/* Device configuration is mapped up to this much; no type has more fields (5). */
+#define VIRTIO_PCI_MAX_CONFIG 4096u
+
+struct virtio_pci;
+
+/* The registers that interrupts need, which lie elsewhere in each of the two interfaces. */
+struct virtio_pci_interrupt_registers {
+    /* Writes a vector and returns what the register reads as then (4.1.5.1.2.2). */
+    uint16_t (*set_config_vector)(struct virtio_pci *pci, uint16_t vector);
+    uint16_t (*set_queue_vector)(struct virtio_pci *pci,
+                                 uint16_t vector); /* of the selected queue */
+    /* 4.1.4.5: reading the ISR status clears it and takes the line back. */
+    uint8_t (*read_isr)(struct virtio_pci *pci);
+};
+
+/* A structure that a capability points at (4.1.4). length 0: not found. */
+struct virtio_pci_location {
+    uint8_t bar;
+    uint32_t offset, length;
+    unsigned capability;
+};
+
+struct virtio_pci {
+    struct virtio_device device; /* first, so that one pointer is both */
+    struct pci_function *fn;
+    char name[16];
+
+    const struct virtio_pci_interrupt_registers *interrupt_registers;
+    int msix_entries;
+    bool vector_per_queue;
+
+    /* Modern interface. */
+    volatile uint8_t *common, *isr, *config;
+    struct virtio_pci_location notify;
+    uint32_t notify_multiplier;
+    volatile void *notify_register[VIRTIO_MAX_QUEUES]; /* by queue index */
+
+    /* Legacy interface. */
+    uint16_t port; /* of the first register */
+};
+
+static inline struct virtio_pci *to_pci(struct virtio_device *device)
+{
+    return (struct virtio_pci *)device;
+}
+
+/* Parts of struct virtio_transport_ops that do not depend on the interface. */
+void virtio_pci_interrupts_setup(struct virtio_device *device, unsigned queues);
+void virtio_pci_interrupts_teardown(struct virtio_device *device);
+bool virtio_pci_poll_config_change(struct virtio_device *device);
+void virtio_pci_isolate(struct virtio_device *device);
+void virtio_pci_release(struct virtio_device *device);
+
+/*
+ * Gives the selected queue its MSI-X vector, or none; for queue_enable when MSI-X is on. A device
+ * that does not take it goes on without MSI-X.
+ */
+void virtio_pci_set_queue_vector(struct virtio_pci *pci, struct virtqueue *vq, bool interrupt);
+
+/*
+ * Makes the device one of the legacy interface (4.1.4.10), if its function has that: true. Nothing
+ * but `pci` and the function's decoding of ports is changed.
+ */
+bool virtio_pci_legacy_attach(struct virtio_pci *pci);
+
+#endif
