@@ -54,9 +54,33 @@ static bool is_separator(const char *word, const char *end)
     return end - word == 2 && word[0] == '-' && word[1] == '-';
 }
 
+/* Is [word, end) the key, or key=value? Then *value is where the value starts. */
+static bool has_key(const char *word, const char *end, const char *key, const char **value)
+{
+    size_t length = strlen(key);
+
+    if ((size_t)(end - word) < length || memcmp(word, key, length) != 0)
+        return false;
+    word += length;
+    if (word < end && *word != '=')
+        return false;
+    *value = word < end ? word + 1 : word;
+    return true;
+}
+
+/* Copies a value; false, and an empty one, when it does not fit. */
+static bool copy_value(char *out, size_t size, const char *from, const char *end)
+{
+    if (copy_unquoted(out, size, from, end) < size)
+        return true;
+    if (size > 0)
+        out[0] = '\0';
+    return false;
+}
+
 bool cmdline_get(const char *cmdline, const char *key, char *value, size_t size)
 {
-    size_t key_length = strlen(key);
+    const char *from;
     bool found = false;
 
     if (size > 0)
@@ -68,14 +92,26 @@ bool cmdline_get(const char *cmdline, const char *key, char *value, size_t size)
         if (word == end || is_separator(word, end))
             return found;
         cmdline = end;
-        if ((size_t)(end - word) < key_length || memcmp(word, key, key_length) != 0)
-            continue;
-        word += key_length;
-        if (word < end && *word != '=')
-            continue;
-        found = copy_unquoted(value, size, word < end ? word + 1 : word, end) < size;
-        if (!found && size > 0)
-            value[0] = '\0';
+        if (has_key(word, end, key, &from))
+            found = copy_value(value, size, from, end);
+    }
+}
+
+bool cmdline_next(const char **at, const char *key, char *value, size_t size)
+{
+    const char *from;
+
+    for (;;) {
+        const char *end = next_word(at);
+        const char *word = *at;
+
+        if (word == end)
+            return false;
+        *at = end;
+        if (has_key(word, end, key, &from)) {
+            copy_value(value, size, from, end);
+            return true;
+        }
     }
 }
 

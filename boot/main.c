@@ -24,6 +24,7 @@
 #include "rng/random.h"
 #include "rng/virtio_rng.h"
 #include "virtio/virtio.h"
+#include "virtio/virtio_mmio.h"
 #include "virtio/virtio_pci.h"
 
 #define ARGUMENTS_MAX 32
@@ -98,6 +99,7 @@ static void virtio_init(void)
         log_warn("irq=%s: not one of poll, intx, msix", word);
     virtio_set_drivers(drivers, sizeof(drivers) / sizeof(drivers[0]));
     virtio_pci_scan();
+    virtio_mmio_scan();
     if (!random_is_seeded())
         log_warn("neither RDRAND nor an entropy device: random numbers can be guessed");
 }

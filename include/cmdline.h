@@ -19,6 +19,13 @@
 bool cmdline_get(const char *cmdline, const char *key, char *value, size_t size);
 
 /*
+ * The next word with this key, for keys that may stand more than once: copies its value like
+ * cmdline_get() and moves *at behind it. False: there is none from *at on. A value that does not
+ * fit comes out empty. Words after `--` count as well, because hypervisors append theirs.
+ */
+bool cmdline_next(const char **at, const char *key, char *value, size_t size);
+
+/*
  * Splits the words after `--` into argv (argv[0] is `name`, the list ends in NULL), using `storage`
  * for the text. Returns argc; words that do not fit `max` entries (NULL included) or the storage
  * are left out.

@@ -99,7 +99,7 @@ struct virtio_transport_ops {
     uint32_t (*read_config)(struct virtio_device *device, unsigned offset, unsigned width);
     void (*write_config)(struct virtio_device *device, unsigned offset, unsigned width,
                          uint32_t value);
-    /* NULL in a legacy device, which has none. */
+    /* Not called for a legacy device, which has none. */
     uint32_t (*config_generation)(struct virtio_device *device);
     /* Entries at most, 0: there is no such queue. */
     uint16_t (*queue_max_size)(struct virtio_device *device, uint16_t index);

@@ -14,6 +14,7 @@
 #include "machine.h"
 #include "platform.h"
 
+#include "arch/x86_64/acpi_mmio.h"
 #include "arch/x86_64/mem.h"
 
 #define HEADER_BYTES 36u
@@ -183,6 +184,13 @@ static void scan_cba(const struct table *t)
     }
 }
 
+static void scan_virtio_mmio(const struct table *t)
+{
+    info.virtio_mmio_count += acpi_find_virtio_mmio(
+        t->bytes + HEADER_BYTES, t->length - HEADER_BYTES,
+        info.virtio_mmio + info.virtio_mmio_count, ACPI_VIRTIO_MMIO_MAX - info.virtio_mmio_count);
+}
+
 static void parse_fadt(const struct table *fadt)
 {
     uint32_t flags = (uint32_t)field(fadt, 112, 4);
@@ -214,6 +222,7 @@ static void parse_fadt(const struct table *fadt)
     if (table_open(&dsdt, dsdt_address)) {
         scan_s5(&dsdt);
         scan_cba(&dsdt);
+        scan_virtio_mmio(&dsdt);
     }
 }
 
@@ -271,14 +280,16 @@ static void parse_table(uint64_t address)
 
     if (!table_open(&t, address))
         return;
-    if (memcmp(t.bytes, "FACP", 4) == 0)
+    if (memcmp(t.bytes, "FACP", 4) == 0) {
         parse_fadt(&t);
-    else if (memcmp(t.bytes, "APIC", 4) == 0)
+    } else if (memcmp(t.bytes, "APIC", 4) == 0) {
         parse_madt(&t);
-    else if (memcmp(t.bytes, "MCFG", 4) == 0)
+    } else if (memcmp(t.bytes, "MCFG", 4) == 0) {
         parse_mcfg(&t);
-    else if (memcmp(t.bytes, "SSDT", 4) == 0)
+    } else if (memcmp(t.bytes, "SSDT", 4) == 0) {
         scan_s5(&t);
+        scan_virtio_mmio(&t);
+    }
 }
 
 /*

@@ -10,9 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mmio.h"
+
 #define ACPI_IO_APIC_MAX 4
 #define ACPI_OVERRIDE_MAX 16
 #define ACPI_ECAM_MAX 4
+#define ACPI_VIRTIO_MMIO_MAX 32
 
 /* A register in one of ACPI's address spaces; kind ACPI_REGISTER_NONE: not there. */
 enum acpi_register_kind { ACPI_REGISTER_NONE, ACPI_REGISTER_MEMORY, ACPI_REGISTER_PORT };
@@ -55,6 +58,9 @@ struct acpi_info {
 
     unsigned ecam_count;
     struct acpi_ecam ecam[ACPI_ECAM_MAX];
+
+    unsigned virtio_mmio_count;
+    struct mmio_place virtio_mmio[ACPI_VIRTIO_MMIO_MAX];
 
     uint16_t pm_timer_port; /* 0: none */
     bool pm_timer_is_32bit;

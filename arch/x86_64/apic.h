@@ -22,7 +22,7 @@ void apic_end_of_interrupt(void);
  */
 uint64_t apic_timer_start(uint64_t delay_ns);
 
-/* Finds the I/O APICs in the ACPI tables and masks every pin; returns how many pins there are. */
+/* Finds the I/O APICs in the ACPI tables, or the MP table where there are none, and masks every pin; returns how many pins there are. */
 unsigned ioapic_init(void);
 /*
  * Routes a level-triggered global interrupt to `vector` of this CPU and unmasks it; -EINVAL when no

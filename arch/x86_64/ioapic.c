@@ -14,6 +14,7 @@
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/mem.h"
+#include "arch/x86_64/mptable.h"
 
 #define WINDOW_BYTES 0x20
 #define WINDOW_INDEX 0x00
@@ -56,26 +57,35 @@ static const struct ioapic *ioapic_of(unsigned gsi, unsigned *pin)
     return NULL;
 }
 
+/* Maps one I/O APIC and masks its pins; returns how many it has. */
+static unsigned ioapic_add(uint64_t address, unsigned first_gsi)
+{
+    struct ioapic *io = &ioapics[ioapic_count];
+
+    if (paging_map(address, WINDOW_BYTES, PAGING_DEVICE) < 0) {
+        log_warn("ioapic: cannot map the one at 0x%llx", (unsigned long long)address);
+        return 0;
+    }
+    io->window = (uintptr_t)address;
+    io->first_gsi = first_gsi;
+    io->pin_count = (ioapic_read(io, REG_VERSION) >> 16 & 0xff) + 1;
+    for (unsigned pin = 0; pin < io->pin_count; pin++)
+        ioapic_write(io, REG_REDIRECTION + 2 * pin, REDIRECTION_MASKED);
+    ioapic_count++;
+    return io->pin_count;
+}
+
 unsigned ioapic_init(void)
 {
     const struct acpi_info *acpi = acpi_info();
     unsigned pins = 0;
 
-    for (unsigned i = 0; i < acpi->io_apic_count; i++) {
-        struct ioapic *io = &ioapics[ioapic_count];
+    for (unsigned i = 0; i < acpi->io_apic_count; i++)
+        pins += ioapic_add(acpi->io_apic[i].address, acpi->io_apic[i].first_gsi);
+    if (!acpi->present) {
+        uint64_t address = mptable_io_apic();
 
-        if (paging_map(acpi->io_apic[i].address, WINDOW_BYTES, PAGING_DEVICE) < 0) {
-            log_warn("ioapic: cannot map the one at 0x%llx",
-                     (unsigned long long)acpi->io_apic[i].address);
-            continue;
-        }
-        io->window = (uintptr_t)acpi->io_apic[i].address;
-        io->first_gsi = acpi->io_apic[i].first_gsi;
-        io->pin_count = (ioapic_read(io, REG_VERSION) >> 16 & 0xff) + 1;
-        for (unsigned pin = 0; pin < io->pin_count; pin++)
-            ioapic_write(io, REG_REDIRECTION + 2 * pin, REDIRECTION_MASKED);
-        pins += io->pin_count;
-        ioapic_count++;
+        pins += address != 0 ? ioapic_add(address, 0) : 0;
     }
     return pins;
 }
