@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hosted/device_front.h"
 #include "hosted/violation.h"
 
 static void trace(struct device *device, const char *word)
@@ -48,6 +49,26 @@ bool device_is_live(const struct device *device)
     return (device->status & ST_DRIVER_OK) && !device->lies.gone;
 }
 
+/* ---- which interface the driver sees ---- */
+
+bool device_is_legacy(const struct device *device)
+{
+    return device->front && device->front->legacy;
+}
+
+static bool msix_is_on(const struct device *device)
+{
+    return device->pci && fake_pci_msix_enabled(device->pci);
+}
+
+static void set_line(struct device *device, bool level)
+{
+    if (device->pci)
+        fake_pci_set_intx(device->pci, level);
+    else
+        device->front->set_line(device, level);
+}
+
 /* ---- reset and status (2.1, 2.4, 3.1.1) ---- */
 
 static void reset(struct device *device)
@@ -62,7 +83,7 @@ static void reset(struct device *device)
     device->config_vector = NO_VECTOR;
     device->config_vector_unread = device->features_read = false;
     memset(device->accepted, 0, sizeof(device->accepted));
-    fake_pci_set_intx(device->pci, false);
+    set_line(device, false);
     for (unsigned i = 0; i < device->queues; i++) {
         struct device_queue *q = &device->queue[i];
         ring_device_finish(&q->ring);
@@ -96,7 +117,8 @@ static uint8_t read_status(struct device *device)
  */
 static bool accept_features(struct device *device)
 {
-    trace(device, "features-ok");
+    if (!device_is_legacy(device))
+        trace(device, "features-ok");
     if (!device->features_read)
         violation("INIT-4", "FEATURES_OK without having read the features");
     for (unsigned i = 0; i < 4; i++)
@@ -139,7 +161,11 @@ static void write_status(struct device *device, uint8_t value)
         violation("INIT-2", "DRIVER without ACKNOWLEDGE");
     if ((added & ST_FEATURES_OK) && !(device->status & ST_DRIVER))
         violation("INIT-3", "FEATURES_OK without DRIVER");
-    if ((added & ST_DRIVER_OK) && !(device->status & ST_FEATURES_OK))
+    if (device_is_legacy(device) && (added & ST_FEATURES_OK))
+        violation("LEG-INIT-1", "FEATURES_OK on the legacy interface");
+    else if (device_is_legacy(device) && (added & ST_DRIVER_OK))
+        accept_features(device);
+    else if ((added & ST_DRIVER_OK) && !(device->status & ST_FEATURES_OK))
         violation("INIT-10", "DRIVER_OK without FEATURES_OK");
     if ((added & ST_FEATURES_OK) && !accept_features(device))
         value &= ~ST_FEATURES_OK;
@@ -189,7 +215,7 @@ static void enable_queue(struct device *device, struct device_queue *q, uint64_t
     if (q->written / W_AREAS != 0x3f)
         violation("PCI-COMMON-4", "queue %u enabled before its addresses were written",
                   device->queue_select);
-    if (q->vector_unread && fake_pci_msix_enabled(device->pci))
+    if (q->vector_unread && msix_is_on(device))
         violation("PCI-MSIX-4", "queue %u: the vector was not read back", device->queue_select);
     trace_number(device, "enable", device->queue_select);
     q->enabled = ring_device_init(&q->ring, &params);
@@ -206,11 +232,17 @@ static void write_vector(struct device *device, uint16_t *vector, bool *unread, 
     *unread = value != NO_VECTOR;
 }
 
+/* The legacy interface has no FEATURES_OK; DRIVER must do. */
+static bool is_negotiated(const struct device *device)
+{
+    return device->status & (device_is_legacy(device) ? ST_DRIVER : ST_FEATURES_OK);
+}
+
 static void write_queue(struct device *device, unsigned offset, uint64_t value)
 {
     struct device_queue *q = selected(device);
 
-    if (!(device->status & ST_FEATURES_OK) || (device->status & ST_DRIVER_OK))
+    if (!is_negotiated(device) || (device->status & ST_DRIVER_OK))
         violation("INIT-9", "queue register %#x written with status %#x", offset, device->status);
     if (device->queue_select >= device->queues) {
         violation("PCI-T-QSIZE-1", "queue %u does not exist", device->queue_select);
@@ -291,7 +323,7 @@ static bool good_access(struct device *device, unsigned offset, unsigned width, 
     return true;
 }
 
-static uint64_t common_read(struct device *device, unsigned offset, unsigned width)
+uint64_t device_common_read(struct device *device, unsigned offset, unsigned width)
 {
     if (!good_access(device, offset, width, false))
         return ~UINT64_C(0) >> (64 - 8 * width);
@@ -344,7 +376,7 @@ static void write_features(struct device *device, uint32_t value)
         violation("CORE-FEAT-4", "features %#x in word %u", value, device->driver_feature_select);
 }
 
-static void common_write(struct device *device, unsigned offset, unsigned width, uint64_t value)
+void device_common_write(struct device *device, unsigned offset, unsigned width, uint64_t value)
 {
     if (!good_access(device, offset, width, true))
         return;
@@ -379,20 +411,33 @@ static void common_write(struct device *device, unsigned offset, unsigned width,
     }
 }
 
+void device_enable_legacy_ring(struct device *device, uint64_t base, uint32_t alignment)
+{
+    uint64_t size = device->queue[device->queue_select % DEVICE_MAX_QUEUES].size;
+    uint64_t driver = base + 16 * size;
+    uint64_t used = (driver + 2 * (3 + size) + alignment - 1) / alignment * alignment;
+    uint64_t area[3] = {base, driver, used};
+
+    for (unsigned i = 0; i < 6; i++)
+        device_common_write(device, CC_QUEUE_DESC + 4 * i, 4,
+                            (uint32_t)(area[i / 2] >> 32 * (i % 2)));
+    device_common_write(device, CC_QUEUE_ENABLE, 2, 1);
+}
+
 /* ---- the other structures ---- */
 
-static uint64_t isr_read(struct device *device, unsigned width)
+uint64_t device_isr_read(struct device *device, unsigned width)
 {
     uint8_t isr = device->isr;
 
     if (width != 1)
         violation("PCI-ACCESS-1", "%u-byte access to the ISR status", width);
-    if (fake_pci_msix_enabled(device->pci) && !device->lies.gone)
+    if (msix_is_on(device) && !device->lies.gone)
         violation("PCI-ISR-1", "ISR status read with MSI-X on");
     if (device->lies.gone)
         return 0xff;
     device->isr = 0;
-    fake_pci_set_intx(device->pci, false);
+    set_line(device, false);
     return isr;
 }
 
@@ -416,7 +461,7 @@ static void check_field(struct device *device, unsigned offset, unsigned width)
                   device->type->name);
 }
 
-static uint64_t config_read(struct device *device, unsigned offset, unsigned width)
+uint64_t device_config_read(struct device *device, unsigned offset, unsigned width)
 {
     uint64_t value = 0;
 
@@ -430,12 +475,17 @@ static uint64_t config_read(struct device *device, unsigned offset, unsigned wid
             device->config[i] ^= 0xff;
         device->generation++;
     }
+    if (device->lies.config_moves) {
+        device->config[0]++;
+        if (device->lies.config_moves != DEVICE_FOR_EVER)
+            device->lies.config_moves--;
+    }
     return value;
 }
 
-static void config_write(struct device *device, unsigned offset, unsigned width, uint64_t value)
+void device_config_write(struct device *device, unsigned offset, unsigned width, uint64_t value)
 {
-    if (!(device->status & ST_FEATURES_OK))
+    if (!is_negotiated(device))
         violation("INIT-5", "configuration written with status %#x", device->status);
     check_field(device, offset, width);
     device->config_writes++;
@@ -458,6 +508,17 @@ static void notify_write(struct device *device, unsigned offset, unsigned width,
         violation("PCI-NOTIFY-3", "%u written to notify offset %#x", index, offset);
         return;
     }
+    device_notified(device, index);
+}
+
+void device_notified(struct device *device, unsigned index)
+{
+    if (device->lies.gone)
+        return;
+    if (index >= device->queues || !device->queue[index].enabled) {
+        violation("PCI-NOTIFY-3", "queue %u, which is not enabled, notified", index);
+        return;
+    }
     trace_number(device, "notify", index);
     if (!(device->status & ST_DRIVER_OK))
         violation("INIT-13", "queue %u notified with status %#x", index, device->status);
@@ -471,11 +532,11 @@ static uint64_t bar_read(void *arg, uint64_t offset, unsigned width)
     unsigned at = (unsigned)offset;
 
     if (at < DEVICE_ISR_AT)
-        return common_read(device, at - DEVICE_COMMON_AT, width);
+        return device_common_read(device, at - DEVICE_COMMON_AT, width);
     if (at == DEVICE_ISR_AT)
-        return isr_read(device, width);
+        return device_isr_read(device, width);
     if (at >= DEVICE_CONFIG_AT && at < DEVICE_NOTIFY_AT)
-        return config_read(device, at - DEVICE_CONFIG_AT, width);
+        return device_config_read(device, at - DEVICE_CONFIG_AT, width);
     violation("PCI-CAP-5", "read at %#x of the BAR, outside of every structure", at);
     return 0;
 }
@@ -486,9 +547,9 @@ static void bar_write(void *arg, uint64_t offset, unsigned width, uint64_t value
     unsigned at = (unsigned)offset;
 
     if (at < DEVICE_ISR_AT)
-        common_write(device, at - DEVICE_COMMON_AT, width, value);
+        device_common_write(device, at - DEVICE_COMMON_AT, width, value);
     else if (at >= DEVICE_CONFIG_AT && at < DEVICE_NOTIFY_AT)
-        config_write(device, at - DEVICE_CONFIG_AT, width, value);
+        device_config_write(device, at - DEVICE_CONFIG_AT, width, value);
     else if (at >= DEVICE_NOTIFY_AT)
         notify_write(device, at - DEVICE_NOTIFY_AT, width, value);
     else
@@ -505,7 +566,7 @@ void device_run(struct device *device)
         struct device_queue *q = &device->queue[i];
         if (!q->kicked)
             continue;
-        if (!fake_pci_is_master(device->pci))
+        if (device->pci && !fake_pci_is_master(device->pci))
             hosted_fail("%s: a queue was notified, but the bus master bit is off",
                         device->type->name);
         q->kicked = false;
@@ -516,13 +577,13 @@ void device_run(struct device *device)
 
 static void interrupt(struct device *device, uint16_t vector, uint8_t isr)
 {
-    if (fake_pci_msix_enabled(device->pci)) {
+    if (msix_is_on(device)) {
         if (vector != NO_VECTOR)
             fake_pci_raise_msix(device->pci, vector);
         return;
     }
     device->isr |= isr;
-    fake_pci_set_intx(device->pci, true);
+    set_line(device, true);
 }
 
 void device_signal(struct device *device, unsigned queue)

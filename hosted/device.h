@@ -65,6 +65,7 @@ struct device_lies {
     bool refuse_features;        /* FEATURES_OK does not stick */
     unsigned generation_moves;   /* reads of the generation that differ from the one before */
     unsigned change_after_reads; /* after so many configuration reads every byte is inverted */
+    unsigned config_moves;       /* configuration reads after which its first byte is another */
     bool refuse_config_vector;
     unsigned refuse_queue_vector; /* bit n: queue n gets no vector */
     uint8_t status_or;            /* bits that status always shows */
@@ -74,10 +75,14 @@ struct device_lies {
     uint32_t offered_xor; /* offers other features (bits 0 to 31) after the first DRIVER_OK */
 };
 
+struct device_front; /* device_front.h */
+
 #define DEVICE_TRACE_SIZE 4096
 
 struct device {
-    struct fake_function *pci;
+    struct fake_function *pci;        /* NULL: not on that bus */
+    const struct device_front *front; /* NULL: the modern PCI interface, device.c's own */
+    void *front_state;
     const struct device_type *type;
     void *state; /* the device type's own */
     struct device_lies lies;
@@ -115,6 +120,12 @@ struct device_setup {
 };
 
 /*
+ * The interface that devices made from now on have: device_legacy_front (device_legacy.h), one of
+ * device_mmio.h, or NULL for modern PCI. Part of a test's start, as it stays.
+ */
+void device_set_front(const struct device_front *front);
+
+/*
  * Makes the device and its PCI function, and lets it live in the world outside (it serves notified
  * queues whenever the driver waits). The structure is the caller's; device_finish() before it goes
  * away.
@@ -141,6 +152,7 @@ void device_need_reset(struct device *device);
 
 bool device_has(const struct device *device, unsigned feature); /* accepted */
 bool device_is_live(const struct device *device);
+bool device_is_legacy(const struct device *device); /* its front is a legacy one (2.2.3) */
 
 /*
  * Where the structures lie in BAR `DEVICE_BAR`, and the offset of their capabilities in

@@ -13,8 +13,24 @@
 #include "hosted/violation.h"
 
 enum { RX, TX };
-#define HDR sizeof(struct wire_net_hdr)
 #define ETHERNET 14u
+
+/* 5.1.9.1: num_buffers is missing on the legacy interface without MRG_RXBUF. */
+static uint32_t header_size(const struct device *device)
+{
+    bool full = !device_is_legacy(device) || device_has(device, NET_F_MRG_RXBUF);
+
+    return full ? sizeof(struct wire_net_hdr) : offsetof(struct wire_net_hdr, num_buffers);
+}
+
+/* 5.1.9.8 */
+static void check_framing(const struct device *device, const struct ring_chain *chain)
+{
+    if (device_is_legacy(device) && !device_has(device, F_ANY_LAYOUT) &&
+        chain->piece[0].len != header_size(device))
+        violation("LEG-NET-FRAME-1", "%u bytes in the descriptor of the header",
+                  chain->piece[0].len);
+}
 
 static const struct device_field fields[] = {
     {NET_CONFIG_MAC, 1, 6, NET_F_MAC},
@@ -63,16 +79,19 @@ static void check_tx_length(struct device *device, const uint8_t *frame, uint32_
 static void take_frame(struct device_net *net, struct ring_chain *chain)
 {
     struct device_net_frame *frame = &net->sent[net->sent_count % DEVICE_NET_FRAMES];
+    uint32_t header = header_size(&net->device);
 
-    if (chain->in || chain->readable < HDR) {
+    if (chain->in || chain->readable < header) {
         violation("NET-TX-1", "a transmit buffer of %u readable and %u writable bytes",
                   chain->readable, chain->writable);
         return;
     }
     if (!frame->data)
         frame->data = malloc(DEVICE_NET_FRAME_SIZE);
-    ring_chain_read(chain, 0, &frame->header, HDR);
-    frame->len = (uint32_t)ring_chain_read(chain, HDR, frame->data, DEVICE_NET_FRAME_SIZE);
+    check_framing(&net->device, chain);
+    frame->header.num_buffers = 0;
+    ring_chain_read(chain, 0, &frame->header, header);
+    frame->len = (uint32_t)ring_chain_read(chain, header, frame->data, DEVICE_NET_FRAME_SIZE);
     check_tx_header(&net->device, &frame->header, frame->len);
     check_tx_length(&net->device, frame->data, frame->len);
     net->sent_count++;
@@ -156,13 +175,15 @@ static void check_rx_buffer(const struct device *device, const struct ring_chain
 
     if (chain->out)
         violation("NET-RX-3", "a receive buffer with %u readable pieces", chain->out);
-    if (chain->writable < HDR)
+    check_framing(device, chain);
+    if (chain->writable < header_size(device))
         violation("NET-RX-3", "a receive buffer of %u bytes", chain->writable);
-    if (!merge && chain->writable < 1526)
+    if (!merge && chain->writable < 1514 + header_size(device))
         violation("NET-RX-2", "a receive buffer of %u bytes without MRG_RXBUF", chain->writable);
     uint16_t mtu;
     memcpy(&mtu, device->config + NET_CONFIG_MTU, 2);
-    if (!merge && device_has(device, NET_F_MTU) && chain->writable < mtu + ETHERNET + HDR)
+    if (!merge && device_has(device, NET_F_MTU) &&
+        chain->writable < mtu + ETHERNET + header_size(device))
         violation("NET-CFG-8", "a receive buffer of %u bytes with an MTU of %u", chain->writable,
                   mtu);
 }
@@ -174,15 +195,15 @@ unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t 
     struct ring_device *ring = &net->device.queue[RX].ring;
     struct ring_chain *chain[256];
     uint32_t used[256];
-    uint32_t total = len + HDR, done = 0;
+    uint32_t header = header_size(&net->device), total = len + header, done = 0;
     unsigned n = 0;
 
     how = how ? how : &honest;
     uint8_t *bytes = calloc(1, total);
     if (!bytes)
         hosted_fail("out of memory for a frame");
-    memcpy(bytes, &how->header, HDR);
-    memcpy(bytes + HDR, frame, len);
+    memcpy(bytes, &how->header, header);
+    memcpy(bytes + header, frame, len);
     while (done < total && n < 256 && (chain[n] = ring_device_pop(ring))) {
         uint32_t room = chain[n]->writable;
         check_rx_buffer(&net->device, chain[n]);
@@ -201,7 +222,8 @@ unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t 
     uint16_t buffers = how->lie_num_buffers                        ? how->header.num_buffers
                        : device_has(&net->device, NET_F_MRG_RXBUF) ? (uint16_t)n
                                                                    : 1;
-    memcpy(bytes + 10, &buffers, 2);
+    if (header == sizeof(how->header))
+        memcpy(bytes + 10, &buffers, 2);
     done = 0;
     for (unsigned i = 0; i < n; i++) {
         ring_chain_write(chain[i], 0, bytes + done, used[i]);

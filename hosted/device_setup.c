@@ -4,7 +4,7 @@
  *
  * What the registers do is device.c's. Read device.h first.
  */
-#include "hosted/device.h"
+#include "hosted/device_front.h"
 
 #include <string.h>
 
@@ -18,6 +18,13 @@ unsigned device_add_capability(struct fake_function *f, uint8_t type, uint8_t ba
     if (extra_len)
         memcpy(body + 14, extra, extra_len);
     return fake_pci_add_capability(f, PCI_CAP_ID_VENDOR, body, 14 + extra_len);
+}
+
+static const struct device_front *front_of_new_devices;
+
+void device_set_front(const struct device_front *front)
+{
+    front_of_new_devices = front;
 }
 
 static void add_function(struct device *device, const struct device_setup *setup)
@@ -48,6 +55,9 @@ void device_init(struct device *device, const struct device_setup *setup)
     uint64_t features = setup->features | UINT64_C(1) << F_VERSION_1;
 
     memset(device, 0, sizeof(*device));
+    device->front = front_of_new_devices;
+    if (device_is_legacy(device))
+        features = (uint32_t)features;
     device->type = setup->type;
     device->state = setup->state;
     device->offered[0] = (uint32_t)features;
@@ -62,7 +72,10 @@ void device_init(struct device *device, const struct device_setup *setup)
         device->queue[i].vector = NO_VECTOR;
     }
     device->config_vector = NO_VECTOR;
-    add_function(device, setup);
+    if (device->front)
+        device->front->attach(device, setup);
+    else
+        add_function(device, setup);
     /*
      * Firmware may have used it: a driver that does not reset first meets a device that is half set
      * up.
@@ -74,6 +87,8 @@ void device_init(struct device *device, const struct device_setup *setup)
 void device_finish(struct device *device)
 {
     hosted_world_remove(world, device);
+    if (device->front && device->front->detach)
+        device->front->detach(device);
     for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++)
         ring_device_finish(&device->queue[i].ring);
 }

@@ -18,6 +18,8 @@
 
 #define ARENA_SIZE ((size_t)512 << 20)
 #define ARENA_GAP 64
+/* Where the arena goes if that is free: low, because a legacy queue has a page number of 32 bits. */
+#define ARENA_HINT ((void *)0x20000000)
 #define FREED_PATTERN 0xdf
 
 /* One allocation; the list is sorted by offset. */
@@ -56,7 +58,7 @@ static void arena_open(void)
     arena_fd = memfd_create("ferrule-dma", MFD_CLOEXEC);
     if (arena_fd < 0 || ftruncate(arena_fd, ARENA_SIZE) != 0)
         hosted_fail("cannot make the DMA arena: %s", strerror(errno));
-    void *memory = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena_fd, 0);
+    void *memory = mmap(ARENA_HINT, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena_fd, 0);
     if (memory == MAP_FAILED)
         hosted_fail("cannot map the DMA arena: %s", strerror(errno));
     arena = memory;

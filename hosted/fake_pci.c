@@ -27,7 +27,7 @@ struct pci_msix {
 
 static struct fake_function *functions[MAX_FUNCTIONS];
 static unsigned function_count;
-static uint64_t next_low, next_high;
+static uint64_t next_low, next_high, next_port;
 
 static struct fake_function *to_fake(const struct pci_function *fn)
 {
@@ -45,6 +45,7 @@ void fake_pci_reset(void)
     }
     function_count = 0;
     next_low = 0xfe000000u;
+    next_port = 0xc000;
     next_high = UINT64_C(896) << 30;
 }
 
@@ -79,6 +80,18 @@ void fake_pci_set_bar(struct fake_function *f, unsigned bar, uint64_t size, bool
     f->fn.bar[bar] = (struct pci_bar){.address = address, .size = size, .is_64bit = is_64bit};
     f->bar_registers[bar] = *registers;
     f->bar_registers[bar].address = address;
+    f->bar_registers[bar].size = size;
+}
+
+void fake_pci_set_io_bar(struct fake_function *f, unsigned bar, uint64_t size,
+                         const struct hosted_registers *registers)
+{
+    uint64_t port = (next_port + size - 1) & ~(size - 1);
+
+    next_port = port + size;
+    f->fn.bar[bar] = (struct pci_bar){.address = port, .size = size, .is_io = true};
+    f->bar_registers[bar] = *registers;
+    f->bar_registers[bar].address = HOSTED_PORT_BASE + port;
     f->bar_registers[bar].size = size;
 }
 
@@ -142,12 +155,13 @@ uint32_t pci_read32(const struct pci_function *fn, unsigned offset)
     return config_read(fn, offset, 4);
 }
 
-/* Shows and hides the BARs' registers as the decode bit says. */
+/* Shows and hides the BARs' registers as the decode bits say. */
 static void apply_decode(struct fake_function *f)
 {
-    bool decode = f->config[PCI_COMMAND] & PCI_COMMAND_MEMORY;
-
     for (unsigned i = 0; i < PCI_BAR_COUNT; i++) {
+        bool decode =
+            f->config[PCI_COMMAND] & (f->fn.bar[i].is_io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY);
+
         if (!f->bar_registers[i].read || f->bar_visible[i] == decode)
             continue;
         if (decode)

@@ -46,6 +46,10 @@ struct fake_function *fake_pci_add(uint16_t vendor_id, uint16_t device_id);
 void fake_pci_set_bar(struct fake_function *f, unsigned bar, uint64_t size, bool is_64bit,
                       const struct hosted_registers *registers);
 
+/* The same for a range of I/O ports. */
+void fake_pci_set_io_bar(struct fake_function *f, unsigned bar, uint64_t size,
+                         const struct hosted_registers *registers);
+
 /* Appends a capability: its id, a link, then `len` bytes. Returns its offset. */
 unsigned fake_pci_add_capability(struct fake_function *f, uint8_t id, const void *body,
                                  unsigned len);

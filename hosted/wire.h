@@ -23,6 +23,7 @@ enum {
 
 /* 6 */
 enum {
+    F_ANY_LAYOUT = 27,
     F_INDIRECT_DESC = 28,
     F_EVENT_IDX = 29,
     F_VERSION_1 = 32,
@@ -71,6 +72,51 @@ enum {
     CC_LENGTH = 0x38,
 };
 enum { NO_VECTOR = 0xffff, ISR_QUEUE = 1, ISR_CONFIG = 2 };
+
+/* 4.1.4.10: the legacy interface over PCI, in I/O ports */
+enum {
+    LP_DEVICE_FEATURES = 0x00,
+    LP_DRIVER_FEATURES = 0x04,
+    LP_QUEUE_ADDRESS = 0x08,
+    LP_QUEUE_SIZE = 0x0c,
+    LP_QUEUE_SELECT = 0x0e,
+    LP_QUEUE_NOTIFY = 0x10,
+    LP_DEVICE_STATUS = 0x12,
+    LP_ISR_STATUS = 0x13,
+    LP_CONFIG_VECTOR = 0x14,
+    LP_QUEUE_VECTOR = 0x16,
+    LP_CONFIG = 0x14,
+    LP_CONFIG_MSIX = 0x18,
+};
+enum { LEGACY_PAGE = 4096 };
+
+/* 4.2.2, 4.2.4 */
+enum {
+    MM_MAGIC = 0x000,
+    MM_VERSION = 0x004,
+    MM_DEVICE_ID = 0x008,
+    MM_VENDOR_ID = 0x00c,
+    MM_DEVICE_FEATURES = 0x010,
+    MM_DEVICE_FEATURES_SEL = 0x014,
+    MM_DRIVER_FEATURES = 0x020,
+    MM_DRIVER_FEATURES_SEL = 0x024,
+    MM_GUEST_PAGE_SIZE = 0x028,
+    MM_QUEUE_SEL = 0x030,
+    MM_QUEUE_SIZE_MAX = 0x034,
+    MM_QUEUE_SIZE = 0x038,
+    MM_QUEUE_ALIGN = 0x03c,
+    MM_QUEUE_PFN = 0x040,
+    MM_QUEUE_READY = 0x044,
+    MM_QUEUE_NOTIFY = 0x050,
+    MM_INTERRUPT_STATUS = 0x060,
+    MM_INTERRUPT_ACK = 0x064,
+    MM_STATUS = 0x070,
+    MM_QUEUE_DESC = 0x080,
+    MM_QUEUE_DRIVER = 0x090,
+    MM_QUEUE_DEVICE = 0x0a0,
+    MM_CONFIG_GENERATION = 0x0fc,
+    MM_CONFIG = 0x100,
+};
 
 /* 5.1 */
 enum {

@@ -163,8 +163,7 @@ static int create_queue(struct virtio_device *device, const struct virtio_queue_
                   request->index);
         return -ENODEV;
     }
-    params.size =
-        device->fixed_queue_size ? max_size : queue_size(max_size, request->max_size);
+    params.size = device->fixed_queue_size ? max_size : queue_size(max_size, request->max_size);
     device->queue[i] = virtqueue_create(&params);
     if (!device->queue[i])
         return -ENOMEM;

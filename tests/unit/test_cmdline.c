@@ -72,6 +72,21 @@ static void a_value_that_does_not_fit_is_absent(void **state)
     assert_false(cmdline_get("k=1", "k", NULL, 0));
 }
 
+static void a_key_may_stand_more_than_once(void **state)
+{
+    static const char *const values[] = {"1", "", "a b", "", "last"};
+    const char *at = "k=1 kk=no k x=k k=\"a b\" k=123456 -- k=last";
+    char value[6];
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        assert_true(cmdline_next(&at, "k", value, sizeof(value)));
+        assert_string_equal(value, values[i]);
+    }
+    assert_false(cmdline_next(&at, "k", value, sizeof(value)));
+    assert_string_equal(at, "");
+}
+
 static void arguments_follow_the_dashes(void **state)
 {
     static const struct {
@@ -128,6 +143,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_of_keys),
         cmocka_unit_test(a_value_that_does_not_fit_is_absent),
+        cmocka_unit_test(a_key_may_stand_more_than_once),
         cmocka_unit_test(arguments_follow_the_dashes),
         cmocka_unit_test(arguments_keep_to_their_memory),
     };

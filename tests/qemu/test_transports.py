@@ -1,0 +1,222 @@
+"""Transports other than modern PCI: virtio over MMIO on microvm in both versions, and legacy PCI.
+
+Each guest serves files, compared by checksum, and ends in good order. What a transport must do with
+its registers is checked by the unit tests; here it meets QEMU's devices.
+"""
+import re
+
+import pytest
+
+from ferrule import Guest, drive
+from website import check
+
+MMIO = dict(nic_kind="virtio-net-device")
+FILES = ("index.html", "sizes/0.bin", "sizes/65537.bin", "large/1mb.bin")
+
+
+def mmio_disk(site, *more):
+    return drive(site.disk, kind="virtio-blk-device") + list(more)
+
+
+def mmio_version(version):
+    return ["-global", f"virtio-mmio.force-legacy={'on' if version == 1 else 'off'}"]
+
+
+def interrupts(guest):
+    """Used buffer notifications of the two queues that the driver sleeps on."""
+    log = guest.command_output("virtio", r"blk requests: driver: avail")
+    return [
+        int(re.search(rf"{name}: added .* interrupts (\d+)", log).group(1))
+        for name in ("net rx", "blk requests")
+    ]
+
+
+def serve(guest, site):
+    guest.wait_ready()
+    check(guest, site, FILES)
+
+
+# name: (machine options, options of Guest, what the console must show)
+MICROVMS = {
+    "acpi": ("", {}, [r"queues.*; INTx"]),
+    "acpi-pvh": ("", dict(boot="pvh"), [r"booted by PVH"]),
+    "acpi-one-ioapic": (",ioapic2=off", {}, [r"queues.*; INTx"]),
+    "acpi-and-words": (
+        ",auto-kernel-cmdline=off",
+        dict(words="virtio_mmio.device=512@0xfeb02e00:47 virtio_mmio.device=0x200@0xfeb02c00:46:1"),
+        [],
+    ),
+    "no-acpi": (",acpi=off", {}, [r"acpi: no tables", r"queues.*; INTx"]),
+    "no-acpi-pvh": (",acpi=off", dict(boot="pvh"), [r"booted by PVH", r"queues.*; INTx"]),
+    "no-acpi-arguments": (",acpi=off", dict(boot="pvh", words="loglevel=info -- word"), []),
+    "polled": ("", dict(words="irq=poll"), [r"queues.*; polling"]),
+    "no-acpi-polled": (",acpi=off", dict(words="irq=poll"), [r"queues.*; polling"]),
+    "bare": (",acpi=off,pit=off,pic=off,rtc=off", {}, [r"no wall clock"]),
+    "memory-above-4g": ("", dict(memory="4G"), []),
+}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("name", MICROVMS)
+def test_microvm(name, version, large_site):
+    """A microvm's devices are found however it describes them, and driven in both versions.
+
+    covers: MMIO-REG-6 MMIO-REG-7 MMIO-INIT-1 MMIO-INIT-6 MMIO-INT-1 MMIO-INT-3 LEG-MMIO-1
+    """
+    machine, options, patterns = MICROVMS[name]
+    with Guest(
+        machine="microvm" + machine,
+        arguments=mmio_disk(large_site, *mmio_version(version)),
+        **MMIO,
+        **options,
+    ) as guest:
+        serve(guest, large_site)
+        guest.require(
+            rf"mmio 0x\w+: virtio device, version {version}, type 1: driven by virtio-net",
+            rf"mmio 0x\w+: virtio device, version {version}, type 2: driven by virtio-blk",
+            *patterns,
+        )
+        polled = "polling" in "".join(patterns)
+        assert all((count == 0) == polled for count in interrupts(guest)), guest.tail()
+        assert not guest.find(r"line \d+ masked|in use after"), guest.tail()
+        guest.power_off()
+
+
+def test_microvm_with_pci(large_site):
+    """With PCI as well, devices of both kinds are driven side by side."""
+    with Guest(
+        large_site.disk,
+        machine="microvm,pcie=on",
+        arguments=mmio_version(2),
+        **MMIO,
+    ) as guest:
+        serve(guest, large_site)
+        guest.require(r"mmio 0x\w+: .* driven by virtio-net", r"pci \S+ .* driven by virtio-blk")
+        guest.power_off()
+
+
+def test_microvm_with_every_slot_taken(site):
+    """All 24 slots hold a device; those without a driver are listed and stay quiet.
+
+    covers: MMIO-INIT-6
+    """
+    more = ["-object", "rng-random,id=rng0,filename=/dev/zero"]
+    for _ in range(21):
+        more += ["-device", "virtio-rng-device,rng=rng0"]
+    with Guest(machine="microvm", arguments=mmio_disk(site, *more), **MMIO) as guest:
+        guest.wait_ready()
+        check(guest, site)
+        assert len(re.findall(r"mmio 0x\w+: virtio device, version 1, type 4:", guest.log())) == 21
+        guest.power_off()
+
+
+def test_microvm_without_console(site):
+    """Without a serial port the guest serves all the same."""
+    with Guest(
+        machine="microvm,isa-serial=off", serial=False, arguments=mmio_disk(site), **MMIO
+    ) as guest:
+        guest.wait_http()
+        check(guest, site)
+
+
+def test_words_that_make_no_sense(site):
+    """Places where nothing is, and words that are none, get one line each."""
+    words = (
+        "virtio_mmio.device=junk virtio_mmio.device=512@0xfeb00000:24 "
+        "virtio_mmio.device=512@0xd0000000:5 virtio_mmio.device=512@0x1000000:5 "
+        "virtio_mmio.device=16@0xfeb02e00:47"
+    )
+    with Guest(machine="microvm", words=words, arguments=mmio_disk(site), **MMIO) as guest:
+        guest.wait_ready()
+        log = guest.log()
+        for line in (
+            r"virtio_mmio.device=junk: not of the form <size>@<address>:<irq>\[:<id>\]",
+            r"mmio 0xd0000000: no virtio device there \(magic value 0x\w+\)",
+            r"mmio 0x1000000: cannot be mapped",
+            r"mmio 0xfeb02e00: 16 bytes there cannot be a virtio device",
+        ):
+            assert len(re.findall(line, log)) == 1, line + guest.tail()
+        # An empty slot is nothing to talk about (4.2.2.2).
+        assert "0xfeb00000" not in log
+        check(guest, site)
+        guest.power_off()
+
+
+LEGACY = "disable-modern=on,disable-legacy=off"
+
+# name: (options of Guest, more properties of both devices, what the console must show)
+LEGACY_DEVICES = {
+    "pc-msix": (dict(machine="pc"), "", [r"; MSI-X, legacy interface"]),
+    "q35-msix": (dict(machine="q35"), "", [r"; MSI-X, legacy interface"]),
+    "pc-intx": (dict(machine="pc", words="irq=intx"), "", [r"; INTx, legacy interface"]),
+    "q35-intx": (dict(machine="q35", words="irq=intx"), "", [r"; INTx, legacy interface"]),
+    "pc-poll": (dict(machine="pc", words="irq=poll"), "", [r"; polling, legacy interface"]),
+    "q35-poll": (dict(machine="q35", words="irq=poll"), "", [r"; polling, legacy interface"]),
+    "no-vectors": (dict(), ",vectors=0", [r"; INTx, legacy interface"]),
+    "one-vector": (dict(), ",vectors=1", [r"; MSI-X, legacy interface"]),
+    "ports-placed-by-us": (dict(firmware="qboot.rom"), "", []),
+    "fixed-framing": (dict(), ",any_layout=off", []),
+    "plain-rings": (dict(), ",any_layout=off,indirect_desc=off,event_idx=off", []),
+}
+
+
+@pytest.mark.parametrize("merge", ["on", "off"])
+@pytest.mark.parametrize("name", LEGACY_DEVICES)
+def test_legacy_pci(name, merge, large_site):
+    """Devices with nothing but the legacy interface serve by each way to interrupt.
+
+    covers: LEG-PCI-1 LEG-PCI-3 LEG-PCI-DETECT-2 LEG-PCI-VQ-1 LEG-VRING-1 LEG-NET-HDR-2 LEG-NET-FRAME-1
+    """
+    options, properties, patterns = LEGACY_DEVICES[name]
+    with Guest(
+        large_site.disk,
+        nic=LEGACY + properties + f",mrg_rxbuf={merge}",
+        disk_device=LEGACY + properties,
+        **options,
+    ) as guest:
+        serve(guest, large_site)
+        guest.require(
+            r"1af4:1000 .*driven by virtio-net", r"1af4:1001 .*driven by virtio-blk", *patterns
+        )
+        assert len(re.findall(r"queues .*, legacy interface$", guest.log(), re.M)) == 2
+        polled = "poll" in name
+        assert all((count == 0) == polled for count in interrupts(guest)), guest.tail()
+        guest.power_off()
+
+
+def test_legacy_disk_beside_modern_nic(large_site):
+    """Each device is driven by the interface that it has."""
+    with Guest(large_site.disk, disk_device=LEGACY + ",queue-size=1024") as guest:
+        serve(guest, large_site)
+        guest.require(
+            r"virtio-net queues .*MSI-X$", r"virtio-blk queues blk requests 1024; MSI-X, legacy"
+        )
+        guest.power_off()
+
+
+def test_legacy_link_change(site):
+    """A configuration change of a legacy device is noticed.
+
+    covers: LEG-CFG-1
+    """
+    with Guest(site.disk, nic=LEGACY, disk_device=LEGACY) as guest:
+        guest.wait_ready()
+        guest.qmp("set_link", name="net0", up=False)
+        guest.wait_for(r"eth0: link down")
+        guest.qmp("set_link", name="net0", up=True)
+        guest.wait_for(r"eth0: link up", new=True)
+        check(guest, site)
+        guest.power_off()
+
+
+def test_mmio_link_change(site):
+    """And so is one of an MMIO device, with the line and without."""
+    for words in ("", "irq=poll"):
+        with Guest(machine="microvm", words=words, arguments=mmio_disk(site), **MMIO) as guest:
+            guest.wait_ready()
+            guest.qmp("set_link", name="net0", up=False)
+            guest.wait_for(r"eth0: link down")
+            guest.qmp("set_link", name="net0", up=True)
+            guest.wait_for(r"eth0: link up", new=True)
+            check(guest, site)
+            guest.power_off()
