@@ -13,7 +13,7 @@
 
 struct device_front {
     bool legacy; /* no FEATURES_OK, 32 feature bits, rings of one block (2.2.3) */
-    /* Puts the registers where the driver will find them; sets device->pci if it is such a device. */
+    /* Puts the registers where the driver finds them; sets device->pci if it is such a device. */
     void (*attach)(struct device *device, const struct device_setup *setup);
     void (*detach)(struct device *device); /* may be NULL */
     /* The level of the interrupt line, for a device without device->pci. */

@@ -26,7 +26,7 @@ void device_mmio_reset(void);
 /* Where the device is, as something that describes it would say. */
 struct mmio_place device_mmio_place(const struct device *device);
 
-/* Registers that are not the model's: a magic value, a version, a device ID; anything else fails. */
+/* Registers that are not the model's: magic value, version, device ID; anything else fails. */
 void device_mmio_add_stranger(uint64_t address, uint32_t magic, uint32_t version, uint32_t id);
 
 /* What mmio_virtio_places() and mmio_hypervisor_words() return. Kept by reference. */

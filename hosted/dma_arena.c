@@ -18,7 +18,7 @@
 
 #define ARENA_SIZE ((size_t)512 << 20)
 #define ARENA_GAP 64
-/* Where the arena goes if that is free: low, because a legacy queue has a page number of 32 bits. */
+/* Where the arena goes if that is free: low, as a legacy queue has a page number of 32 bits. */
 #define ARENA_HINT ((void *)0x20000000)
 #define FREED_PATTERN 0xdf
 

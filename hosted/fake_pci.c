@@ -135,6 +135,9 @@ static uint32_t config_read(const struct pci_function *fn, unsigned offset, unsi
 
     if (offset % width)
         hosted_fail("unaligned configuration access: %u bytes at %#x", width, offset);
+    if (to_fake(fn)->config_hook &&
+        to_fake(fn)->config_hook(to_fake(fn), offset, width, false, &value))
+        return value;
     if (offset + width <= FAKE_PCI_CONFIG_SIZE)
         memcpy(&value, to_fake(fn)->config + offset, width);
     return value;
@@ -178,6 +181,8 @@ static void config_write(const struct pci_function *fn, unsigned offset, uint32_
 {
     struct fake_function *f = to_fake(fn);
 
+    if (f->config_hook && f->config_hook(f, offset, width, true, &value))
+        return;
     if (offset != PCI_COMMAND) {
         violation("PCI-CAP-8", "configuration space written at %#x", offset);
         return;

@@ -21,6 +21,14 @@ struct fake_function {
     struct hosted_registers bar_registers[PCI_BAR_COUNT];
     bool bar_visible[PCI_BAR_COUNT];
 
+    /*
+     * Registers of the function in its configuration space: true, an access of `width` bytes was
+     * one of theirs and is done. NULL: it has none.
+     */
+    bool (*config_hook)(struct fake_function *f, unsigned offset, unsigned width, bool write,
+                        uint32_t *value);
+    void *config_hook_arg;
+
     unsigned msix_entries; /* 0: no MSI-X */
     unsigned
         msix_spare; /* vectors that the CPU still has for it; pci_msix_set() is -ENOSPC beyond */

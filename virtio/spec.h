@@ -170,6 +170,13 @@ struct virtio_pci_notify_cap {
 };
 _Static_assert(sizeof(struct virtio_pci_notify_cap) == 20, "4.1.4.4");
 
+/* 4.1.4.9 */
+struct virtio_pci_cfg_cap {
+    struct virtio_pci_cap cap;
+    uint8_t pci_cfg_data[4];
+};
+_Static_assert(sizeof(struct virtio_pci_cfg_cap) == 20, "4.1.4.9");
+
 /* 4.1.4.3 */
 struct virtio_pci_common_cfg {
     le32 device_feature_select;

@@ -18,86 +18,80 @@
 
 #define COMMON(field) offsetof(struct virtio_pci_common_cfg, field)
 
+/* One field of the common configuration structure, with the width that its type has. */
+#define READ_COMMON(pci, field) \
+    virtio_pci_read((pci), &(pci)->common, COMMON(field), COMMON_WIDTH(field))
+#define WRITE_COMMON(pci, field, value) \
+    virtio_pci_write((pci), &(pci)->common, COMMON(field), COMMON_WIDTH(field), (value))
+#define COMMON_WIDTH(field) sizeof(((struct virtio_pci_common_cfg *)0)->field)
+
 /* ---- registers (4.1.4.3) ---- */
 
 static uint8_t pci_get_status(struct virtio_device *device)
 {
-    return mmio_read8(to_pci(device)->common + COMMON(device_status));
+    return (uint8_t)READ_COMMON(to_pci(device), device_status);
 }
 
 static void pci_set_status(struct virtio_device *device, uint8_t status)
 {
-    mmio_write8(to_pci(device)->common + COMMON(device_status), status);
+    WRITE_COMMON(to_pci(device), device_status, status);
 }
 
 static void pci_get_features(struct virtio_device *device, struct virtio_features *offered)
 {
-    volatile uint8_t *common = to_pci(device)->common;
+    struct virtio_pci *pci = to_pci(device);
     unsigned i;
 
     for (i = 0; i < VIRTIO_FEATURE_BITS / 32; i++) {
-        mmio_write32(common + COMMON(device_feature_select), i);
-        offered->word[i] = mmio_read32(common + COMMON(device_feature));
+        WRITE_COMMON(pci, device_feature_select, i);
+        offered->word[i] = READ_COMMON(pci, device_feature);
     }
 }
 
 static void pci_set_features(struct virtio_device *device, const struct virtio_features *accepted)
 {
-    volatile uint8_t *common = to_pci(device)->common;
+    struct virtio_pci *pci = to_pci(device);
     unsigned i;
 
     for (i = 0; i < VIRTIO_FEATURE_BITS / 32; i++) {
-        mmio_write32(common + COMMON(driver_feature_select), i);
-        mmio_write32(common + COMMON(driver_feature), accepted->word[i]);
+        WRITE_COMMON(pci, driver_feature_select, i);
+        WRITE_COMMON(pci, driver_feature, accepted->word[i]);
     }
 }
 
 static uint32_t pci_read_config(struct virtio_device *device, unsigned offset, unsigned width)
 {
-    volatile uint8_t *reg = to_pci(device)->config + offset;
-
-    return width == 1 ? mmio_read8(reg) : width == 2 ? mmio_read16(reg) : mmio_read32(reg);
+    return virtio_pci_read(to_pci(device), &to_pci(device)->config, offset, width);
 }
 
 static void pci_write_config(struct virtio_device *device, unsigned offset, unsigned width,
                              uint32_t value)
 {
-    volatile uint8_t *reg = to_pci(device)->config + offset;
-
-    if (width == 1)
-        mmio_write8(reg, (uint8_t)value);
-    else if (width == 2)
-        mmio_write16(reg, (uint16_t)value);
-    else
-        mmio_write32(reg, value);
+    virtio_pci_write(to_pci(device), &to_pci(device)->config, offset, width, value);
 }
 
 static uint32_t pci_config_generation(struct virtio_device *device)
 {
-    return mmio_read8(to_pci(device)->common + COMMON(config_generation));
+    return READ_COMMON(to_pci(device), config_generation);
 }
 
 /* ---- registers of interrupts ---- */
 
-static uint16_t write_vector(volatile uint8_t *reg, uint16_t vector)
-{
-    mmio_write16(reg, vector);
-    return mmio_read16(reg);
-}
-
 static uint16_t pci_set_config_vector(struct virtio_pci *pci, uint16_t vector)
 {
-    return write_vector(pci->common + COMMON(config_msix_vector), vector);
+    WRITE_COMMON(pci, config_msix_vector, vector);
+    return (uint16_t)READ_COMMON(pci, config_msix_vector);
 }
 
 static uint16_t pci_set_queue_vector(struct virtio_pci *pci, uint16_t vector)
 {
-    return write_vector(pci->common + COMMON(queue_msix_vector), vector);
+    WRITE_COMMON(pci, queue_msix_vector, vector);
+    return (uint16_t)READ_COMMON(pci, queue_msix_vector);
 }
 
 static uint8_t pci_read_isr(struct virtio_pci *pci)
 {
-    return mmio_read8(pci->isr);
+    return (uint8_t)virtio_pci_read(pci, &pci->isr, 0, 1);
 }
 
 static const struct virtio_pci_interrupt_registers interrupt_registers = {
@@ -110,47 +104,46 @@ static const struct virtio_pci_interrupt_registers interrupt_registers = {
 
 static void select_queue(struct virtio_pci *pci, uint16_t index)
 {
-    mmio_write16(pci->common + COMMON(queue_select), index);
+    WRITE_COMMON(pci, queue_select, index);
 }
 
 static uint16_t pci_queue_max_size(struct virtio_device *device, uint16_t index)
 {
     struct virtio_pci *pci = to_pci(device);
 
-    if (index >= VIRTIO_MAX_QUEUES || index >= mmio_read16(pci->common + COMMON(num_queues)))
+    if (index >= VIRTIO_MAX_QUEUES || index >= READ_COMMON(pci, num_queues))
         return 0;
     select_queue(pci, index);
-    return mmio_read16(pci->common + COMMON(queue_size));
+    return (uint16_t)READ_COMMON(pci, queue_size);
 }
 
 /* 4.1.3.1: 64-bit fields are written as two of 32 bits. */
-static void write_address(volatile uint8_t *reg, dma_addr_t address)
+static void write_address(struct virtio_pci *pci, unsigned offset, dma_addr_t address)
 {
-    mmio_write32(reg, (uint32_t)address);
-    mmio_write32(reg + 4, (uint32_t)(address >> 32));
+    virtio_pci_write(pci, &pci->common, offset, 4, (uint32_t)address);
+    virtio_pci_write(pci, &pci->common, offset + 4, 4, (uint32_t)(address >> 32));
 }
 
 /* 4.1.4.4: each queue has its own place in the notification structure, which must lie inside of it.
  */
 static int map_notify_register(struct virtio_pci *pci, uint16_t index)
 {
-    uint64_t offset =
-        (uint64_t)mmio_read16(pci->common + COMMON(queue_notify_off)) * pci->notify_multiplier;
+    uint64_t offset = (uint64_t)READ_COMMON(pci, queue_notify_off) * pci->notify_multiplier;
+    struct virtio_pci_location where = pci->notify;
 
     if (offset + sizeof(uint16_t) > pci->notify.length) {
         log_error("%s: queue %u is to be notified outside of the notification structure", pci->name,
                   index);
         return -EINVAL;
     }
-    pci->notify_register[index] =
-        pci_map_bar(pci->fn, pci->notify.bar, pci->notify.offset + offset, sizeof(uint16_t));
-    return pci->notify_register[index] ? 0 : -EIO;
+    where.offset += (uint32_t)offset;
+    where.length = sizeof(uint16_t);
+    return virtio_pci_reach(pci, &where, &pci->notify_register[index]) ? 0 : -EIO;
 }
 
 static int pci_queue_enable(struct virtio_device *device, struct virtqueue *vq, bool interrupt)
 {
     struct virtio_pci *pci = to_pci(device);
-    volatile uint8_t *common = pci->common;
     uint16_t index = virtqueue_index(vq);
     const struct virtqueue_areas *areas = virtqueue_areas(vq);
     int error;
@@ -159,21 +152,26 @@ static int pci_queue_enable(struct virtio_device *device, struct virtqueue *vq, 
     error = map_notify_register(pci, index);
     if (error)
         return error;
-    mmio_write16(common + COMMON(queue_size), virtqueue_size(vq));
-    write_address(common + COMMON(queue_desc), areas->descriptor);
-    write_address(common + COMMON(queue_driver), areas->driver);
-    write_address(common + COMMON(queue_device), areas->device);
+    WRITE_COMMON(pci, queue_size, virtqueue_size(vq));
+    write_address(pci, COMMON(queue_desc), areas->descriptor);
+    write_address(pci, COMMON(queue_driver), areas->driver);
+    write_address(pci, COMMON(queue_device), areas->device);
     if (device->interrupt_mode == VIRTIO_INTERRUPT_MSIX)
         virtio_pci_set_queue_vector(pci, vq, interrupt);
-    mmio_write16(common + COMMON(queue_enable), 1);
+    WRITE_COMMON(pci, queue_enable, 1);
     return 0;
 }
 
 static void pci_notify(void *device, struct virtqueue *vq)
 {
+    struct virtio_pci *pci = device;
     uint16_t index = virtqueue_index(vq);
 
-    mmio_write16(((struct virtio_pci *)device)->notify_register[index], index);
+    /* The data path: no more than this store where the register is mapped. */
+    if (pci->notify_register[index].mapped)
+        mmio_write16(pci->notify_register[index].mapped, index);
+    else
+        virtio_pci_write(pci, &pci->notify_register[index], 0, sizeof(index), index);
 }
 
 /* ---- the end ---- */
@@ -245,17 +243,17 @@ static struct virtio_pci_location find_structure(struct pci_function *fn, uint8_
     return (struct virtio_pci_location){.length = 0};
 }
 
-/* Maps a structure, up to `most` bytes of it, as far as its BAR goes. */
-static volatile void *map_structure(struct pci_function *fn, struct virtio_pci_location *where,
-                                    uint32_t most)
+/* Reaches a structure, up to `most` bytes of it, as far as its BAR goes. */
+static bool reach_structure(struct virtio_pci *pci, struct virtio_pci_location *where,
+                            uint32_t most, struct virtio_pci_registers *registers)
 {
-    uint64_t room = fn->bar[where->bar].size - where->offset;
+    uint64_t room = pci->fn->bar[where->bar].size - where->offset;
 
     if (where->length > most)
         where->length = most;
     if (where->length > room)
         where->length = (uint32_t)room;
-    return pci_map_bar(fn, where->bar, where->offset, where->length);
+    return virtio_pci_reach(pci, where, registers);
 }
 
 static const char *map_structures(struct virtio_pci *pci)
@@ -273,11 +271,9 @@ static const char *map_structures(struct virtio_pci *pci)
         return "a virtio structure is missing or cannot be used";
     pci->notify_multiplier = pci_read32(
         fn, pci->notify.capability + offsetof(struct virtio_pci_notify_cap, notify_off_multiplier));
-    pci->common = map_structure(fn, &common, sizeof(struct virtio_pci_common_cfg));
-    pci->isr = map_structure(fn, &isr, 1);
-    if (config.length)
-        pci->config = map_structure(fn, &config, VIRTIO_PCI_MAX_CONFIG);
-    if (!pci->common || !pci->isr || (config.length && !pci->config))
+    if (!reach_structure(pci, &common, sizeof(struct virtio_pci_common_cfg), &pci->common) ||
+        !reach_structure(pci, &isr, 1, &pci->isr) ||
+        (config.length && !reach_structure(pci, &config, VIRTIO_PCI_MAX_CONFIG, &pci->config)))
         return "its registers cannot be mapped";
     pci->device.config_length = config.length;
     return NULL;
@@ -294,7 +290,7 @@ static uint16_t device_type(const struct pci_function *fn)
     return fn->subsystem_id;
 }
 
-/* 4.1.5.1.1.1: the modern interface if it can be used, else the legacy one. Why neither can, or NULL. */
+/* 4.1.5.1.1.1: the modern interface if it can be used, else the legacy one. NULL or why not. */
 static const char *choose_interface(struct virtio_pci *pci)
 {
     const char *refusal = map_structures(pci);

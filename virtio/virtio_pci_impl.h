@@ -33,6 +33,15 @@ struct virtio_pci_location {
     unsigned capability;
 };
 
+/*
+ * The registers of such a structure: mapped, or out of reach of the CPU, and then accessed through
+ * the PCI configuration access capability (4.1.4.9), which is slow but needs no BAR to be placed.
+ */
+struct virtio_pci_registers {
+    struct virtio_pci_location where;
+    volatile uint8_t *mapped; /* NULL: through the window */
+};
+
 struct virtio_pci {
     struct virtio_device device; /* first, so that one pointer is both */
     struct pci_function *fn;
@@ -43,10 +52,11 @@ struct virtio_pci {
     bool vector_per_queue;
 
     /* Modern interface. */
-    volatile uint8_t *common, *isr, *config;
+    struct virtio_pci_registers common, isr, config;
     struct virtio_pci_location notify;
     uint32_t notify_multiplier;
-    volatile void *notify_register[VIRTIO_MAX_QUEUES]; /* by queue index */
+    struct virtio_pci_registers notify_register[VIRTIO_MAX_QUEUES]; /* by queue index */
+    unsigned window; /* the PCI configuration access capability, 0: none */
 
     /* Legacy interface. */
     uint16_t port; /* of the first register */
@@ -56,6 +66,16 @@ static inline struct virtio_pci *to_pci(struct virtio_device *device)
 {
     return (struct virtio_pci *)device;
 }
+
+/* One access of `width` bytes (1, 2 or 4), aligned to it, `offset` bytes into the registers. */
+uint32_t virtio_pci_read(struct virtio_pci *pci, const struct virtio_pci_registers *registers,
+                         uint32_t offset, unsigned width);
+void virtio_pci_write(struct virtio_pci *pci, const struct virtio_pci_registers *registers,
+                      uint32_t offset, unsigned width, uint32_t value);
+
+/* Maps the registers at `where`, or else sees to it that the window does. False: neither can be. */
+bool virtio_pci_reach(struct virtio_pci *pci, const struct virtio_pci_location *where,
+                      struct virtio_pci_registers *registers);
 
 /* Parts of struct virtio_transport_ops that do not depend on the interface. */
 void virtio_pci_interrupts_setup(struct virtio_device *device, unsigned queues);

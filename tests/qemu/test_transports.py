@@ -165,7 +165,8 @@ LEGACY_DEVICES = {
 def test_legacy_pci(name, merge, large_site):
     """Devices with nothing but the legacy interface serve by each way to interrupt.
 
-    covers: LEG-PCI-1 LEG-PCI-3 LEG-PCI-DETECT-2 LEG-PCI-VQ-1 LEG-VRING-1 LEG-NET-HDR-2 LEG-NET-FRAME-1
+    covers: LEG-PCI-1 LEG-PCI-3 LEG-PCI-DETECT-2 LEG-PCI-VQ-1 LEG-VRING-1 LEG-NET-HDR-2
+    covers: LEG-NET-FRAME-1
     """
     options, properties, patterns = LEGACY_DEVICES[name]
     with Guest(
@@ -181,6 +182,31 @@ def test_legacy_pci(name, merge, large_site):
         assert len(re.findall(r"queues .*, legacy interface$", guest.log(), re.M)) == 2
         polled = "poll" in name
         assert all((count == 0) == polled for count in interrupts(guest)), guest.tail()
+        guest.power_off()
+
+
+NO_ROOM = ("512M", "256M", "128M", "64M", "32M", "8M", "4M")
+
+
+@pytest.mark.parametrize("machine", ["pc", "q35"])
+def test_no_room_for_registers(machine, large_site):
+    """Devices whose BARs find no room below 4 GiB are driven through configuration space.
+
+    covers: PCI-CFGACC-1 PCI-CFGACC-2
+    """
+    filler = [word for size in NO_ROOM for word in ("-device", f"pci-testdev,membar={size}")]
+    with Guest(
+        large_site.disk,
+        machine=machine,
+        firmware="qboot.rom",
+        arguments_first=filler,
+        nic="disable-legacy=on",
+        disk_device="disable-legacy=on",
+    ) as guest:
+        serve(guest, large_site)
+        lines = re.findall(r"BAR 4 cannot be mapped: going through configuration", guest.log())
+        assert len(lines) == 2, guest.tail()
+        assert all(interrupts(guest)), guest.tail()
         guest.power_off()
 
 

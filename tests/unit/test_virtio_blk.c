@@ -1,10 +1,10 @@
 // sources: blk/block.c blk/virtio_blk.c virtio/virtio.c virtio/virtio_config.c
 // sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_pci.c
-// sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c
-// sources: virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
-// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
-// sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
-// sources: hosted/device_blk.c
+// sources: virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c
+// sources: virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c
+// sources: boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
+// sources: hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c hosted/device.c
+// sources: hosted/device_setup.c hosted/device_blk.c
 /*
  * test_virtio_blk.c - the block device driver (5.2) under the block layer, against the model block
  * device.

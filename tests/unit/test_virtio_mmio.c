@@ -35,7 +35,8 @@ static int probe(void)
  * The order of 3.1.1, with FEATURES_OK or without, and a buffer through each queue.
  * covers: MMIO-REG-1 MMIO-REG-2 MMIO-REG-3 MMIO-REG-4 MMIO-REG-5 MMIO-REG-10 MMIO-REG-11
  * covers: MMIO-REG-12 MMIO-REG-13 MMIO-INIT-1 MMIO-INIT-2 MMIO-INIT-5 MMIO-INIT-6 MMIO-T-VQ-1
- * covers: MMIO-T-FEAT-1 LEG-INIT-1 LEG-FEAT-1 LEG-FEAT-2 LEG-VRING-2 LEG-VRING-3 LEG-MMIO-1 LEG-MMIO-2
+ * covers: MMIO-T-FEAT-1 LEG-INIT-1 LEG-FEAT-1 LEG-FEAT-2 LEG-VRING-2 LEG-VRING-3
+ * covers: LEG-MMIO-1 LEG-MMIO-2
  */
 static void a_device_comes_up_4_2_3(void **state)
 {

@@ -1,9 +1,10 @@
 // sources: net/virtio_net.c virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c
-// sources: virtio/virtio_report.c virtio/virtio_pci.c virtio/virtio_pci_interrupts.c
-// sources: virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c
-// sources: boot/format.c boot/loop.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c
-// sources: hosted/registers.c hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c
-// sources: hosted/device.c hosted/device_setup.c hosted/device_net.c
+// sources: virtio/virtio_report.c virtio/virtio_pci.c virtio/virtio_pci_access.c
+// sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c
+// sources: virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
+// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
+// sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
+// sources: hosted/device_net.c
 /*
  * test_virtio_net.c - the network device driver (5.1) against the model network device.
  *
