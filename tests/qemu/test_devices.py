@@ -277,17 +277,6 @@ def test_unknown_devices_are_named(site):
         guest.power_off()
 
 
-def test_legacy_only_is_refused():
-    """A device with nothing but the legacy interface is named with the reason, and not touched."""
-    with Guest(nic="disable-modern=on,disable-legacy=off") as guest:
-        guest.wait_started()
-        guest.require(
-            r"pci \S+ 1af4:1000 .*not driven: it has the legacy interface only",
-            r"net: no network device",
-        )
-        guest.power_off()
-
-
 def test_unformatted_disk(tmp_path):
     """A blank disk is said to be one, and the server says that there are no files."""
     blank = tmp_path / "blank.img"

@@ -1,5 +1,6 @@
 // sources: rng/random.c rng/chacha20.c rng/virtio_rng.c virtio/virtio.c virtio/virtio_config.c
-// sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_pci.c virtio/virtqueue.c
+// sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_pci.c virtio/virtio_pci_access.c
+// sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c
 // sources: virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
 // sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c

@@ -1,6 +1,7 @@
 // sources: console/virtio_console.c console/console_port.c console/console_stream.c
 // sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
-// sources: virtio/virtio_pci.c virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c boot/format.c
+// sources: virtio/virtio_pci.c virtio/virtio_pci_access.c
+// sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c boot/format.c
 // sources: boot/loop.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c
 // sources: hosted/registers.c hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c
 // sources: hosted/device.c hosted/device_setup.c hosted/device_console.c
