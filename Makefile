@@ -21,6 +21,8 @@ LWIP_SRC ?=
 FATFS_SRC ?=
 DISK_SIZE ?=
 T ?=
+N ?=
+SEED ?=
 FERRULE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ferrule
 export FERRULE_CACHE QEMU
 
@@ -327,6 +329,21 @@ test-unit: $(UNIT) | packages-test
 test-qemu: test-kernels $(TEST_IMAGES) | packages-run packages-test
 	@T='$(T)' tools/run-tests $(BUILD) qemu
 
+# Random traffic over every kind of ring, fast: no sanitizers. N transfers; SEED as printed repeats a run.
+TORTURE_C := tests/torture/ring_torture.c
+TORTURE_FLAGS := -std=gnu11 -O2 -g $(WARNINGS) -Werror -D_GNU_SOURCE -Ihosted/include $(INCLUDES) -MMD -MP
+TORTURE_OBJS := $(patsubst %.c,$(HOST)/torture/%.o,$(TORTURE_C) $(shell sed -n '1,10s,^// sources:,,p' $(TORTURE_C)))
+
+$(TORTURE_OBJS): $(HOST)/torture/%.o: %.c $(HOST)/flags
+	$(call note,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(TORTURE_FLAGS) -c $< -o $@
+
+$(HOST)/ring_torture: $(TORTURE_OBJS)
+	$(call note,LINK,$@)$(CC) $^ -o $@
+
+.PHONY: ring-torture
+ring-torture: $(HOST)/ring_torture
+	@$(HOST)/ring_torture '$(N)' '$(SEED)'
+
 # Which requirements of the specification the tests cover; fails on a claim whose test did not pass.
 conformance: test
 	@tools/conformance $(BUILD) $(CONFORMANCE_ARGS)
@@ -356,7 +373,7 @@ help:
 	@sed -n '/^##/s/^## \{0,1\}//p' Makefile
 
 -include $(KERNEL_OBJS:.o=.d) $(LWIP_OBJS:.o=.d) $(FATFS_OBJS:.o=.d) $(APP_OBJS:.o=.d)
--include $(shell find $(HOST)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(HOST)/obj $(HOST)/torture -name '*.d' 2>/dev/null)
 
 ## Targets
 ##   make               build the kernel with the web application: build/ferrule.elf
@@ -366,6 +383,7 @@ help:
 ##   make APP=my.c      build/my.elf: the kernel with your application (a file or a folder); also with run, gdb, size
 ##   make gdb           boot it under gdb, stopped at app_main
 ##   make iso           build/ferrule.iso, which boots by BIOS and UEFI (ISO_CMDLINE="words")
+##   make ring-torture  random traffic over every kind of ring (N=transfers, SEED=number)
 ##   make bench         measure (takes minutes)
 ##   make size          sections and sizes;  make dis  disassembly in build/ferrule.dis
 ##   make deps          only the set-up: packages, C library, TCP/IP stack, file system

@@ -111,10 +111,7 @@ static uint8_t read_status(struct device *device)
     return device->status | device->lies.status_or;
 }
 
-/*
- * What the driver accepted must be offered (2.2.1), and the ring features must be what the model's
- * rings can do.
- */
+/* What the driver accepted must be offered (2.2.1). */
 static bool accept_features(struct device *device)
 {
     if (!device_is_legacy(device))
@@ -127,8 +124,6 @@ static bool accept_features(struct device *device)
                       device->accepted[i], i, device->offered[i]);
     if (has_bit(device->offered, F_VERSION_1) && !device_has(device, F_VERSION_1))
         violation("RSVF-1", "VERSION_1 was offered and not accepted");
-    if (device_has(device, F_RING_PACKED))
-        hosted_fail("the model has no packed rings");
     if (device->type->check_features)
         device->type->check_features(device);
     return !device->lies.refuse_features;
@@ -202,8 +197,10 @@ static void enable_queue(struct device *device, struct device_queue *q, uint64_t
     struct ring_params params = {.name = device->type->name,
                                  .index = device->queue_select,
                                  .size = q->size,
+                                 .packed = device_has(device, F_RING_PACKED),
                                  .event_idx = device_has(device, F_EVENT_IDX),
                                  .indirect = device_has(device, F_INDIRECT_DESC),
+                                 .in_order = device_has(device, F_IN_ORDER),
                                  .descriptor = q->area[0],
                                  .driver = q->area[1],
                                  .device = q->area[2]};
@@ -251,7 +248,9 @@ static void write_queue(struct device *device, unsigned offset, uint64_t value)
     if (q->enabled && offset != CC_QUEUE_ENABLE)
         violation("PCI-COMMON-4", "queue register %#x written after queue_enable", offset);
     if (offset == CC_QUEUE_SIZE) {
-        if (value == 0 || (value & (value - 1)) || value > q->max_size)
+        bool power_of_two = (value & (value - 1)) == 0;
+        if (value == 0 || value > q->max_size ||
+            !(power_of_two || device_has(device, F_RING_PACKED)))
             violation("PCI-COMMON-3", "queue size %llu of %u", (unsigned long long)value,
                       q->max_size);
         q->size = (uint16_t)value;
@@ -284,6 +283,12 @@ static uint64_t read_queue(struct device *device, unsigned offset)
         return q->enabled;
     case CC_QUEUE_NOTIFY_OFF:
         return q->notify_off;
+    case CC_QUEUE_NOTIF_CONFIG_DATA:
+        if (!device_has(device, F_NOTIF_CONFIG_DATA))
+            violation("PCI-COMMON-1", "queue_notif_config_data read without NOTIF_CONFIG_DATA");
+        return q->notif_config_data;
+    case CC_QUEUE_RESET:
+        return 0;
     default:
         return (
             (uint32_t *)&q->area[(offset - CC_QUEUE_DESC) / 8])[(offset - CC_QUEUE_DESC) / 4 % 2];
@@ -300,7 +305,8 @@ static unsigned field_width(unsigned offset)
 {
     if (offset == CC_DEVICE_STATUS || offset == CC_CONFIG_GENERATION)
         return 1;
-    if (offset >= CC_QUEUE_DESC || offset < CC_CONFIG_MSIX_VECTOR)
+    bool narrow = offset >= CC_CONFIG_MSIX_VECTOR && offset < CC_QUEUE_DESC;
+    if (!narrow && offset < CC_QUEUE_NOTIF_CONFIG_DATA)
         return offset % 4 ? 0 : 4;
     return offset % 2 ? 0 : 2;
 }
@@ -309,7 +315,7 @@ static bool good_access(struct device *device, unsigned offset, unsigned width, 
 {
     if (device->lies.gone)
         return false;
-    if (offset + width > CC_LENGTH) {
+    if (offset + width > device->common_length) {
         violation("PCI-CAP-5", "access at %#x, behind the common configuration", offset);
         return false;
     }
@@ -404,6 +410,8 @@ void device_common_write(struct device *device, unsigned offset, unsigned width,
     case CC_NUM_QUEUES:
     case CC_CONFIG_GENERATION:
     case CC_QUEUE_NOTIFY_OFF:
+    case CC_QUEUE_NOTIF_CONFIG_DATA:
+    case CC_QUEUE_RESET: /* without VIRTIO_F_RING_RESET, which the model does not offer */
         violation("PCI-COMMON-1", "read-only register %#x written", offset);
         break;
     default:
@@ -495,23 +503,49 @@ void device_config_write(struct device *device, unsigned offset, unsigned width,
         device->type->config_written(device, offset);
 }
 
+/* 2.9: which queue the low half of a notification names, or `queues`: none. */
+static unsigned notified_queue(const struct device *device, uint16_t name)
+{
+    bool by_data = device_has(device, F_NOTIF_CONFIG_DATA);
+    unsigned i;
+
+    for (i = 0; i < device->queues; i++)
+        if (name == (by_data ? device->queue[i].notif_config_data : i))
+            break;
+    return i;
+}
+
+/* The requirement of 4.1.5.2.1 on that name, which depends on what was negotiated. */
+static const char *notification_rule(const struct device *device)
+{
+    bool data = device_has(device, F_NOTIFICATION_DATA);
+
+    if (device_has(device, F_NOTIF_CONFIG_DATA))
+        return data ? "PCI-NOTIFY-6" : "PCI-NOTIFY-5";
+    return data ? "PCI-NOTIFY-4" : "PCI-NOTIFY-3";
+}
+
 static void notify_write(struct device *device, unsigned offset, unsigned width, uint64_t value)
 {
-    unsigned index = (unsigned)value;
+    unsigned index = notified_queue(device, (uint16_t)value);
+    bool data = device_has(device, F_NOTIFICATION_DATA);
 
     if (device->lies.gone)
         return;
-    if (width != 2)
-        violation("PCI-NOTIFY-1", "a notification of %u bytes", width);
-    if (index >= device->queues || !device->queue[index].enabled ||
-        offset != device->queue[index].notify_off * DEVICE_NOTIFY_MULTIPLIER) {
-        violation("PCI-NOTIFY-3", "%u written to notify offset %#x", index, offset);
+    if (width != (data ? 4 : 2)) {
+        violation(data ? "PCI-NOTIFY-2" : "PCI-NOTIFY-1", "a notification of %u bytes", width);
         return;
     }
-    device_notified(device, index);
+    if (index >= device->queues || !device->queue[index].enabled ||
+        offset != device->queue[index].notify_off * DEVICE_NOTIFY_MULTIPLIER) {
+        violation(notification_rule(device), "%#llx written to notify offset %#x",
+                  (unsigned long long)value, offset);
+        return;
+    }
+    device_notified(device, index, (uint32_t)value);
 }
 
-void device_notified(struct device *device, unsigned index)
+void device_notified(struct device *device, unsigned index, uint32_t value)
 {
     if (device->lies.gone)
         return;
@@ -522,8 +556,13 @@ void device_notified(struct device *device, unsigned index)
     trace_number(device, "notify", index);
     if (!(device->status & ST_DRIVER_OK))
         violation("INIT-13", "queue %u notified with status %#x", index, device->status);
+    struct ring_device *ring = &device->queue[index].ring;
+    if (device_has(device, F_NOTIFICATION_DATA) && value >> 16 != ring_device_notification_data(ring))
+        violation(ring->params.packed ? "PACKED-DESC-3" : "CORE-T-NDATA-1",
+                  "queue %u notified with data %#x instead of %#x", index, (unsigned)(value >> 16),
+                  ring_device_notification_data(ring));
     device->queue[index].kicked = true;
-    ring_device_notified(&device->queue[index].ring);
+    ring_device_notified(ring);
 }
 
 static uint64_t bar_read(void *arg, uint64_t offset, unsigned width)

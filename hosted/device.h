@@ -57,7 +57,7 @@ struct device_queue {
     uint64_t area[3]; /* descriptor, driver, device */
     unsigned written; /* which fields were, by bit of their order in the structure */
     bool enabled, kicked, vector_unread;
-    uint16_t notify_off;
+    uint16_t notify_off, notif_config_data;
 };
 
 struct device_lies {
@@ -89,7 +89,7 @@ struct device {
 
     uint32_t offered[4], accepted[4];
     uint8_t config[DEVICE_CONFIG_SIZE];
-    unsigned config_length;
+    unsigned config_length, common_length;
     struct device_queue queue[DEVICE_MAX_QUEUES];
     unsigned queues;
 

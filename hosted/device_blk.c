@@ -199,6 +199,7 @@ void device_blk_release(struct device_blk *blk, unsigned count, bool reverse)
 {
     if (count > blk->held_count)
         count = blk->held_count;
+    reverse = reverse && !blk->device.queue[0].ring.params.in_order;
     for (unsigned i = 0; i < count; i++) {
         unsigned pick = reverse ? blk->held_count - 1 : 0;
         struct ring_chain *chain = blk->held[pick];

@@ -27,7 +27,8 @@ void device_common_write(struct device *device, unsigned offset, unsigned width,
 uint64_t device_config_read(struct device *device, unsigned offset, unsigned width);
 void device_config_write(struct device *device, unsigned offset, unsigned width, uint64_t value);
 uint64_t device_isr_read(struct device *device, unsigned width);
-void device_notified(struct device *device, unsigned index);
+/* `value` carries notification data in its upper half, where that was negotiated (2.9). */
+void device_notified(struct device *device, unsigned index, uint32_t value);
 
 /* Enables the selected queue as one block at `base` (2.7.2), with the used ring on `alignment`. */
 void device_enable_legacy_ring(struct device *device, uint64_t base, uint32_t alignment);

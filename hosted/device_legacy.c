@@ -71,7 +71,7 @@ static void port_write(void *arg, uint64_t offset, unsigned width, uint64_t valu
     else if (port == LP_QUEUE_ADDRESS && width == 4)
         device_enable_legacy_ring(device, value * LEGACY_PAGE, LEGACY_PAGE);
     else if (port == LP_QUEUE_NOTIFY && width == 2)
-        device_notified(device, (unsigned)value);
+        device_notified(device, (unsigned)value, 0);
     else
         violation("LEG-PCI-1", "%u-byte write to port %#x", width, port);
 }

@@ -269,7 +269,9 @@ static void write_register(struct mmio_front *m, unsigned offset, uint64_t value
         write_queue_ready(m, value);
         return;
     case MM_QUEUE_NOTIFY:
-        device_notified(m->device, (unsigned)value);
+        device_notified(m->device,
+                        device_has(m->device, F_NOTIFICATION_DATA) ? value & 0xffff : (unsigned)value,
+                        (uint32_t)value);
         return;
     case MM_INTERRUPT_ACK:
         acknowledge(m, (uint32_t)value);

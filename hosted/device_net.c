@@ -239,6 +239,7 @@ void device_net_release_tx(struct device_net *net, bool reverse)
 {
     struct ring_device *ring = &net->device.queue[TX].ring;
 
+    reverse = reverse && !ring->params.in_order;
     for (unsigned i = 0; i < net->held_count; i++)
         ring_device_push(ring, net->held[reverse ? net->held_count - 1 - i : i], 0);
     net->held_count = 0;

@@ -36,7 +36,8 @@ static void add_function(struct device *device, const struct device_setup *setup
     device->pci = f;
     f->msix_entries = setup->msix_vectors;
     fake_pci_set_bar(f, DEVICE_BAR, DEVICE_BAR_SIZE, true, &registers);
-    device_add_capability(f, CAP_COMMON, DEVICE_BAR, DEVICE_COMMON_AT, CC_LENGTH, NULL, 0);
+    device_add_capability(f, CAP_COMMON, DEVICE_BAR, DEVICE_COMMON_AT, device->common_length, NULL,
+                          0);
     device_add_capability(f, CAP_NOTIFY, DEVICE_BAR, DEVICE_NOTIFY_AT,
                           DEVICE_MAX_QUEUES * DEVICE_NOTIFY_MULTIPLIER, &multiplier, 4);
     device_add_capability(f, CAP_ISR, DEVICE_BAR, DEVICE_ISR_AT, 1, NULL, 0);
@@ -62,6 +63,8 @@ void device_init(struct device *device, const struct device_setup *setup)
     device->state = setup->state;
     device->offered[0] = (uint32_t)features;
     device->offered[1] = (uint32_t)(features >> 32);
+    device->common_length =
+        features >> F_NOTIF_CONFIG_DATA & 1 ? CC_LENGTH_WITH_NOTIF_CONFIG : CC_LENGTH;
     device->queues = setup->queues;
     device->config_length = setup->config_length;
     if (setup->config_length)
@@ -69,6 +72,8 @@ void device_init(struct device *device, const struct device_setup *setup)
     for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++) {
         device->queue[i].max_size = device->queue[i].size = setup->queue_size;
         device->queue[i].notify_off = (uint16_t)i;
+        /* Something that no driver comes upon by itself, and that differs between queues. */
+        device->queue[i].notif_config_data = (uint16_t)(0xa500 + 0x11 * i);
         device->queue[i].vector = NO_VECTOR;
     }
     device->config_vector = NO_VECTOR;

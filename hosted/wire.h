@@ -28,7 +28,11 @@ enum {
     F_EVENT_IDX = 29,
     F_VERSION_1 = 32,
     F_ACCESS_PLATFORM = 33,
-    F_RING_PACKED = 34
+    F_RING_PACKED = 34,
+    F_IN_ORDER = 35,
+    F_ORDER_PLATFORM = 36,
+    F_NOTIFICATION_DATA = 38,
+    F_NOTIF_CONFIG_DATA = 39
 };
 
 /* 2.7.5: addr u64, len u32, flags u16, next u16 */
@@ -39,6 +43,20 @@ struct wire_desc {
 };
 enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 enum { AVAIL_NO_INTERRUPT = 1, USED_NO_NOTIFY = 1 };
+
+/* 2.8.13: addr u64, len u32, id u16, flags u16; flags as above, and two bits more */
+struct wire_packed_desc {
+    uint64_t addr;
+    uint32_t len;
+    uint16_t id, flags;
+};
+enum { DESC_AVAIL = 1 << 7, DESC_USED = 1 << 15 };
+
+/* 2.8.14: what an event suppression structure asks for; bit 15 of off_wrap is the wrap counter */
+struct wire_events {
+    uint16_t off_wrap, flags;
+};
+enum { EVENTS_ON = 0, EVENTS_OFF = 1, EVENTS_AT = 2 };
 
 /* 4.1.4 */
 enum {
@@ -69,7 +87,10 @@ enum {
     CC_QUEUE_DESC = 0x20,
     CC_QUEUE_DRIVER = 0x28,
     CC_QUEUE_DEVICE = 0x30,
-    CC_LENGTH = 0x38,
+    CC_LENGTH = 0x38, /* of the structure, unless a feature needs more */
+    CC_QUEUE_NOTIF_CONFIG_DATA = 0x38,
+    CC_QUEUE_RESET = 0x3a,
+    CC_LENGTH_WITH_NOTIF_CONFIG = 0x3c
 };
 enum { NO_VECTOR = 0xffff, ISR_QUEUE = 1, ISR_CONFIG = 2 };
 

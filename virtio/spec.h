@@ -134,6 +134,32 @@ struct virtq_used {
 };
 _Static_assert(offsetof(struct virtq_used, ring) == 4, "2.7.8");
 
+/* ---- 2.8: packed virtqueues ---- */
+#define VIRTQ_DESC_F_AVAIL (1 << 7)
+#define VIRTQ_DESC_F_USED (1 << 15)
+
+/* 2.8.13: one entry of the ring or of an indirect table. */
+struct pvirtq_desc {
+    le64 addr;
+    le32 len;
+    le16 id;
+    le16 flags;
+};
+_Static_assert(sizeof(struct pvirtq_desc) == sizeof(struct virtq_desc), "2.8.13");
+
+/* 2.8.14: where notifications are wanted. Bits 0-14 of off_wrap are an offset, bit 15 a wrap
+ * counter. */
+struct pvirtq_event_suppress {
+    le16 off_wrap;
+    le16 flags;
+};
+_Static_assert(sizeof(struct pvirtq_event_suppress) == 4, "2.8.14");
+#define RING_EVENT_FLAGS_ENABLE 0
+#define RING_EVENT_FLAGS_DISABLE 1
+#define RING_EVENT_FLAGS_DESC 2
+#define RING_EVENT_FLAGS_MASK 3
+#define RING_EVENT_WRAP_SHIFT 15
+
 /* ---- 4.1: PCI ---- */
 #define VIRTIO_PCI_VENDOR_ID 0x1af4
 #define VIRTIO_PCI_DEVICE_ID_FIRST 0x1000

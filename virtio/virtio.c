@@ -109,10 +109,13 @@ static void notify_too_early(void *device, struct virtqueue *vq)
 
 static void allow_notifications(struct virtio_device *device, bool allowed)
 {
+    bool with_data = virtio_features_has(&device->accepted, VIRTIO_F_NOTIFICATION_DATA);
+    void (*notify)(void *, struct virtqueue *) =
+        with_data ? device->ops->notify_data : device->ops->notify;
     unsigned i;
 
     for (i = 0; i < device->queue_count; i++)
-        virtqueue_set_notify(device->queue[i], allowed ? device->ops->notify : notify_too_early);
+        virtqueue_set_notify(device->queue[i], allowed ? notify : notify_too_early);
 }
 
 static void destroy_queues(struct virtio_device *device)
@@ -126,12 +129,14 @@ static void destroy_queues(struct virtio_device *device)
     device->queue_count = 0;
 }
 
-/* The size of a split ring: a power of two that neither side finds too large (2.7). */
-static uint16_t queue_size(uint16_t device_max, uint16_t driver_max)
+/* A size that neither side finds too large; for a split ring a power of two (2.7). */
+static uint16_t queue_size(uint16_t device_max, uint16_t driver_max, bool packed)
 {
     unsigned wanted = driver_max && driver_max < device_max ? driver_max : device_max;
     unsigned size = VIRTQ_MAX_SIZE;
 
+    if (packed)
+        return (uint16_t)(wanted < size ? wanted : size);
     while (size > wanted)
         size /= 2;
     return (uint16_t)size;
@@ -148,6 +153,8 @@ static int create_queue(struct virtio_device *device, const struct virtio_queue_
         .name = request->name,
         .index = request->index,
         .max_segments = request->max_segments,
+        .layout.packed = virtio_features_has(&device->accepted, VIRTIO_F_RING_PACKED),
+        .layout.in_order = virtio_features_has(&device->accepted, VIRTIO_F_IN_ORDER),
         .layout.event_idx = virtio_features_has(&device->accepted, VIRTIO_F_EVENT_IDX),
         .layout.indirect = virtio_features_has(&device->accepted, VIRTIO_F_INDIRECT_DESC),
         .layout.legacy = device->legacy,
@@ -163,7 +170,9 @@ static int create_queue(struct virtio_device *device, const struct virtio_queue_
                   request->index);
         return -ENODEV;
     }
-    params.size = device->fixed_queue_size ? max_size : queue_size(max_size, request->max_size);
+    params.size = device->fixed_queue_size
+                      ? max_size
+                      : queue_size(max_size, request->max_size, params.layout.packed);
     device->queue[i] = virtqueue_create(&params);
     if (!device->queue[i])
         return -ENOMEM;
@@ -326,7 +335,8 @@ void virtio_shutdown(void)
     struct virtio_device *device, *next;
 
     for (device = first_device; device; device = next) {
-        /* Also of a device that was given up: its queues and its driver's memory are still there. */
+        /* Also of a device that was given up: its queues and its driver's memory are still there.
+         */
         bool probed = device->queue_count > 0;
 
         next = device->next;
@@ -343,7 +353,8 @@ void virtio_shutdown(void)
 
 /* ---- recovery and configuration changes ---- */
 
-/* The rings were laid out for the features and sizes of before, so the device must offer them again. */
+/* The rings were laid out for the features and sizes of before, so the device must offer them
+ * again. */
 static bool is_as_before(struct virtio_device *device, const struct virtio_features *before)
 {
     unsigned i;

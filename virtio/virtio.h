@@ -49,6 +49,7 @@ struct virtio_feature {
     bool for_legacy;     /* a legacy device's is accepted in spite of `refusal` */
     bool depends;        /* accepted only if ... */
     uint8_t requires;    /* ... this bit is accepted as well (2.2.1) */
+    bool by_transport;   /* accepted only if the transport says that it can do it */
 };
 
 struct virtio_driver {
@@ -105,9 +106,13 @@ struct virtio_transport_ops {
     uint16_t (*queue_max_size)(struct virtio_device *device, uint16_t index);
     /* Tells the device about a queue, routes its interrupt, and enables it. */
     int (*queue_enable)(struct virtio_device *device, struct virtqueue *vq, bool interrupt);
-    /* The available buffer notification; signature of struct virtqueue_params. Any queue of the
-     * device. */
+    /*
+     * The available buffer notification (2.9), with the signature of struct virtqueue_params; any
+     * queue of the device. notify_data is the one with VIRTIO_F_NOTIFICATION_DATA, NULL where the
+     * transport cannot do it.
+     */
     void (*notify)(void *device, struct virtqueue *vq);
+    void (*notify_data)(void *device, struct virtqueue *vq);
     /*
      * Prepares interrupts for a device with `queues` queues, the best mode within
      * virtio_interrupt_limit(), and sets device->interrupt_mode, which queue_enable may still
@@ -134,6 +139,7 @@ struct virtio_device {
     bool fixed_queue_size;  /* its queues have queue_max_size() entries, no less (legacy PCI) */
     uint32_t config_length; /* bytes of device configuration that can be reached */
     const struct virtio_transport_ops *ops;
+    struct virtio_features transport_features; /* those of `by_transport` that it can do */
 
     /* Kept by the core; drivers read. */
     const struct virtio_driver *driver; /* NULL: not driven, see refusal */

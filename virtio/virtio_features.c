@@ -17,11 +17,11 @@ static const struct virtio_feature core_features[] = {
     {.bit = VIRTIO_F_ACCESS_PLATFORM, .name = "ACCESS_PLATFORM"},
     {.bit = VIRTIO_F_NOTIFY_ON_EMPTY, .name = "NOTIFY_ON_EMPTY", .refusal = "legacy"},
     {.bit = VIRTIO_F_ANY_LAYOUT, .name = "ANY_LAYOUT", .refusal = "legacy", .for_legacy = true},
-    {.bit = VIRTIO_F_RING_PACKED, .name = "RING_PACKED", .refusal = "split rings only"},
-    {.bit = VIRTIO_F_IN_ORDER, .name = "IN_ORDER", .refusal = "not used"},
-    {.bit = VIRTIO_F_ORDER_PLATFORM, .name = "ORDER_PLATFORM", .refusal = "not used"},
-    {.bit = VIRTIO_F_NOTIFICATION_DATA, .name = "NOTIFICATION_DATA", .refusal = "not used"},
-    {.bit = VIRTIO_F_NOTIF_CONFIG_DATA, .name = "NOTIF_CONFIG_DATA", .refusal = "not used"},
+    {.bit = VIRTIO_F_RING_PACKED, .name = "RING_PACKED"},
+    {.bit = VIRTIO_F_IN_ORDER, .name = "IN_ORDER"},
+    {.bit = VIRTIO_F_ORDER_PLATFORM, .name = "ORDER_PLATFORM"},
+    {.bit = VIRTIO_F_NOTIFICATION_DATA, .name = "NOTIFICATION_DATA", .by_transport = true},
+    {.bit = VIRTIO_F_NOTIF_CONFIG_DATA, .name = "NOTIF_CONFIG_DATA", .by_transport = true},
     {.bit = VIRTIO_F_RING_RESET, .name = "RING_RESET", .refusal = "not used"},
 };
 #define CORE_FEATURES (sizeof(core_features) / sizeof(core_features[0]))
@@ -47,26 +47,35 @@ bool virtio_has_feature(const struct virtio_device *device, unsigned bit)
     return virtio_features_has(&device->accepted, bit);
 }
 
-/* What we want of what is offered. Prerequisites may be chained, so removal goes on until nothing
- * changes (2.2.1). */
+/* Is it one that we, this transport and this interface can do? */
+static bool is_wanted(const struct virtio_device *device, unsigned bit)
+{
+    const struct virtio_feature *feature = virtio_find_feature(device->driver, bit);
+
+    if (!feature || (device->legacy && bit >= 32))
+        return false;
+    if (feature->refusal && !(feature->for_legacy && device->legacy))
+        return false;
+    return !feature->by_transport || virtio_features_has(&device->transport_features, bit);
+}
+
+/*
+ * What we want of what is offered. Prerequisites may be chained, so removal goes on until nothing
+ * changes (2.2.1).
+ */
 void virtio_choose_features(struct virtio_device *device)
 {
-    unsigned limit = device->legacy ? 32 : VIRTIO_FEATURE_BITS;
     struct virtio_features *accepted = &device->accepted;
     unsigned bit;
     bool changed;
 
     memset(accepted, 0, sizeof(*accepted));
-    for (bit = 0; bit < limit; bit++) {
-        const struct virtio_feature *feature = virtio_find_feature(device->driver, bit);
-
-        if (virtio_features_has(&device->offered, bit) && feature &&
-            (!feature->refusal || (feature->for_legacy && device->legacy)))
+    for (bit = 0; bit < VIRTIO_FEATURE_BITS; bit++)
+        if (virtio_features_has(&device->offered, bit) && is_wanted(device, bit))
             virtio_features_add(accepted, bit);
-    }
     do {
         changed = false;
-        for (bit = 0; bit < limit; bit++) {
+        for (bit = 0; bit < VIRTIO_FEATURE_BITS; bit++) {
             const struct virtio_feature *feature = virtio_find_feature(device->driver, bit);
 
             if (virtio_features_has(accepted, bit) && feature->depends &&

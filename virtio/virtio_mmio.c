@@ -230,6 +230,13 @@ static void mmio_notify(void *device, struct virtqueue *vq)
     reg_write(device, VIRTIO_MMIO_QUEUE_NOTIFY, virtqueue_index(vq));
 }
 
+static void mmio_notify_data(void *device, struct virtqueue *vq)
+{
+    uint32_t data = virtqueue_notification_data(vq);
+
+    reg_write(device, VIRTIO_MMIO_QUEUE_NOTIFY, virtqueue_index(vq) | data << 16);
+}
+
 /* ---- the end ---- */
 
 /*
@@ -263,6 +270,7 @@ static const struct virtio_transport_ops mmio_ops = {
     .queue_max_size = mmio_queue_max_size,
     .queue_enable = mmio_queue_enable,
     .notify = mmio_notify,
+    .notify_data = mmio_notify_data,
     .interrupts_setup = mmio_interrupts_setup,
     .interrupts_teardown = mmio_interrupts_teardown,
     .poll_config_change = mmio_poll_config_change,
@@ -318,6 +326,7 @@ static int add_device(const struct mmio_place *place, volatile uint8_t *register
     device->type = id > UINT16_MAX ? UINT16_MAX : (uint16_t)id;
     device->legacy = version == VIRTIO_MMIO_VERSION_LEGACY;
     device->ops = &mmio_ops;
+    virtio_features_add(&device->transport_features, VIRTIO_F_NOTIFICATION_DATA);
     device->config_length = (uint32_t)(place->size - VIRTIO_MMIO_CONFIG);
     error = virtio_add_device(device);
     if (device->driver_ok)

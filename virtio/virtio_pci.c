@@ -124,20 +124,28 @@ static void write_address(struct virtio_pci *pci, unsigned offset, dma_addr_t ad
     virtio_pci_write(pci, &pci->common, offset + 4, 4, (uint32_t)(address >> 32));
 }
 
-/* 4.1.4.4: each queue has its own place in the notification structure, which must lie inside of it.
+/*
+ * 4.1.4.4: each queue has its own place in the notification structure, which must lie inside of it.
+ * What is written there follows from the features (4.1.5.2).
  */
 static int map_notify_register(struct virtio_pci *pci, uint16_t index)
 {
+    const struct virtio_features *accepted = &pci->device.accepted;
+    bool with_data = virtio_features_has(accepted, VIRTIO_F_NOTIFICATION_DATA);
     uint64_t offset = (uint64_t)READ_COMMON(pci, queue_notify_off) * pci->notify_multiplier;
+    unsigned width = with_data ? sizeof(uint32_t) : sizeof(uint16_t);
     struct virtio_pci_location where = pci->notify;
 
-    if (offset + sizeof(uint16_t) > pci->notify.length) {
+    if (offset + width > pci->notify.length) {
         log_error("%s: queue %u is to be notified outside of the notification structure", pci->name,
                   index);
         return -EINVAL;
     }
+    pci->notify_value[index] = index;
+    if (virtio_features_has(accepted, VIRTIO_F_NOTIF_CONFIG_DATA))
+        pci->notify_value[index] = (uint16_t)READ_COMMON(pci, queue_notif_config_data);
     where.offset += (uint32_t)offset;
-    where.length = sizeof(uint16_t);
+    where.length = width;
     return virtio_pci_reach(pci, &where, &pci->notify_register[index]) ? 0 : -EIO;
 }
 
@@ -166,12 +174,26 @@ static void pci_notify(void *device, struct virtqueue *vq)
 {
     struct virtio_pci *pci = device;
     uint16_t index = virtqueue_index(vq);
+    const struct virtio_pci_registers *reg = &pci->notify_register[index];
 
     /* The data path: no more than this store where the register is mapped. */
-    if (pci->notify_register[index].mapped)
-        mmio_write16(pci->notify_register[index].mapped, index);
+    if (reg->mapped)
+        mmio_write16(reg->mapped, pci->notify_value[index]);
     else
-        virtio_pci_write(pci, &pci->notify_register[index], 0, sizeof(index), index);
+        virtio_pci_write(pci, reg, 0, sizeof(uint16_t), pci->notify_value[index]);
+}
+
+static void pci_notify_data(void *device, struct virtqueue *vq)
+{
+    struct virtio_pci *pci = device;
+    uint16_t index = virtqueue_index(vq);
+    const struct virtio_pci_registers *reg = &pci->notify_register[index];
+    uint32_t value = pci->notify_value[index] | (uint32_t)virtqueue_notification_data(vq) << 16;
+
+    if (reg->mapped)
+        mmio_write32(reg->mapped, value);
+    else
+        virtio_pci_write(pci, reg, 0, sizeof(value), value);
 }
 
 /* ---- the end ---- */
@@ -200,6 +222,7 @@ static const struct virtio_transport_ops pci_ops = {
     .queue_max_size = pci_queue_max_size,
     .queue_enable = pci_queue_enable,
     .notify = pci_notify,
+    .notify_data = pci_notify_data,
     .interrupts_setup = virtio_pci_interrupts_setup,
     .interrupts_teardown = virtio_pci_interrupts_teardown,
     .poll_config_change = virtio_pci_poll_config_change,
@@ -276,6 +299,9 @@ static const char *map_structures(struct virtio_pci *pci)
         (config.length && !reach_structure(pci, &config, VIRTIO_PCI_MAX_CONFIG, &pci->config)))
         return "its registers cannot be mapped";
     pci->device.config_length = config.length;
+    virtio_features_add(&pci->device.transport_features, VIRTIO_F_NOTIFICATION_DATA);
+    if (common.length >= COMMON(queue_notif_config_data) + sizeof(le16))
+        virtio_features_add(&pci->device.transport_features, VIRTIO_F_NOTIF_CONFIG_DATA);
     return NULL;
 }
 

@@ -55,7 +55,9 @@ struct virtio_pci {
     struct virtio_pci_registers common, isr, config;
     struct virtio_pci_location notify;
     uint32_t notify_multiplier;
-    struct virtio_pci_registers notify_register[VIRTIO_MAX_QUEUES]; /* by queue index */
+    /* By queue index: where to notify, and the value that names the queue there (2.9). */
+    struct virtio_pci_registers notify_register[VIRTIO_MAX_QUEUES];
+    uint16_t notify_value[VIRTIO_MAX_QUEUES];
     unsigned window; /* the PCI configuration access capability, 0: none */
 
     /* Legacy interface. */

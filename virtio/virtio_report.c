@@ -54,7 +54,9 @@ static const char *refusal_of(const struct virtio_device *device, unsigned bit)
         return NULL;
     if (!feature)
         return "unknown to the driver";
-    return feature->refusal ? feature->refusal : "needs a feature that is missing";
+    if (feature->refusal)
+        return feature->refusal;
+    return feature->by_transport ? "the transport cannot do it" : "needs a feature that is missing";
 }
 
 /* All features that are refused for one reason, as one group with the reason behind it. */

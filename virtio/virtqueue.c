@@ -42,11 +42,11 @@ static bool allocate_parts(struct virtqueue *vq)
     if (!vq->memory || !vq->slot || !vq->piece)
         return false;
     if (params->layout.indirect && params->max_segments > 1) {
-        vq->table = platform_dma_alloc(row_bytes(vq, sizeof(*vq->table)), page);
+        vq->table = platform_dma_alloc(row_bytes(vq, sizeof(struct virtq_desc)), page);
         if (!vq->table)
             return false;
         vq->table_addr =
-            platform_dma_map(vq->table, row_bytes(vq, sizeof(*vq->table)), DMA_TO_DEVICE);
+            platform_dma_map(vq->table, row_bytes(vq, sizeof(struct virtq_desc)), DMA_TO_DEVICE);
     }
     return vq->ops->create(vq);
 }
@@ -67,7 +67,7 @@ struct virtqueue *virtqueue_create(const struct virtqueue_params *params)
     /* A list longer than the ring is not allowed, not even in an indirect table (2.7.5.3.1). */
     if (vq->params.max_segments > params->size)
         vq->params.max_segments = params->size;
-    vq->ops = &virtqueue_split_ops;
+    vq->ops = params->layout.packed ? &virtqueue_packed_ops : &virtqueue_split_ops;
     if (!allocate_parts(vq)) {
         log_error("%s: no memory for a queue of %u entries", params->name, params->size);
         virtqueue_destroy(vq);
@@ -83,8 +83,8 @@ void virtqueue_destroy(struct virtqueue *vq)
         return;
     vq->ops->destroy(vq);
     if (vq->table) {
-        platform_dma_unmap(vq->table_addr, row_bytes(vq, sizeof(*vq->table)), DMA_TO_DEVICE);
-        platform_dma_free(vq->table, row_bytes(vq, sizeof(*vq->table)));
+        platform_dma_unmap(vq->table_addr, row_bytes(vq, sizeof(struct virtq_desc)), DMA_TO_DEVICE);
+        platform_dma_free(vq->table, row_bytes(vq, sizeof(struct virtq_desc)));
     }
     if (vq->piece)
         platform_dma_free(vq->piece, row_bytes(vq, sizeof(*vq->piece)));
@@ -107,7 +107,9 @@ void virtqueue_reinit(struct virtqueue *vq)
     vq->free = vq->params.size;
     vq->in_flight = 0;
     vq->broken = false;
+    vq->batch = false;
     vq->ops->init(vq);
+    vq->oldest = vq->next_id;
 }
 
 static void unmap_pieces(struct virtqueue *vq, uint16_t id, unsigned count)
@@ -194,6 +196,7 @@ int virtqueue_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned 
     vq->stats.added++;
     vq->stats.indirect += indirect;
     vq->ops->add(vq, count, indirect);
+    slot->successor = vq->next_id;
     return 0;
 }
 
@@ -226,28 +229,59 @@ static void *take_back(struct virtqueue *vq, uint16_t id)
     return token;
 }
 
+/* The next used element, checked: the device had this buffer, and could write so much into it. */
+static bool pop_checked(struct virtqueue *vq, uint16_t *id, uint32_t *len)
+{
+    uint32_t used_id, written;
+
+    if (!vq->ops->pop(vq, &used_id, &written))
+        return false;
+    if (used_id >= vq->params.size || !vq->slot[used_id].token) {
+        virtqueue_break(vq, "the device returned a buffer that it did not have");
+        return false;
+    }
+    if (written > vq->slot[used_id].writable && vq->params.layout.legacy)
+        written = vq->slot[used_id].writable;
+    if (written > vq->slot[used_id].writable) {
+        virtqueue_break(vq, "the device claims to have written more than was writable");
+        return false;
+    }
+    *id = (uint16_t)used_id;
+    *len = written;
+    return true;
+}
+
+/*
+ * The next buffer in order. A used element may close a batch: then it names the last buffer of it,
+ * and those before it count as used in full, since nothing else is said of them. Every buffer of
+ * the queue lies ahead of `oldest`, so a batch ends.
+ */
+static bool pop_in_order(struct virtqueue *vq, uint16_t *id, uint32_t *len)
+{
+    if (!vq->batch && !pop_checked(vq, &vq->batch_last, &vq->batch_len))
+        return false;
+    *id = vq->oldest;
+    *len = *id == vq->batch_last ? vq->batch_len : vq->slot[*id].writable;
+    vq->batch = *id != vq->batch_last;
+    vq->oldest = vq->slot[*id].successor;
+    return true;
+}
+
 void *virtqueue_get_buf(struct virtqueue *vq, uint32_t *len)
 {
-    uint32_t id, written;
+    uint32_t written;
+    uint16_t id;
 
-    if (vq->broken || !vq->ops->pop(vq, &id, &written))
+    if (vq->broken ||
+        !(vq->params.layout.in_order ? pop_in_order(vq, &id, &written)
+                                     : pop_checked(vq, &id, &written)) ||
+        !vq->ops->release(vq, id))
         return NULL;
-    if (id >= vq->params.size || !vq->slot[id].token) {
-        virtqueue_break(vq, "the device returned a buffer that it did not have");
-        return NULL;
-    }
-    if (written > vq->slot[id].writable && vq->params.layout.legacy)
-        written = vq->slot[id].writable;
-    if (written > vq->slot[id].writable) {
-        virtqueue_break(vq, "the device claims to have written more than was writable");
-        return NULL;
-    }
-    vq->ops->release(vq, (uint16_t)id);
     vq->free += vq->slot[id].descriptors;
     vq->stats.used++;
     if (len)
         *len = written;
-    return take_back(vq, (uint16_t)id);
+    return take_back(vq, id);
 }
 
 void virtqueue_disable_cb(struct virtqueue *vq)
@@ -259,7 +293,7 @@ void virtqueue_disable_cb(struct virtqueue *vq)
 bool virtqueue_enable_cb(struct virtqueue *vq)
 {
     /* A broken queue has nothing more to say, so its owner may sleep. */
-    return vq->broken || vq->ops->enable_cb(vq);
+    return vq->broken || (!vq->batch && vq->ops->enable_cb(vq));
 }
 
 void *virtqueue_detach_unused(struct virtqueue *vq)
@@ -320,6 +354,11 @@ const struct virtqueue_areas *virtqueue_areas(const struct virtqueue *vq)
 const struct virtqueue_stats *virtqueue_stats(const struct virtqueue *vq)
 {
     return &vq->stats;
+}
+
+uint16_t virtqueue_notification_data(const struct virtqueue *vq)
+{
+    return vq->ops->notification_data(vq);
 }
 
 void virtqueue_dump(const struct virtqueue *vq)

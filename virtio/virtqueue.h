@@ -45,6 +45,7 @@ struct virtqueue_layout {
     bool packed;        /* VIRTIO_F_RING_PACKED; else split */
     bool event_idx;     /* VIRTIO_F_EVENT_IDX */
     bool indirect;      /* VIRTIO_F_INDIRECT_DESC */
+    bool in_order;      /* VIRTIO_F_IN_ORDER */
     uint32_t alignment; /* of the used ring in a legacy device (2.7.2), else 0 */
     bool legacy;        /* used lengths are often wrong (2.7.8.1): a larger one is cut */
 };
@@ -136,6 +137,12 @@ uint16_t virtqueue_index(const struct virtqueue *vq);
 uint16_t virtqueue_size(const struct virtqueue *vq);
 const struct virtqueue_areas *virtqueue_areas(const struct virtqueue *vq);
 const struct virtqueue_stats *virtqueue_stats(const struct virtqueue *vq);
+
+/*
+ * What an available buffer notification carries with VIRTIO_F_NOTIFICATION_DATA besides the queue
+ * (2.9): next_off in bits 0 to 14 and next_wrap in bit 15. For transports.
+ */
+uint16_t virtqueue_notification_data(const struct virtqueue *vq);
 
 /* Logs indices, flags and counters: the driver's own view and the shared one. */
 void virtqueue_dump(const struct virtqueue *vq);

@@ -28,6 +28,7 @@ struct virtqueue_slot {
     uint32_t writable;    /* bytes of the device-writable part */
     uint16_t pieces;      /* length of the list */
     uint16_t descriptors; /* ring entries it takes: 1 through an indirect table, else `pieces` */
+    uint16_t successor;   /* the id of the buffer that was added after it */
 };
 
 struct virtqueue_layout_ops {
@@ -46,12 +47,15 @@ struct virtqueue_layout_ops {
      * which broke the queue. */
     bool (*pop)(struct virtqueue *vq, uint32_t *id, uint32_t *len);
     /* Steps over the element that pop returned, whose id was found good, and takes back its
-     * descriptors. */
-    void (*release)(struct virtqueue *vq, uint16_t id);
+     * descriptors. False: this broke the queue, and the buffer is the device's still. */
+    bool (*release)(struct virtqueue *vq, uint16_t id);
     /* Does the device want a notification for what was added since the last call? */
     bool (*kick_prepare)(struct virtqueue *vq);
     void (*disable_cb)(struct virtqueue *vq);
     bool (*enable_cb)(struct virtqueue *vq);
+    /* What a notification says besides the queue (2.9): next_off in bits 0 to 14, next_wrap in
+     * bit 15. */
+    uint16_t (*notification_data)(const struct virtqueue *vq);
     void (*dump)(const struct virtqueue *vq);
 };
 
@@ -69,6 +73,19 @@ struct virtqueue_split {
     uint32_t unkicked;       /* buffers added since the last kick_prepare */
 };
 
+/* Private state of the packed layout (2.8). */
+struct virtqueue_packed {
+    struct pvirtq_desc *desc;
+    struct pvirtq_event_suppress *driver_event;
+    const struct pvirtq_event_suppress *device_event;
+    uint16_t *next;      /* [size]: the list of free ids */
+    uint16_t next_avail; /* where the next buffer is made available ... */
+    bool avail_wrap;     /* ... and our wrap counter there */
+    uint16_t next_used;  /* where the next used descriptor will be ... */
+    bool used_wrap;      /* ... and the device's wrap counter there */
+    uint32_t unkicked;   /* descriptors made available since the last kick_prepare */
+};
+
 struct virtqueue {
     struct virtqueue_params params;
     const struct virtqueue_layout_ops *ops;
@@ -78,8 +95,7 @@ struct virtqueue {
 
     struct virtqueue_slot *slot;   /* [size], by id */
     struct virtqueue_piece *piece; /* [size][max_segments], by id: what was mapped */
-    struct virtq_desc
-        *table; /* [size][max_segments] shared, by id; NULL when indirect tables are of no use */
+    void *table; /* [size][max_segments] shared descriptors, by id; NULL: no indirect tables */
     dma_addr_t table_addr;
 
     uint16_t next_id;   /* of the buffer that is added next, while free > 0 */
@@ -88,7 +104,17 @@ struct virtqueue {
     bool broken;
     struct virtqueue_stats stats;
 
-    struct virtqueue_split split;
+    /* IN_ORDER: buffers come back in the order of their adding, several of them by one used element
+     * (2.7.9, 2.8.9). */
+    uint16_t oldest;     /* the id that comes back next */
+    bool batch;          /* a used element covers it and more, up to ... */
+    uint16_t batch_last; /* ... this id, of which alone the device gave a length */
+    uint32_t batch_len;
+
+    union { /* of the layout in use */
+        struct virtqueue_split split;
+        struct virtqueue_packed packed;
+    };
 };
 
 /* A row of vq->piece or vq->table. */
@@ -103,6 +129,7 @@ static inline size_t virtqueue_table_offset(const struct virtqueue *vq, uint16_t
 }
 
 extern const struct virtqueue_layout_ops virtqueue_split_ops;
+extern const struct virtqueue_layout_ops virtqueue_packed_ops;
 
 /*
  * 2.7.10: does the event index of the other side lie among the indices that a batch moved over, old

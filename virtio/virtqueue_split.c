@@ -78,8 +78,10 @@ static void split_init(struct virtqueue *vq)
 
     s->avail_idx = s->used_idx = s->used_seen = 0;
     s->unkicked = 0;
+    /* With IN_ORDER it stays this circle for ever: descriptors are taken and come back in ring
+     * order (2.7.5.1). */
     for (i = 0; i < size; i++)
-        s->next[i] = (uint16_t)(i + 1);
+        s->next[i] = (uint16_t)(i + 1 < size ? i + 1 : 0);
     vq->next_id = 0;
     split_disable_cb(vq);
 }
@@ -100,7 +102,7 @@ static uint16_t add_indirect(struct virtqueue *vq, uint16_t head, unsigned count
 {
     const struct virtqueue_piece *piece = virtqueue_pieces(vq, head);
     size_t offset = virtqueue_table_offset(vq, head);
-    struct virtq_desc *table = vq->table + offset;
+    struct virtq_desc *table = (struct virtq_desc *)vq->table + offset;
     struct virtq_desc *desc = &vq->split.desc[head];
     unsigned i;
 
@@ -169,17 +171,26 @@ static bool split_pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
     return true;
 }
 
-static void split_release(struct virtqueue *vq, uint16_t id)
+static bool split_release(struct virtqueue *vq, uint16_t id)
 {
     struct virtqueue_split *s = &vq->split;
     uint16_t last = id;
     unsigned i;
 
+    /* Only a batch can get here (IN_ORDER): its used element covers more than the used index moved
+     * by. */
+    if (s->used_idx == s->used_seen) {
+        virtqueue_break(vq, "a batch of used buffers is longer than the used index says");
+        return false;
+    }
     s->used_idx++;
+    if (vq->params.layout.in_order)
+        return true;
     for (i = 1; i < vq->slot[id].descriptors; i++)
         last = s->next[last];
     s->next[last] = vq->next_id;
     vq->next_id = id;
+    return true;
 }
 
 static bool split_kick_prepare(struct virtqueue *vq)
@@ -230,6 +241,11 @@ static bool split_enable_cb(struct virtqueue *vq)
     return le16_to_cpu(__atomic_load_n(&s->used->idx, __ATOMIC_RELAXED)) == s->used_idx;
 }
 
+static uint16_t split_notification_data(const struct virtqueue *vq)
+{
+    return vq->split.avail_idx;
+}
+
 static void split_dump(const struct virtqueue *vq)
 {
     const struct virtqueue_split *s = &vq->split;
@@ -253,5 +269,6 @@ const struct virtqueue_layout_ops virtqueue_split_ops = {
     .kick_prepare = split_kick_prepare,
     .disable_cb = split_disable_cb,
     .enable_cb = split_enable_cb,
+    .notification_data = split_notification_data,
     .dump = split_dump,
 };

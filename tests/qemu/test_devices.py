@@ -84,7 +84,15 @@ OFFERS = {
     "no-merged-buffers": (dict(nic="mrg_rxbuf=off"), []),
     "packed": (
         dict(nic="packed=on", disk_device="packed=on"),
-        [r"refuse.* RING_PACKED|refused 34 RING_PACKED"],
+        [r"virtio-net accepts.* RING_PACKED", r"virtio-blk accepts.* RING_PACKED"],
+    ),
+    "packed-no-event-index": (
+        dict(nic="packed=on,event_idx=off", disk_device="packed=on,event_idx=off"),
+        [r"virtio-net accepts.* RING_PACKED"],
+    ),
+    "packed-no-indirect": (
+        dict(nic="packed=on,indirect_desc=off", disk_device="packed=on,indirect_desc=off"),
+        [r"\(0 indirect\)"],
     ),
     "iommu-platform": (
         dict(

@@ -1,5 +1,5 @@
 // sources: arch/x86_64/acpi_mmio.c hosted/platform_linux.c hosted/dma_arena.c
-// sources: hosted/registers.c hosted/ring_device.c
+// sources: hosted/registers.c hosted/violation.c
 /*
  * test_acpi_mmio.c - finding virtio-mmio devices in ACPI byte code: what is recognized, what is
  * passed over, and that no byte code makes it read where it should not.

@@ -1,5 +1,5 @@
 // sources: blk/block.c boot/loop.c boot/log.c boot/format.c hosted/platform_linux.c
-// sources: hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
+// sources: hosted/dma_arena.c hosted/registers.c hosted/violation.c
 /*
  * test_blk.c - the block layer (blk/block.h): checks, splitting, order, flushes, time-outs, the
  * waiting forms.

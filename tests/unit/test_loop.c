@@ -1,5 +1,5 @@
 // sources: boot/loop.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
-// sources: hosted/ring_device.c
+// sources: hosted/violation.c
 /*
  * test_loop.c - the event loop (include/loop.h): turns, budgets, arming, halts and deadlines.
  *

@@ -1,5 +1,5 @@
 // sources: boot/pci_caps.c hosted/fake_pci.c hosted/platform_linux.c hosted/dma_arena.c
-// sources: hosted/registers.c hosted/ring_device.c
+// sources: hosted/registers.c hosted/violation.c
 /*
  * test_pci.c - the walk through a PCI capability list (boot/pci_caps.c) over lists of every shape.
  *

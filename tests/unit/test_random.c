@@ -1,10 +1,11 @@
 // sources: rng/random.c rng/chacha20.c rng/virtio_rng.c virtio/virtio.c virtio/virtio_config.c
-// sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_pci.c virtio/virtio_pci_access.c
-// sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c
-// sources: virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
-// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
-// sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
-// sources: hosted/device_rng.c
+// sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_pci.c
+// sources: virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c
+// sources: virtio/virtqueue.c virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c
+// sources: boot/format.c boot/loop.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c
+// sources: hosted/registers.c hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c
+// sources: hosted/device.c hosted/device_setup.c hosted/device_rng.c hosted/violation.c
+// sources: hosted/ring_packed.c
 /*
  * test_random.c - the generator of random numbers, and the entropy device (5.4) that feeds it.
  *

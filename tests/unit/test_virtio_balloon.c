@@ -1,10 +1,11 @@
 // sources: balloon/virtio_balloon.c balloon/balloon_pages.c balloon/page_reporting.c
 // sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
-// sources: virtio/virtio_pci.c virtio/virtio_pci_access.c
-// sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c boot/format.c
-// sources: boot/loop.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c
-// sources: hosted/registers.c hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c
-// sources: hosted/device.c hosted/device_setup.c hosted/device_balloon.c hosted/pages.c
+// sources: virtio/virtio_pci.c virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c
+// sources: virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c
+// sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
+// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
+// sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
+// sources: hosted/device_balloon.c hosted/pages.c hosted/violation.c hosted/ring_packed.c
 /*
  * test_virtio_balloon.c - the memory balloon driver (5.5) against the model balloon.
  *

@@ -1,10 +1,11 @@
-// sources: console/virtio_console.c console/console_port.c console/console_stream.c
-// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
-// sources: virtio/virtio_pci.c virtio/virtio_pci_access.c
-// sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c boot/format.c
-// sources: boot/loop.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c
-// sources: hosted/registers.c hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c
-// sources: hosted/device.c hosted/device_setup.c hosted/device_console.c
+// sources: console/virtio_console.c console/console_port.c console/console_stream.c virtio/virtio.c
+// sources: virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio_pci.c virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c
+// sources: virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c
+// sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
+// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
+// sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
+// sources: hosted/device_console.c hosted/violation.c hosted/ring_packed.c
 /*
  * test_virtio_console.c - the console device driver (5.3) against the model console: consoles,
  * named ports, control messages, and what happens when the other side is slow, rude or gone.

@@ -1,10 +1,10 @@
-// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c
-// sources: virtio/virtio_report.c virtio/virtio_mmio.c virtio/virtio_mmio_scan.c
-// sources: virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c
-// sources: boot/cmdline.c boot/pci_caps.c blk/block.c blk/virtio_blk.c
-// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
-// sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
-// sources: hosted/device_mmio.c hosted/device_blk.c tests/unit/plain_driver.c
+// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio_mmio.c virtio/virtio_mmio_scan.c virtio/virtqueue.c
+// sources: virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c
+// sources: boot/cmdline.c boot/pci_caps.c blk/block.c blk/virtio_blk.c hosted/platform_linux.c
+// sources: hosted/dma_arena.c hosted/registers.c hosted/ring_device.c hosted/ring_split.c
+// sources: hosted/fake_pci.c hosted/device.c hosted/device_setup.c hosted/device_mmio.c
+// sources: hosted/device_blk.c tests/unit/plain_driver.c hosted/violation.c hosted/ring_packed.c
 /*
  * test_virtio_mmio.c - the MMIO transport (4.2), version 2 and legacy: which places it takes, how
  * it sets a device up, and how interrupts arrive.
@@ -63,6 +63,19 @@ static void a_device_comes_up_4_2_3(void **state)
         plain_end();
         hosted_reset();
     }
+}
+
+/* covers: CORE-T-NDATA-1 */
+static void notifications_carry_data_2_9(void **state)
+{
+    (void)state;
+    plain_setup.features = UINT64_C(1) << F_NOTIFICATION_DATA;
+    plain_make(&device_mmio_front);
+    assert_int_equal(probe(), 0);
+    assert_true(device_has(&plain_device, F_NOTIFICATION_DATA));
+    for (unsigned n = 0; n < 40; n++)
+        plain_transfer(n % 2, n % 3 == 0);
+    plain_end();
 }
 
 /* covers: MMIO-INT-1 MMIO-INT-2 MMIO-INT-3 MMIO-REG-16 MMIO-REG-17 MMIO-REG-18 */
@@ -367,6 +380,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_device_comes_up_4_2_3),
+        TEST(notifications_carry_data_2_9),
         TEST(a_line_for_everything_4_2_3_4),
         TEST(without_a_line_it_is_polled),
         TEST(configuration_fields_are_whole),

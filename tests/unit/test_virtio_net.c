@@ -1,10 +1,10 @@
 // sources: net/virtio_net.c virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c
 // sources: virtio/virtio_report.c virtio/virtio_pci.c virtio/virtio_pci_access.c
 // sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c
-// sources: virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
-// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
-// sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
-// sources: hosted/device_net.c
+// sources: virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c
+// sources: boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
+// sources: hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c hosted/device.c
+// sources: hosted/device_setup.c hosted/device_net.c hosted/violation.c hosted/ring_packed.c
 /*
  * test_virtio_net.c - the network device driver (5.1) against the model network device.
  *
@@ -16,6 +16,7 @@
 
 #include "hosted/device_net.h"
 #include "net/virtio_net.h"
+#include "ring_variants.h"
 #include "virtio/virtio_pci.h"
 
 #define BUFFERS 64u
@@ -23,6 +24,7 @@
 
 static const struct virtio_driver *const drivers[] = {&virtio_net_driver};
 static struct device_net model;
+static uint64_t ring_features; /* added to those of every device */
 static struct virtio_net *nic;
 
 /* ---- the user of the driver ---- */
@@ -135,10 +137,12 @@ static unsigned make_nic_sized(uint64_t features, uint16_t queue_size)
     memset(&user, 0, sizeof(user));
     virtio_set_drivers(drivers, 1);
     virtio_set_interrupt_limit(VIRTIO_INTERRUPT_MSIX);
-    device_net_init(&model, features, queue_size, 3);
+    device_net_init(&model, features | ring_features, queue_size, 3);
     memory = platform_dma_alloc(BUFFERS * BUFFER_SIZE + TX_SIZE, 4096);
     unsigned driven = virtio_pci_scan();
     nic = virtio_net_at(0);
+    for (unsigned bit = 0; driven && bit < 64; bit++)
+        assert_true(!(ring_features >> bit & 1) || device_has(&model.device, bit));
     if (nic)
         virtio_net_attach(nic, &callbacks, &user);
     return driven;
@@ -652,13 +656,16 @@ static void the_mtu(void **state)
 static void offloads_and_control_are_not_accepted(void **state)
 {
     (void)state;
-    make_nic(~BIT(F_RING_PACKED));
+    make_nic(~UINT64_C(0));
     assert_int_equal(model.device.accepted[0], BIT(NET_F_CSUM) | BIT(NET_F_GUEST_CSUM) |
                                                    BIT(NET_F_MTU) | BIT(NET_F_MAC) |
                                                    BIT(NET_F_MRG_RXBUF) | BIT(NET_F_STATUS) |
                                                    BIT(F_INDIRECT_DESC) | BIT(F_EVENT_IDX));
     assert_int_equal(model.device.accepted[1],
-                     1u << (F_VERSION_1 - 32) | 1u << (F_ACCESS_PLATFORM - 32));
+                     1u << (F_VERSION_1 - 32) | 1u << (F_ACCESS_PLATFORM - 32) |
+                         1u << (F_RING_PACKED - 32) | 1u << (F_IN_ORDER - 32) |
+                         1u << (F_ORDER_PLATFORM - 32) | 1u << (F_NOTIFICATION_DATA - 32) |
+                         1u << (F_NOTIF_CONFIG_DATA - 32));
     assert_int_equal(virtio_net_mtu(nic), 9000);
     end();
 }
@@ -805,6 +812,27 @@ int main(void)
         TEST(small_and_large_rings),
         TEST(bring_up_survives_lack_of_memory),
     };
+    const struct CMUnitTest flows[] = {
+        TEST(frames_of_every_length_arrive),
+        TEST(a_frame_in_many_buffers),
+        TEST(a_frame_in_sparingly_used_buffers),
+        TEST(short_frames_are_dropped),
+        TEST(the_budget_bounds_a_poll),
+        TEST(arm_and_interrupt),
+        TEST(frames_are_sent_as_they_are),
+        TEST(the_device_completes_checksums),
+        TEST(one_notification_for_a_batch),
+        TEST(a_reset_returns_every_buffer_and_starts_again),
+        TEST(a_broken_transmit_queue_is_recovered),
+        TEST(small_and_large_rings),
+        TEST(bring_up_survives_lack_of_memory),
+    };
+    int failed = 0;
 
-    return cmocka_run_group_tests_name("virtio_net", tests, NULL, NULL);
+    for (unsigned i = 0; i < RING_VARIANTS; i++) {
+        ring_features = ring_variants[i];
+        failed += cmocka_run_group_tests_name("virtio_net over other rings", flows, NULL, NULL);
+    }
+    ring_features = 0;
+    return failed + cmocka_run_group_tests_name("virtio_net", tests, NULL, NULL);
 }

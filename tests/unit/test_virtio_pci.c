@@ -1,9 +1,10 @@
-// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c
-// sources: virtio/virtio_report.c virtio/virtio_pci.c virtio/virtio_pci_access.c
-// sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c
-// sources: virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
+// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio_pci.c virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c
+// sources: virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c
+// sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
 // sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
+// sources: hosted/violation.c hosted/ring_packed.c
 /*
  * test_virtio_pci.c - the PCI transport (4.1): which functions it takes, which capabilities it
  * believes, how interrupts arrive.

@@ -1,0 +1,330 @@
+/*
+ * virtqueue_packed.c - the packed ring layout (2.8): one ring of descriptors that both sides write,
+ * and two event suppression structures.
+ *
+ * Owns the shared memory of such a queue and every memory barrier around it. Where we are in the
+ * ring, and which ids are free, stays in private memory (struct virtqueue_packed); what the device
+ * writes is read once. Checks that need the slots are virtqueue.c's. Read virtqueue_split.c first,
+ * which this file mirrors.
+ */
+#include <string.h>
+
+#include "log.h"
+#include "virtio/virtqueue_impl.h"
+
+/* Each event suppression structure on a cache line of its own: one is ours to write, the other the
+ * device's. */
+#define EVENT_ALIGNMENT 64
+
+static size_t driver_event_offset(const struct virtqueue_params *params)
+{
+    size_t end = sizeof(struct pvirtq_desc) * params->size;
+
+    return (end + EVENT_ALIGNMENT - 1) / EVENT_ALIGNMENT * EVENT_ALIGNMENT;
+}
+
+static size_t packed_memory_size(const struct virtqueue_params *params)
+{
+    return driver_event_offset(params) + EVENT_ALIGNMENT + sizeof(struct pvirtq_event_suppress);
+}
+
+static bool packed_create(struct virtqueue *vq)
+{
+    vq->packed.next = platform_dma_alloc(vq->params.size * sizeof(uint16_t), 64);
+    return vq->packed.next != NULL;
+}
+
+static void packed_destroy(struct virtqueue *vq)
+{
+    if (vq->areas.descriptor)
+        platform_dma_unmap(vq->areas.descriptor, vq->memory_size, DMA_BIDIRECTIONAL);
+    if (vq->packed.next)
+        platform_dma_free(vq->packed.next, vq->params.size * sizeof(uint16_t));
+}
+
+/* Both halves at once, so that the device never sees an offset of one request with the flags of
+ * another. */
+static void write_driver_event(struct virtqueue_packed *p, uint16_t off_wrap, uint16_t flags)
+{
+    struct pvirtq_event_suppress event = {.off_wrap = cpu_to_le16(off_wrap),
+                                          .flags = cpu_to_le16(flags)};
+    uint32_t both;
+
+    memcpy(&both, &event, sizeof(both));
+    __atomic_store_n((uint32_t *)(void *)p->driver_event, both, __ATOMIC_RELAXED);
+}
+
+static struct pvirtq_event_suppress read_device_event(const struct virtqueue_packed *p)
+{
+    uint32_t both =
+        __atomic_load_n((const uint32_t *)(const void *)p->device_event, __ATOMIC_RELAXED);
+    struct pvirtq_event_suppress event;
+
+    memcpy(&event, &both, sizeof(event));
+    return event;
+}
+
+static void packed_disable_cb(struct virtqueue *vq)
+{
+    write_driver_event(&vq->packed, 0, RING_EVENT_FLAGS_DISABLE);
+}
+
+static void packed_init(struct virtqueue *vq)
+{
+    struct virtqueue_packed *p = &vq->packed;
+    uint16_t size = vq->params.size;
+    uint8_t *base = vq->memory;
+    size_t events = driver_event_offset(&vq->params);
+    unsigned i;
+
+    p->desc = (struct pvirtq_desc *)base;
+    p->driver_event = (struct pvirtq_event_suppress *)(base + events);
+    p->device_event = (const struct pvirtq_event_suppress *)(base + events + EVENT_ALIGNMENT);
+    if (!vq->areas.descriptor)
+        vq->areas.descriptor = platform_dma_map(base, vq->memory_size, DMA_BIDIRECTIONAL);
+    vq->areas.driver = vq->areas.descriptor + events;
+    vq->areas.device = vq->areas.driver + EVENT_ALIGNMENT;
+
+    /* 2.8.1: both sides start with a wrap counter of 1. */
+    p->next_avail = p->next_used = 0;
+    p->avail_wrap = p->used_wrap = true;
+    p->unkicked = 0;
+    for (i = 0; i < size; i++)
+        p->next[i] = (uint16_t)(i + 1 < size ? i + 1 : 0);
+    vq->next_id = 0;
+    packed_disable_cb(vq);
+}
+
+/* 2.8.1: what AVAIL and USED are in a descriptor that we make available in this lap of the ring. */
+static uint16_t available_bits(bool wrap)
+{
+    return wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+}
+
+static void advance(uint16_t *index, bool *wrap, unsigned by, uint16_t size)
+{
+    unsigned next = *index + by;
+
+    if (next >= size) {
+        next -= size;
+        *wrap = !*wrap;
+    }
+    *index = (uint16_t)next;
+}
+
+static void write_desc(struct pvirtq_desc *desc, const struct virtqueue_piece *piece, uint16_t id)
+{
+    desc->addr = cpu_to_le64(piece->addr);
+    desc->len = cpu_to_le32(piece->len);
+    desc->id = cpu_to_le16(id);
+}
+
+/* Fills the slot's own table and describes it in one ring descriptor (2.8.7). Returns the flags
+ * that make it available. */
+static uint16_t add_indirect(struct virtqueue *vq, unsigned count)
+{
+    struct virtqueue_packed *p = &vq->packed;
+    uint16_t id = vq->next_id;
+    const struct virtqueue_piece *piece = virtqueue_pieces(vq, id);
+    size_t offset = virtqueue_table_offset(vq, id);
+    struct pvirtq_desc *table = (struct pvirtq_desc *)vq->table + offset;
+    struct virtqueue_piece whole = {.addr = vq->table_addr + offset * sizeof(*table),
+                                    .len = (uint32_t)(count * sizeof(*table))};
+    uint16_t flags = VIRTQ_DESC_F_INDIRECT | available_bits(p->avail_wrap);
+    unsigned i;
+
+    /* 2.8.19: in a table only WRITE means anything; ids and NEXT do not. */
+    for (i = 0; i < count; i++) {
+        write_desc(&table[i], &piece[i], 0);
+        table[i].flags = cpu_to_le16(piece[i].in ? VIRTQ_DESC_F_WRITE : 0);
+    }
+    write_desc(&p->desc[p->next_avail], &whole, id);
+    advance(&p->next_avail, &p->avail_wrap, 1, vq->params.size);
+    return flags;
+}
+
+/* The same for a list in the ring itself: all but the flags of its first descriptor, which are
+ * returned. */
+static uint16_t add_direct(struct virtqueue *vq, unsigned count)
+{
+    struct virtqueue_packed *p = &vq->packed;
+    uint16_t id = vq->next_id, first_flags = 0;
+    const struct virtqueue_piece *piece = virtqueue_pieces(vq, id);
+    unsigned i;
+
+    for (i = 0; i < count; i++) {
+        struct pvirtq_desc *desc = &p->desc[p->next_avail];
+        uint16_t flags = (piece[i].in ? VIRTQ_DESC_F_WRITE : 0) |
+                         (i + 1 < count ? VIRTQ_DESC_F_NEXT : 0) | available_bits(p->avail_wrap);
+
+        write_desc(desc, &piece[i], id);
+        if (i == 0)
+            first_flags = flags;
+        else
+            desc->flags = cpu_to_le16(flags);
+        advance(&p->next_avail, &p->avail_wrap, 1, vq->params.size);
+    }
+    return first_flags;
+}
+
+static void packed_add(struct virtqueue *vq, unsigned count, bool indirect)
+{
+    struct virtqueue_packed *p = &vq->packed;
+    struct pvirtq_desc *head = &p->desc[p->next_avail];
+    uint16_t flags = indirect ? add_indirect(vq, count) : add_direct(vq, count);
+
+    vq->next_id = p->next[vq->next_id];
+    p->unkicked += indirect ? 1 : count;
+    /*
+     * Written last (2.8.21.1.1). Pairs with the device's load of these flags: a device that finds
+     * the head available sees the whole list and the table written above.
+     */
+    __atomic_store_n(&head->flags, cpu_to_le16(flags), __ATOMIC_RELEASE);
+}
+
+/* 2.8.1: a descriptor is used when both bits equal the device's wrap counter. */
+static bool is_used(uint16_t flags, bool wrap)
+{
+    bool avail = flags & VIRTQ_DESC_F_AVAIL, used = flags & VIRTQ_DESC_F_USED;
+
+    return avail == used && used == wrap;
+}
+
+static bool packed_pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
+{
+    struct virtqueue_packed *p = &vq->packed;
+    const struct pvirtq_desc *desc = &p->desc[p->next_used];
+    uint16_t flags;
+
+    if (vq->in_flight == 0)
+        return false;
+    /*
+     * Pairs with the device's store of these flags: seeing them, we see the id and length of the
+     * same descriptor, and the data the device wrote.
+     */
+    flags = le16_to_cpu(__atomic_load_n(&desc->flags, __ATOMIC_ACQUIRE));
+    if (!is_used(flags, p->used_wrap))
+        return false;
+    *id = le16_to_cpu(__atomic_load_n(&desc->id, __ATOMIC_RELAXED));
+    *len = le32_to_cpu(__atomic_load_n(&desc->len, __ATOMIC_RELAXED));
+    /*
+     * 2.8.3 lets the length mean something only with WRITE, which QEMU never sets on a used
+     * descriptor. So without it we believe a length that is possible, and take any other for
+     * nothing.
+     */
+    if (!(flags & VIRTQ_DESC_F_WRITE) && (*id >= vq->params.size || *len > vq->slot[*id].writable))
+        *len = 0;
+    return true;
+}
+
+static bool packed_release(struct virtqueue *vq, uint16_t id)
+{
+    struct virtqueue_packed *p = &vq->packed;
+
+    /* 2.8.6: one used descriptor for a list; the device skipped the rest of it, and so do we. */
+    advance(&p->next_used, &p->used_wrap, vq->slot[id].descriptors, vq->params.size);
+    if (vq->params.layout.in_order)
+        return true;
+    p->next[id] = vq->next_id;
+    vq->next_id = id;
+    return true;
+}
+
+/* 2.8.10: does the place that the device asks about lie among the descriptors of this batch? */
+static bool event_reached(const struct virtqueue *vq, uint16_t off_wrap, uint32_t batch)
+{
+    const struct virtqueue_packed *p = &vq->packed;
+    bool event_wrap = off_wrap >> RING_EVENT_WRAP_SHIFT;
+    uint16_t event = off_wrap & ((1 << RING_EVENT_WRAP_SHIFT) - 1);
+
+    /* Counted from the start of the lap that we are in, an offset of the lap before lies a ring's
+     * length back. */
+    if (event_wrap != p->avail_wrap)
+        event -= vq->params.size;
+    return virtqueue_need_event(event, p->next_avail, (uint16_t)(p->next_avail - batch));
+}
+
+static bool packed_kick_prepare(struct virtqueue *vq)
+{
+    struct virtqueue_packed *p = &vq->packed;
+    uint32_t batch = p->unkicked;
+    struct pvirtq_event_suppress event;
+    bool wanted;
+
+    if (batch == 0)
+        return false;
+    p->unkicked = 0;
+    /*
+     * Full fence between our store of a head's flags and the load below (2.8.21.3.1). Its partner
+     * is the device's: store to its event suppression structure, fence, look at the next head. One
+     * of the two sees the other's store.
+     */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    event = read_device_event(p);
+    switch (le16_to_cpu(event.flags) & RING_EVENT_FLAGS_MASK) {
+    case RING_EVENT_FLAGS_DISABLE:
+        wanted = false;
+        break;
+    case RING_EVENT_FLAGS_DESC:
+        /* A batch of a lap or more went over every place there is. */
+        wanted = !vq->params.layout.event_idx || batch >= vq->params.size ||
+                 event_reached(vq, le16_to_cpu(event.off_wrap), batch);
+        break;
+    default: /* ENABLE, and the value that is reserved: rather one too many */
+        wanted = true;
+    }
+    vq->stats.suppressed += !wanted;
+    return wanted;
+}
+
+static bool packed_enable_cb(struct virtqueue *vq)
+{
+    struct virtqueue_packed *p = &vq->packed;
+    uint16_t off_wrap = (uint16_t)(p->next_used | p->used_wrap << RING_EVENT_WRAP_SHIFT);
+    uint16_t flags;
+
+    if (vq->params.layout.event_idx)
+        write_driver_event(p, off_wrap, RING_EVENT_FLAGS_DESC);
+    else
+        write_driver_event(p, 0, RING_EVENT_FLAGS_ENABLE);
+    /*
+     * Full fence between that store and the look at the next used descriptor (2.8.22). Its partner
+     * is the device's: store of a used descriptor's flags, fence, load of our event suppression
+     * structure. One of the two sees the other's store.
+     */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    flags = le16_to_cpu(__atomic_load_n(&p->desc[p->next_used].flags, __ATOMIC_RELAXED));
+    return vq->in_flight == 0 || !is_used(flags, p->used_wrap);
+}
+
+static uint16_t packed_notification_data(const struct virtqueue *vq)
+{
+    return (uint16_t)(vq->packed.next_avail | vq->packed.avail_wrap << RING_EVENT_WRAP_SHIFT);
+}
+
+static void packed_dump(const struct virtqueue *vq)
+{
+    const struct virtqueue_packed *p = &vq->packed;
+    struct pvirtq_event_suppress event = read_device_event(p);
+
+    log_info(
+        "%s: driver: avail %u/%u used %u/%u unkicked %u next %u; device: flags 0x%x, events 0x%x/0x%x",
+        vq->params.name, p->next_avail, p->avail_wrap, p->next_used, p->used_wrap, p->unkicked,
+        vq->next_id, le16_to_cpu(__atomic_load_n(&p->desc[p->next_used].flags, __ATOMIC_RELAXED)),
+        le16_to_cpu(event.off_wrap), le16_to_cpu(event.flags));
+}
+
+const struct virtqueue_layout_ops virtqueue_packed_ops = {
+    .memory_size = packed_memory_size,
+    .create = packed_create,
+    .destroy = packed_destroy,
+    .init = packed_init,
+    .add = packed_add,
+    .pop = packed_pop,
+    .release = packed_release,
+    .kick_prepare = packed_kick_prepare,
+    .disable_cb = packed_disable_cb,
+    .enable_cb = packed_enable_cb,
+    .notification_data = packed_notification_data,
+    .dump = packed_dump,
+};
