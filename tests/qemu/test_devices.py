@@ -128,6 +128,19 @@ OFFERS = {
 }
 
 
+def test_iommu_is_left_disabled(site):
+    """Devices that ask for translated addresses work beside an IOMMU, which stays switched off.
+
+    covers: RSVF-3 RSVF-4
+    """
+    behind = "iommu_platform=on,disable-legacy=on"
+    with Guest(site.disk, nic=behind, disk_device=behind, arguments=["-device", "intel-iommu"]) as guest:
+        guest.wait_ready()
+        guest.require(r"virtio-net accepts.* ACCESS_PLATFORM", r"virtio-blk accepts.* ACCESS_PLATFORM")
+        check(guest, site)
+        guest.power_off()
+
+
 @pytest.mark.parametrize("name", OFFERS)
 def test_offer(name, site):
     """Whatever features and queue sizes are offered, the driver takes what it can use and serves.

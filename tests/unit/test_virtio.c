@@ -219,8 +219,8 @@ static void assert_failed(void)
  * covers: INIT-1 INIT-2 INIT-3 INIT-4 INIT-5 INIT-6 INIT-7 INIT-9 INIT-10 INIT-13 CORE-STATUS-1
  * covers: CORE-STATUS-2
  * covers: PCI-COMMON-1 PCI-COMMON-3 PCI-COMMON-4 PCI-COMMON-5 PCI-COMMON-6 PCI-MSIX-4 PCI-T-QSIZE-1
- * covers: PCI-NOTIFY-1 PCI-NOTIFY-2 PCI-NOTIFY-3 PCI-NOTIFY-4 PCI-NOTIFY-5 PCI-NOTIFY-6
- * covers: PACKED-DESC-3 CORE-T-NDATA-1 CORE-T-NDATA-2
+ * covers: PCI-NOTIFY-1 PCI-NOTIFY-2 PCI-NOTIFY-3 PCI-NOTIFY-4 PCI-NOTIFY-5 PCI-NOTIFY-6 RSVF-12
+ * covers: PACKED-DESC-3 CORE-T-NDATA-1 CORE-T-NDATA-2 PCI-COMMON-2
  */
 static void the_sequence_of_3_1_1(void **state)
 {
@@ -426,7 +426,7 @@ static void notifying_before_driver_ok_is_caught(void **state)
 /*
  * Everything is offered, and much that does not exist.
  * covers: CORE-FEAT-1 CORE-FEAT-2 CORE-FEAT-3 CORE-FEAT-4 CORE-FEAT-5
- * covers: CORE-FEAT-6 CORE-FEAT-7 CORE-FEAT-10 RSVF-1 RSVF-3 RSVF-6 RSVF-10 LEG-RSVF-2
+ * covers: CORE-FEAT-6 CORE-FEAT-7 CORE-FEAT-10 RSVF-1 RSVF-3 RSVF-6 RSVF-7 RSVF-10 LEG-RSVF-2
  */
 static void of_all_features_only_the_known_are_accepted_2_2(void **state)
 {

@@ -651,7 +651,7 @@ static void the_mtu(void **state)
 
 /*
  * covers: CORE-FEAT-1 CORE-FEAT-2 NET-FEATDEP-1 NET-CFG-13 NET-CFG-14 NET-TX-5 NET-TX-6 NET-TX-7
- * covers: NET-TX-8
+ * covers: NET-TX-8 NET-TX-11
  */
 static void offloads_and_control_are_not_accepted(void **state)
 {
