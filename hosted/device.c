@@ -557,7 +557,8 @@ void device_notified(struct device *device, unsigned index, uint32_t value)
     if (!(device->status & ST_DRIVER_OK))
         violation("INIT-13", "queue %u notified with status %#x", index, device->status);
     struct ring_device *ring = &device->queue[index].ring;
-    if (device_has(device, F_NOTIFICATION_DATA) && value >> 16 != ring_device_notification_data(ring))
+    if (device_has(device, F_NOTIFICATION_DATA) &&
+        value >> 16 != ring_device_notification_data(ring))
         violation(ring->params.packed ? "PACKED-DESC-3" : "CORE-T-NDATA-1",
                   "queue %u notified with data %#x instead of %#x", index, (unsigned)(value >> 16),
                   ring_device_notification_data(ring));

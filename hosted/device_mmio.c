@@ -270,7 +270,8 @@ static void write_register(struct mmio_front *m, unsigned offset, uint64_t value
         return;
     case MM_QUEUE_NOTIFY:
         device_notified(m->device,
-                        device_has(m->device, F_NOTIFICATION_DATA) ? value & 0xffff : (unsigned)value,
+                        device_has(m->device, F_NOTIFICATION_DATA) ? value & 0xffff
+                                                                   : (unsigned)value,
                         (uint32_t)value);
         return;
     case MM_INTERRUPT_ACK:
