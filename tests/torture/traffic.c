@@ -17,6 +17,7 @@
 #include "tests/torture/rig.h"
 
 #define MOST_A_TURN 4096u /* adds, or returns */
+#define PATIENCE 10000u   /* turns in which nothing comes back, before it is lost for sure */
 
 /* A buffer as the driver added it. */
 struct sent {
@@ -354,10 +355,14 @@ void traffic_run(const struct traffic_setup *setup, struct traffic_counts *count
                         .driver_polls = true};
 
     open_traffic(&t);
-    while (t.got < setup->transfers) {
+    for (unsigned idle = 0; t.got < setup->transfers; idle++) {
+        uint64_t before = t.got;
         give(&t);
         work(&t);
         take_back(&t);
+        if (t.got != before)
+            idle = 0;
+        RIG_CHECK(idle < PATIENCE);
     }
     close_traffic(&t);
 }

@@ -51,6 +51,7 @@ static unsigned make_disk(const struct device_blk_setup *setup)
     assert_int_equal(disk != NULL, driven);
     for (unsigned bit = 0; driven && bit < 64; bit++)
         assert_true(!(ring_features >> bit & 1) || device_has(&model.device, bit));
+    model.device.queue[0].ring.poison = ring_features != 0;
     return driven;
 }
 
