@@ -14,7 +14,7 @@
 #include "log.h"
 #include "platform.h"
 
-#define MAX_DEVICES 16
+#define MAX_DEVICES 64
 /* Completions taken at once while waiting for one request. */
 #define WAIT_BUDGET 64
 /* How long a waiting request is polled for before the CPU is given up: about what a fast device
@@ -305,6 +305,15 @@ static uint64_t first_deadline(const struct blk_device *device)
     return deadline;
 }
 
+/* When to look again even if nothing is heard of the device. */
+static uint64_t wake_deadline(struct blk_device *device)
+{
+    uint64_t deadline = first_deadline(device);
+    uint64_t wanted = device->ops->deadline ? device->ops->deadline(device) : PLATFORM_NO_DEADLINE;
+
+    return wanted < deadline ? wanted : deadline;
+}
+
 unsigned blk_poll(struct blk_device *device, unsigned budget)
 {
     unsigned work = device->ops->poll(device, budget);
@@ -338,7 +347,7 @@ static bool source_arm(void *arg)
 
 static uint64_t source_deadline(void *arg)
 {
-    return first_deadline(arg);
+    return wake_deadline(arg);
 }
 
 /* ---- devices ---- */
@@ -360,6 +369,34 @@ static const char *nonsense(const struct blk_device *device)
     return NULL;
 }
 
+static bool is_name_taken(const char *name)
+{
+    unsigned i;
+
+    for (i = 0; i < MAX_DEVICES; i++)
+        if (devices[i] && strcmp(devices[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The first free name of its kind: a to z, then aa, ab and so on. */
+static void name_device(struct blk_device *device)
+{
+    const char *prefix = device->prefix ? device->prefix : "vd";
+    char name[sizeof(device->name)];
+    unsigned n = 0;
+
+    do {
+        if (n < 26)
+            format_text(name, sizeof(name), "%s%c", prefix, 'a' + (int)n);
+        else
+            format_text(name, sizeof(name), "%s%c%c", prefix, 'a' + (int)(n / 26 - 1),
+                        'a' + (int)(n % 26));
+        n++;
+    } while (is_name_taken(name));
+    memcpy(device->name, name, sizeof(name));
+}
+
 int blk_add(struct blk_device *device)
 {
     const char *what = nonsense(device);
@@ -373,8 +410,8 @@ int blk_add(struct blk_device *device)
         ;
     if (i == MAX_DEVICES)
         return -ENOSPC;
+    name_device(device);
     devices[i] = device;
-    format_text(device->name, sizeof(device->name), "vd%c", 'a' + (int)i);
     if (!device->timeout_ms)
         device->timeout_ms = BLK_DEFAULT_TIMEOUT_MS;
     device->gone = false;
@@ -437,7 +474,7 @@ static int submit_and_wait(struct blk_device *device, struct blk_request *reques
         if (platform_now_ns() < spin_until)
             platform_relax();
         else if (device->ops->arm(device))
-            platform_wait(loop_wait_limit(first_deadline(device)));
+            platform_wait(loop_wait_limit(wake_deadline(device)));
     }
     return request->status;
 }

@@ -97,6 +97,9 @@ struct blk_ops {
     unsigned (*poll)(struct blk_device *device, unsigned budget);
     /* Turns device notifications on; false: something finished meanwhile, poll again. */
     bool (*arm)(struct blk_device *device);
+    /* When poll wants to run even without a notification, on platform_now_ns()'s clock, or
+     * PLATFORM_NO_DEADLINE. May be NULL. */
+    uint64_t (*deadline)(struct blk_device *device);
     /* Takes everything back from a device that stalls: after it, no part is in flight (each was
      * completed with -EIO). */
     void (*reset)(struct blk_device *device);
@@ -110,6 +113,7 @@ struct blk_statistics {
 
 struct blk_device {
     char name[8];        /* vda, vdb, ... */
+    const char *prefix;  /* of the name, up to 4 characters; NULL: "vd" */
     uint64_t capacity;   /* sectors of 512 bytes; may change while running */
     uint32_t block_size; /* bytes: the alignment of requests, 512..65536 */
     bool read_only;
@@ -133,7 +137,7 @@ struct blk_device {
 
 /*
  * For drivers. blk_add() names the device, adds it to the list and to the event loop; capacity,
- * block_size, read_only, has_flush, limits, ops and driver must be set. 0, -EINVAL for limits that
+ * block_size, read_only, has_flush, limits, ops and driver must be set, prefix may be. 0, -EINVAL for limits that
  * make no sense (each said in the log), -ENOSPC when the table is full. blk_remove() ends the
  * requests that still wait with -EIO and takes the device off the list; parts that the device had
  * must have been completed before. blk_complete() ends one part: 0 or a negative errno.

@@ -33,6 +33,7 @@ static struct {
     bool at_once; /* complete inside of submit */
     bool by_poll; /* complete all at the next poll */
     bool arm_fails;
+    uint64_t wake_ns; /* when the driver wants to be polled, and then completes everything */
     int submit_error, status;
     unsigned parts, kicks, resets, flushes;
     uint64_t sectors; /* in all parts so far */
@@ -109,6 +110,8 @@ static unsigned disk_poll(struct blk_device *device, unsigned budget)
     unsigned done = 0;
 
     (void)device;
+    if (disk.wake_ns && platform_now_ns() >= disk.wake_ns)
+        disk.by_poll = true;
     while (disk.by_poll && disk.held_count && done < budget) {
         complete(0, disk.status);
         done++;
@@ -122,6 +125,12 @@ static bool disk_arm(struct blk_device *device)
     return !disk.arm_fails;
 }
 
+static uint64_t disk_deadline(struct blk_device *device)
+{
+    (void)device;
+    return disk.wake_ns ? disk.wake_ns : PLATFORM_NO_DEADLINE;
+}
+
 static void disk_reset(struct blk_device *device)
 {
     (void)device;
@@ -130,7 +139,12 @@ static void disk_reset(struct blk_device *device)
         complete(0, -EIO);
 }
 
-static const struct blk_ops disk_ops = {disk_submit, disk_kick, disk_poll, disk_arm, disk_reset};
+static const struct blk_ops disk_ops = {.submit = disk_submit,
+                                        .kick = disk_kick,
+                                        .poll = disk_poll,
+                                        .arm = disk_arm,
+                                        .deadline = disk_deadline,
+                                        .reset = disk_reset};
 
 static void open_disk(uint32_t segments, uint32_t segment_size, uint32_t sectors,
                       uint32_t block_size)
@@ -401,22 +415,28 @@ static void senseless_devices_are_refused(void **state)
 
 static void devices_get_names_and_the_table_ends(void **state)
 {
-    static struct blk_device many[17];
+    static struct blk_device many[65];
 
     (void)state;
-    for (unsigned i = 0; i < 17; i++) {
-        many[i] = (struct blk_device){.block_size = 512, .ops = &disk_ops, .limits = {1, 512, 1}};
-        assert_int_equal(blk_add(&many[i]), i < 16 ? 0 : -ENOSPC);
+    for (unsigned i = 0; i < 65; i++) {
+        many[i] = (struct blk_device){.block_size = 512,
+                                      .ops = &disk_ops,
+                                      .limits = {1, 512, 1},
+                                      .prefix = i % 2 ? "sd" : NULL};
+        assert_int_equal(blk_add(&many[i]), i < 64 ? 0 : -ENOSPC);
     }
     assert_string_equal(many[0].name, "vda");
-    assert_string_equal(many[15].name, "vdp");
+    assert_string_equal(many[1].name, "sda");
+    assert_string_equal(many[50].name, "vdz");
+    assert_string_equal(many[52].name, "vdaa");
+    assert_string_equal(many[63].name, "sdaf");
     assert_ptr_equal(blk_device_at(3), &many[3]);
-    assert_null(blk_device_at(16));
-    blk_remove(&many[1]);
-    assert_ptr_equal(blk_device_at(1), &many[2]);
-    assert_int_equal(blk_add(&many[1]), 0);
-    assert_string_equal(many[1].name, "vdb");
-    for (unsigned i = 0; i < 16; i++)
+    assert_null(blk_device_at(64));
+    blk_remove(&many[2]);
+    assert_ptr_equal(blk_device_at(2), &many[3]);
+    assert_int_equal(blk_add(&many[2]), 0);
+    assert_string_equal(many[2].name, "vdb");
+    for (unsigned i = 0; i < 64; i++)
         blk_remove(&many[i]);
 }
 
@@ -729,6 +749,19 @@ static void the_waiting_forms_wait(void **state)
     close_disk();
 }
 
+/* A driver with a retry to make is polled in time, without a notification. */
+static void a_driver_may_ask_to_be_polled(void **state)
+{
+    (void)state;
+    open_disk(4, 4096, 16, 512);
+    disk.wake_ns = 5000000;
+    assert_int_equal(blk_read(&disk.device, 0, data, 1), 0);
+    assert_in_range(platform_now_ns(), 5000000, 6000000);
+    assert_int_equal(disk.resets, 0);
+    disk.wake_ns = 0;
+    close_disk();
+}
+
 static void a_waiting_form_ends_when_the_device_never_answers(void **state)
 {
     (void)state;
@@ -763,6 +796,7 @@ int main(void)
         TEST(a_device_that_stalls_is_reset),
         TEST(removal_ends_what_waits),
         TEST(the_waiting_forms_wait),
+        TEST(a_driver_may_ask_to_be_polled),
         TEST(a_waiting_form_ends_when_the_device_never_answers),
     };
 
