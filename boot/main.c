@@ -10,6 +10,7 @@
 
 #include "balloon/virtio_balloon.h"
 #include "blk/virtio_blk.h"
+#include "blk/virtio_scsi.h"
 #include "boot/bootinfo.h"
 #include "cmdline.h"
 #include "console.h"
@@ -39,9 +40,9 @@ void kernel_main(uint32_t magic, uint32_t info_address) __attribute__((noreturn)
 void __libc_init_array(void);
 int app_main(int argc, char **argv);
 
-static const struct virtio_driver *const drivers[] = {&virtio_console_driver, &virtio_rng_driver,
-                                                      &virtio_net_driver, &virtio_blk_driver,
-                                                      &virtio_balloon_driver};
+static const struct virtio_driver *const drivers[] = {
+    &virtio_console_driver, &virtio_rng_driver,  &virtio_net_driver,
+    &virtio_blk_driver,     &virtio_scsi_driver, &virtio_balloon_driver};
 
 static struct bootinfo info;
 

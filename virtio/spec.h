@@ -483,4 +483,86 @@ _Static_assert(sizeof(struct virtio_balloon_stat) == 10, "5.5.6.3");
 #define VIRTIO_BALLOON_S_MEMTOT 5
 #define VIRTIO_BALLOON_S_AVAIL 6
 
+/* ---- 5.6: SCSI host ---- */
+#define VIRTIO_SCSI_F_INOUT 0
+#define VIRTIO_SCSI_F_HOTPLUG 1
+#define VIRTIO_SCSI_F_CHANGE 2
+#define VIRTIO_SCSI_F_T10_PI 3
+
+/* 5.6.2; the control queue is number 0. */
+#define VIRTIO_SCSI_QUEUE_EVENT 1
+#define VIRTIO_SCSI_QUEUE_REQUEST 2
+
+/* 5.6.4 */
+struct virtio_scsi_config {
+    le32 num_queues;
+    le32 seg_max;
+    le32 max_sectors;
+    le32 cmd_per_lun;
+    le32 event_info_size;
+    le32 sense_size;
+    le32 cdb_size;
+    le16 max_channel;
+    le16 max_target;
+    le32 max_lun;
+};
+_Static_assert(sizeof(struct virtio_scsi_config) == 36, "5.6.4");
+
+/* 5.6.4: what sense_size and cdb_size are after a reset. */
+#define VIRTIO_SCSI_SENSE_SIZE 96
+#define VIRTIO_SCSI_CDB_SIZE 32
+
+/* 5.6.6.1: what the device reads before the data that it reads. */
+struct virtio_scsi_req_cmd {
+    uint8_t lun[8];
+    le64 id;
+    uint8_t task_attr;
+    uint8_t prio;
+    uint8_t crn;
+    uint8_t cdb[VIRTIO_SCSI_CDB_SIZE];
+} __attribute__((packed));
+_Static_assert(sizeof(struct virtio_scsi_req_cmd) == 51, "5.6.6.1");
+
+/* 5.6.6.1: what the device writes before the data that it writes. */
+struct virtio_scsi_resp_cmd {
+    le32 sense_len;
+    le32 residual;
+    le16 status_qualifier;
+    uint8_t status;
+    uint8_t response;
+    uint8_t sense[VIRTIO_SCSI_SENSE_SIZE];
+};
+_Static_assert(sizeof(struct virtio_scsi_resp_cmd) == 108, "5.6.6.1");
+
+#define VIRTIO_SCSI_S_SIMPLE 0
+
+#define VIRTIO_SCSI_S_OK 0
+#define VIRTIO_SCSI_S_OVERRUN 1
+#define VIRTIO_SCSI_S_ABORTED 2
+#define VIRTIO_SCSI_S_BAD_TARGET 3
+#define VIRTIO_SCSI_S_RESET 4
+#define VIRTIO_SCSI_S_BUSY 5
+#define VIRTIO_SCSI_S_TRANSPORT_FAILURE 6
+#define VIRTIO_SCSI_S_TARGET_FAILURE 7
+#define VIRTIO_SCSI_S_NEXUS_FAILURE 8
+#define VIRTIO_SCSI_S_FAILURE 9
+#define VIRTIO_SCSI_S_INCORRECT_LUN 12
+
+/* 5.6.6.3 */
+struct virtio_scsi_event {
+    le32 event;
+    uint8_t lun[8];
+    le32 reason;
+};
+_Static_assert(sizeof(struct virtio_scsi_event) == 16, "5.6.6.3");
+
+#define VIRTIO_SCSI_T_EVENTS_MISSED 0x80000000u
+#define VIRTIO_SCSI_T_NO_EVENT 0
+#define VIRTIO_SCSI_T_TRANSPORT_RESET 1
+#define VIRTIO_SCSI_T_ASYNC_NOTIFY 2
+#define VIRTIO_SCSI_T_PARAM_CHANGE 3
+#define VIRTIO_SCSI_EVT_RESET_HARD 0
+#define VIRTIO_SCSI_EVT_RESET_RESCAN 1
+#define VIRTIO_SCSI_EVT_RESET_REMOVED 2
+
 #endif

@@ -81,6 +81,7 @@ struct virtio_queue_request {
     uint16_t max_size;     /* upper limit on entries, 0 for the device's maximum */
     uint16_t max_segments; /* see struct virtqueue_params */
     bool no_interrupt;     /* the driver will never sleep on it */
+    bool loose_lengths;    /* see struct virtqueue_params: known devices get used lengths wrong */
 };
 
 /* How used buffer notifications arrive. */

@@ -240,7 +240,8 @@ static bool pop_checked(struct virtqueue *vq, uint16_t *id, uint32_t *len)
         virtqueue_break(vq, "the device returned a buffer that it did not have");
         return false;
     }
-    if (written > vq->slot[used_id].writable && vq->params.layout.legacy)
+    if (written > vq->slot[used_id].writable &&
+        (vq->params.layout.legacy || vq->params.loose_lengths))
         written = vq->slot[used_id].writable;
     if (written > vq->slot[used_id].writable) {
         virtqueue_break(vq, "the device claims to have written more than was writable");

@@ -68,6 +68,7 @@ struct virtqueue_params {
     uint16_t size;         /* entries, 1..32768; for split a power of two */
     uint16_t max_segments; /* most pieces that an add will have; >= 1; adds of more are -EINVAL */
     struct virtqueue_layout layout;
+    bool loose_lengths; /* a used length beyond what was writable is cut, see get_buf */
     void (*notify)(void *arg, struct virtqueue *vq); /* sends the available buffer notification */
     void *notify_arg;
 };
@@ -107,7 +108,7 @@ void virtqueue_notify(struct virtqueue *vq);
 /*
  * The token of the next used buffer, or NULL: none, or the queue is broken. `*len` (may be NULL) is
  * the number of bytes the device says it wrote; at most what was writable (2.7.8.2 allows no more;
- * a larger one breaks the queue, unless it is a legacy device's).
+ * a larger one breaks the queue, unless it is a legacy device's or has loose_lengths).
  */
 void *virtqueue_get_buf(struct virtqueue *vq, uint32_t *len);
 

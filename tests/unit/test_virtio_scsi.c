@@ -1,0 +1,960 @@
+// sources: blk/block.c blk/virtio_scsi.c blk/virtio_scsi_request.c blk/scsi_disk.c blk/scsi_scan.c
+// sources: blk/scsi_sense.c virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c
+// sources: virtio/virtio_report.c virtio/virtio_pci.c virtio/virtio_pci_access.c
+// sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c
+// sources: virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
+// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
+// sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
+// sources: hosted/device_scsi.c hosted/violation.c hosted/ring_packed.c virtio/virtqueue_packed.c
+/*
+ * test_virtio_scsi.c - SCSI disks behind virtio (5.6) under the block layer, against the model SCSI
+ * host.
+ *
+ * The model checks each command and keeps disks; the tests look at what is found, at data, errors
+ * and limits, at units that come, go and change, and at what happens when the device stalls or
+ * lies: each request must end exactly once. Read hosted/device_scsi.h for what the model can be
+ * told.
+ */
+#include "support.h"
+
+#include "blk/block.h"
+#include "blk/virtio_scsi.h"
+#include "hosted/device_scsi.h"
+#include "loop.h"
+#include "virtio/virtio.h"
+#include "virtio/virtio_pci.h"
+
+static const struct virtio_driver *const drivers[] = {&virtio_scsi_driver};
+static struct device_scsi model;
+static struct device_scsi_setup setup;
+static struct blk_device *disk;
+static uint8_t *data;
+#define DATA_SIZE (4u << 20)
+#define BLOCKS 1000u
+
+/* A setup with nothing but the adapter; tests add units. */
+static void plain(void)
+{
+    setup = device_scsi_ordinary;
+}
+
+static unsigned start(void)
+{
+    fake_pci_reset();
+    virtio_set_drivers(drivers, 1);
+    virtio_set_interrupt_limit(VIRTIO_INTERRUPT_MSIX);
+    device_scsi_init(&model, &setup);
+    data = platform_dma_alloc(DATA_SIZE, 4096);
+    unsigned driven = virtio_pci_scan();
+    disk = blk_device_at(0);
+    return driven;
+}
+
+static void start_with_one_disk(void)
+{
+    plain();
+    device_scsi_add(setup.unit, 3, 0, BLOCKS);
+    assert_int_equal(start(), 1);
+    assert_non_null(disk);
+    assert_string_equal(disk->name, "sda");
+}
+
+static void end(void)
+{
+    virtio_shutdown();
+    assert_null(blk_device_at(0));
+    device_scsi_finish(&model);
+    fake_pci_reset();
+    platform_dma_free(data, DATA_SIZE);
+}
+
+/* Turns of the loop, with the device at work in between, until nothing happens any more. */
+static void settle(void)
+{
+    do {
+        loop_turn();
+        device_run(&model.device);
+    } while (loop_turn());
+}
+
+/* The same with time passing: pauses and time-outs. */
+static void settle_for(unsigned ms)
+{
+    for (unsigned i = 0; i < ms; i++) {
+        settle();
+        hosted_clock_advance(1000000);
+    }
+    settle();
+}
+
+static unsigned disks(void)
+{
+    unsigned n = 0;
+
+    while (blk_device_at(n))
+        n++;
+    return n;
+}
+
+static void assert_transfers(struct blk_device *device, const struct device_scsi_unit *unit)
+{
+    memset(data, 0x5a, 8192);
+    assert_int_equal(blk_write(device, 8, data, 16), 0);
+    assert_memory_equal(unit->disk + 4096, data, 8192);
+    memset(data, 0, 8192);
+    assert_int_equal(blk_read(device, 8, data, 16), 0);
+    assert_int_equal(data[0], 0x5a);
+    assert_int_equal(data[8191], 0x5a);
+}
+
+static struct device_scsi_fault *fail_next(uint16_t opcode, unsigned count)
+{
+    model.fault[0] =
+        (struct device_scsi_fault){.count = count, .opcode = opcode, .target = DEVICE_SCSI_ANY};
+    return &model.fault[0];
+}
+
+/* ---- requests that do not wait ---- */
+
+#define REQUESTS 64u
+static struct request {
+    struct blk_request blk;
+    struct blk_segment segment;
+    unsigned done;
+} requests[REQUESTS];
+
+static void request_done(struct blk_request *blk)
+{
+    ((struct request *)blk->context)->done++;
+}
+
+static void submit(struct blk_device *device, unsigned n, enum blk_op op, uint64_t sector,
+                   uint32_t sectors)
+{
+    struct request *r = &requests[n];
+
+    memset(r, 0, sizeof(*r));
+    r->segment = (struct blk_segment){data + n * 65536, sectors * BLK_SECTOR_SIZE};
+    r->blk = (struct blk_request){.op = op,
+                                  .sector = sector,
+                                  .segment = &r->segment,
+                                  .segments = op != BLK_FLUSH,
+                                  .done = request_done,
+                                  .context = r};
+    blk_submit(device, &r->blk);
+}
+
+static void assert_done(unsigned n, int status)
+{
+    assert_int_equal(requests[n].done, 1);
+    assert_int_equal(requests[n].blk.status, status);
+}
+
+/* ---- what is found ---- */
+
+/*
+ * Disks on many targets and LUNs, named by address whatever the order of answers; others are named
+ * and left alone.
+ * covers: SCSI-INIT-1 SCSI-INIT-2 SCSI-REQ-1 SCSI-TASK-1 SCSI-T-REQ-1 SCSI-CFG-1 CORE-CFG-4
+ */
+static void units_are_found(void **state)
+{
+    (void)state;
+    plain();
+    device_scsi_add(setup.unit, 200, 0, 64);
+    device_scsi_add(setup.unit, 7, 300, 32)->not_ready = 3;
+    device_scsi_add(setup.unit, 7, 0, 16);
+    device_scsi_add(setup.unit, 9, 0, 16)->type = 5;
+    device_scsi_add(setup.unit, 10, 2, 16)->qualifier = 1;
+    device_scsi_add(setup.unit, 255, 16383, 128);
+    assert_int_equal(start(), 1);
+    assert_int_equal(disks(), 4);
+    assert_int_equal(blk_device_at(0)->capacity, 16);
+    assert_int_equal(blk_device_at(1)->capacity, 32);
+    assert_int_equal(blk_device_at(2)->capacity, 64);
+    assert_int_equal(blk_device_at(3)->capacity, 128);
+    assert_string_equal(blk_device_at(3)->name, "sdd");
+    expect_log("target 9 LUN 0: CD-ROM (type 05h, FERRULE MODEL DISK): left alone", 1);
+    expect_log("sdb: target 7 LUN 300: FERRULE MODEL DISK", 1);
+    assert_transfers(blk_device_at(1), &model.unit[1]);
+    assert_int_equal(model.device.config_writes, 0);
+    end();
+}
+
+/* 256 targets are asked many at a time. */
+static void a_wide_scan_is_fast(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    assert_int_equal(model.scanned, 1);
+    assert_in_range(model.batch_most, 16, 128);
+    assert_in_range(model.commands, 256 + 4, 256 + 16);
+    assert_in_range(hosted_wait_count(), 1, 40);
+    end();
+}
+
+static void an_adapter_without_units(void **state)
+{
+    (void)state;
+    plain();
+    assert_int_equal(start(), 1);
+    assert_null(disk);
+    settle();
+    end();
+}
+
+/* covers: SCSI-T-REQ-1 */
+static void limits_of_addresses_are_kept(void **state)
+{
+    (void)state;
+    plain();
+    setup.max_target = 3;
+    setup.max_lun = 10;
+    device_scsi_add(setup.unit, 3, 10, 16);
+    device_scsi_add(setup.unit, 3, 11, 16);
+    start();
+    assert_int_equal(disks(), 1);
+    expect_log("has an address that is not supported", 1);
+    end();
+}
+
+static void units_that_cannot_be_used_are_refused(void **state)
+{
+    (void)state;
+    plain();
+    device_scsi_add(setup.unit, 0, 0, 16)->block_size = 520;
+    device_scsi_add(setup.unit, 1, 0, 16)->block_size = 0;
+    device_scsi_add(setup.unit, 2, 0, 0);
+    device_scsi_add(setup.unit, 3, 0, UINT64_MAX / 2);
+    device_scsi_add(setup.unit, 4, 0, UINT64_C(1) << 33)->no_16 = true;
+    device_scsi_add(setup.unit, 5, 0, 16)->not_ready = 1000;
+    device_scsi_add(setup.unit, 6, 0, 16);
+    start();
+    settle_for(30000);
+    assert_int_equal(disks(), 1);
+    expect_log("its block size is not supported", 2);
+    expect_log("its capacity makes no sense", 3);
+    expect_log("not ready: NOT READY, becoming ready (2/04/01)", 1);
+    end();
+}
+
+/* A unit may know less: no REPORT LUNS, no MODE SENSE, the 10-byte commands only. */
+static void simple_units(void **state)
+{
+    struct device_scsi_unit *unit;
+
+    (void)state;
+    plain();
+    unit = device_scsi_add(setup.unit, 0, 0, BLOCKS);
+    unit->no_16 = unit->no_mode_sense = unit->no_report_luns = true;
+    device_scsi_add(setup.unit, 1, 0, BLOCKS)->refuses_rw_16 = true;
+    start();
+    assert_int_equal(disks(), 2);
+    assert_true(disk->has_flush);
+    assert_transfers(disk, &model.unit[0]);
+    assert_int_equal(model.last_cdb[0], 0x28);
+    assert_int_equal(blk_flush(disk), 0);
+    assert_int_equal(model.unit[0].flushes, 1);
+    assert_transfers(blk_device_at(1), &model.unit[1]);
+    assert_int_equal(blk_flush(blk_device_at(1)), 0);
+    assert_int_equal(model.last_cdb[0], 0x35);
+    assert_int_equal(model.unit[1].flushes, 1);
+    end();
+}
+
+static void a_disk_that_may_not_be_written_to(void **state)
+{
+    (void)state;
+    plain();
+    device_scsi_add(setup.unit, 0, 0, BLOCKS)->read_only = true;
+    start();
+    assert_true(disk->read_only);
+    assert_int_equal(blk_write(disk, 0, data, 1), -EROFS);
+    assert_int_equal(blk_read(disk, 0, data, 1), 0);
+    end();
+}
+
+static void a_disk_without_write_cache_needs_no_flush(void **state)
+{
+    (void)state;
+    plain();
+    device_scsi_add(setup.unit, 0, 0, BLOCKS)->write_cache = false;
+    start();
+    assert_int_equal(blk_flush(disk), 0);
+    assert_int_equal(model.unit[0].flushes, 0);
+    end();
+}
+
+/* ---- set-up ---- */
+
+static void adapters_that_cannot_be_used_are_refused(void **state)
+{
+    (void)state;
+    plain();
+    setup.num_queues = 0;
+    assert_int_equal(start(), 0);
+    expect_log("it has no request queue", 1);
+    end();
+    plain();
+    setup.queue_size = 2;
+    assert_int_equal(start(), 0);
+    expect_log("its queue is too small for a command", 1);
+    end();
+}
+
+/* covers: SCSI-CFG-1 */
+static void sizes_of_before_are_put_right(void **state)
+{
+    (void)state;
+    plain();
+    setup.sense_size = 18;
+    setup.cdb_size = 16;
+    device_scsi_add(setup.unit, 0, 0, BLOCKS);
+    assert_int_equal(start(), 1);
+    assert_int_equal(model.device.config_writes, 2);
+    assert_transfers(disk, &model.unit[0]);
+    end();
+}
+
+/* covers: SCSI-FEAT-1 SCSI-FEAT-2 */
+static void features_are_chosen(void **state)
+{
+    (void)state;
+    plain();
+    setup.features = 0xf;
+    start();
+    assert_true(device_has(&model.device, SCSI_F_HOTPLUG));
+    assert_true(device_has(&model.device, SCSI_F_CHANGE));
+    assert_false(device_has(&model.device, SCSI_F_INOUT));
+    assert_false(device_has(&model.device, SCSI_F_T10_PI));
+    expect_log("T10_PI (protection information is not used)", 1);
+    end();
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    for (unsigned nth = 1; nth < 40; nth++) {
+        plain();
+        device_scsi_add(setup.unit, 0, 0, BLOCKS);
+        hosted_dma_fail_nth(nth + 1); /* the first is the test's own */
+        start();
+        hosted_dma_fail_nth(0);
+        end();
+    }
+}
+
+/* ---- data ---- */
+
+/*
+ * Data under every combination of ring features, limits and block sizes.
+ * covers: SCSI-T-REQ-1 SCSI-CFG-2
+ */
+static void data_goes_where_it_should(void **state)
+{
+    static const uint32_t seg_max[] = {0, 1, 3, 126}, max_sectors[] = {8, 64, 0xffff, 0};
+    uint32_t seed = 5;
+
+    (void)state;
+    for (unsigned i = 0; i < 64; i++) {
+        struct device_scsi_unit *unit;
+
+        plain();
+        setup.seg_max = seg_max[i % 4] ? seg_max[i % 4] : 1;
+        setup.max_sectors = max_sectors[i / 4 % 4] ? max_sectors[i / 4 % 4] : 0xffff;
+        setup.features |= (uint64_t)(i / 16) << F_INDIRECT_DESC;
+        setup.queue_size = i % 3 ? 128 : 16;
+        unit = device_scsi_add(setup.unit, 0, i % 5, i % 2 ? 2048 : 256);
+        unit->block_size = i % 2 ? 512 : 4096;
+        unit->no_16 = i % 7 == 0;
+        start();
+        assert_int_equal(disk->capacity, 2048);
+        for (unsigned n = 0; n < 4; n++) {
+            uint32_t sectors = (support_random(&seed) % 30 + 1) * 8;
+            uint64_t sector = support_random(&seed) % 200 * 8;
+
+            for (unsigned b = 0; b < sectors * 512; b++)
+                data[b] = (uint8_t)support_random(&seed);
+            assert_int_equal(blk_write(disk, sector, data, sectors), 0);
+            assert_memory_equal(model.unit[0].disk + sector * 512, data, sectors * 512);
+            assert_int_equal(blk_read(disk, sector, data + DATA_SIZE / 2, sectors), 0);
+            assert_memory_equal(data + DATA_SIZE / 2, data, sectors * 512);
+        }
+        end();
+    }
+}
+
+/* covers: SCSI-CFG-2 SCSI-CFG-3 SCSI-T-REQ-2 */
+static void a_unit_gets_no_more_than_its_share(void **state)
+{
+    (void)state;
+    plain();
+    setup.cmd_per_lun = 5;
+    device_scsi_add(setup.unit, 0, 0, BLOCKS);
+    device_scsi_add(setup.unit, 1, 0, BLOCKS);
+    start();
+    model.hold = true;
+    for (unsigned n = 0; n < 20; n++)
+        submit(blk_device_at(n % 2), n, BLK_READ, n, 1);
+    settle();
+    assert_int_equal(model.held_count, 10);
+    for (unsigned n = 0; n < 20; n++) {
+        device_scsi_release(&model, 1);
+        settle();
+    }
+    for (unsigned n = 0; n < 20; n++)
+        assert_done(n, 0);
+    assert_int_equal(model.unit[0].held_most, 5);
+    end();
+}
+
+static void a_flush_covers_completed_writes(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    model.hold = true;
+    submit(disk, 0, BLK_WRITE, 10, 8);
+    submit(disk, 1, BLK_FLUSH, 99, 0);
+    submit(disk, 2, BLK_WRITE, 20, 8);
+    settle();
+    assert_int_equal(model.held_count, 1);
+    device_scsi_release(&model, 1);
+    settle();
+    assert_int_equal(model.held_count, 1);
+    assert_int_equal(model.last_cdb[0], 0x91);
+    device_scsi_release(&model, 1);
+    settle();
+    assert_done(1, 0);
+    assert_int_equal(model.unit[0].flushes, 1);
+    device_scsi_release(&model, 1);
+    settle();
+    assert_done(2, 0);
+    end();
+}
+
+/* ---- errors ---- */
+
+static void sense_data_becomes_an_errno(void **state)
+{
+    static const struct {
+        uint8_t key, asc;
+        int error;
+    } cases[] = {{0x3, 0x11, -EIO},    {0x4, 0x44, -EIO}, {0x5, 0x24, -EIO},
+                 {0x5, 0x21, -EINVAL}, {0x7, 0x27, -EIO}, {0x1, 0x17, 0}};
+
+    (void)state;
+    start_with_one_disk();
+    for (unsigned i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+        struct device_scsi_fault *fault = fail_next(0x88, 1);
+
+        fault->key = cases[i / 2].key;
+        fault->asc = cases[i / 2].asc;
+        fault->descriptor = i % 2;
+        assert_int_equal(blk_read(disk, 0, data, 8), cases[i / 2].error);
+        assert_int_equal(blk_read(disk, 0, data, 8), 0);
+    }
+    expect_log("sda: reading 8 sectors at 0: MEDIUM ERROR, unrecovered read error (3/11/00)", 2);
+    fail_next(0x8a, 1)->key = 0x7;
+    model.fault[0].asc = 0x27;
+    assert_int_equal(blk_write(disk, 0, data, 8), -EROFS);
+    end();
+}
+
+/* A command that the unit aborted, or that came after news, is sent again, but not for ever. */
+static void passing_errors_are_retried(void **state)
+{
+    static const uint8_t keys[] = {0x6, 0xb};
+
+    (void)state;
+    start_with_one_disk();
+    for (unsigned i = 0; i < 2; i++) {
+        fail_next(0x88, 3)->key = keys[i];
+        assert_int_equal(blk_read(disk, 0, data, 8), 0);
+        fail_next(0x88, 1000)->key = keys[i];
+        assert_int_equal(blk_read(disk, 0, data, 8), -EIO);
+        assert_in_range(1000 - model.fault[0].count, 2, 20);
+    }
+    end();
+}
+
+static void a_busy_unit_is_asked_later(void **state)
+{
+    static const uint8_t statuses[] = {0x08, 0x28};
+
+    (void)state;
+    start_with_one_disk();
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t before = platform_now_ns();
+
+        fail_next(0x88, 10)->status = statuses[i];
+        assert_int_equal(blk_read(disk, 0, data, 8), 0);
+        assert_true(platform_now_ns() - before >= 500000000);
+        disk->timeout_ms = 100000;
+        fail_next(0x88, 1000)->status = statuses[i];
+        assert_int_equal(blk_read(disk, 0, data, 8), -EIO);
+        assert_true(model.fault[0].count > 900);
+    }
+    assert_int_equal(model.device.resets, 1);
+    expect_log("the unit stays busy", 1);
+    end();
+}
+
+/* covers: SCSI-REQ-2 */
+static void every_response_has_a_meaning(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    for (unsigned response = 1; response < 256; response++) {
+        unsigned sent = 1000;
+
+        disk->timeout_ms = 100000;
+        fail_next(0x88, sent)->response = (uint8_t)response;
+        assert_int_equal(blk_read(blk_device_at(0), 0, data, 8), -EIO);
+        sent -= model.fault[0].count;
+        model.fault[0].count = 0;
+        if (response == 2 || response == 4 || response == 6)
+            assert_in_range(sent, 2, 10);
+        else if (response == 5)
+            assert_in_range(sent, 11, 100);
+        else
+            assert_int_equal(sent, 1);
+        settle();
+        assert_int_equal(blk_read(blk_device_at(0), 0, data, 8), 0);
+    }
+    assert_int_equal(model.device.resets, 1);
+    end();
+}
+
+/* What a device writes into its part of a command is never believed unchecked. */
+static void nonsense_is_an_error(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    fail_next(0x88, 1)->untouched = true;
+    assert_int_equal(blk_read(disk, 0, data, 8), -EIO);
+    fail_next(0x88, 1)->sense_len = 97;
+    assert_int_equal(blk_read(disk, 0, data, 8), -EIO);
+    fail_next(0x88, 1)->sense_len = UINT32_MAX;
+    assert_int_equal(blk_read(disk, 0, data, 8), -EIO);
+    fail_next(0x88, 1)->residual = 4097;
+    assert_int_equal(blk_read(disk, 0, data, 8), -EIO);
+    fail_next(0x88, 1)->residual = UINT32_MAX;
+    assert_int_equal(blk_read(disk, 0, data, 8), -EIO);
+    fail_next(0x88, 1)->residual = 512;
+    model.fault[0].executes = true;
+    assert_int_equal(blk_read(disk, 0, data, 8), -EIO);
+    fail_next(0x88, 100)->status = 0x02; /* without sense data */
+    assert_int_equal(blk_read(disk, 0, data, 8), -EIO);
+    fail_next(0x88, 100)->key = 0x3;
+    model.fault[0].sense_code = 0x55;
+    assert_int_equal(blk_read(disk, 0, data, 8), -EIO);
+    model.fault[0].count = 0;
+    assert_int_equal(blk_read(disk, 0, data, 8), 0);
+    expect_log("ended early", 1);
+    end();
+}
+
+/* The same while units are looked for: each command of the scan fails in every way. */
+static void a_scan_survives_nonsense(void **state)
+{
+    static const uint16_t opcodes[] = {0xa0, 0x12, 0x00, 0x9e, 0x25, 0x1a, DEVICE_SCSI_ANY};
+    uint32_t seed = 7;
+
+    (void)state;
+    start_with_one_disk();
+    for (unsigned i = 0; i < 400; i++) {
+        struct device_scsi_fault *fault = fail_next(opcodes[i % 7], 1 + support_random(&seed) % 20);
+
+        fault->target = 3;
+        fault->response = support_random(&seed) % 3 ? 0 : (uint8_t)(support_random(&seed) % 16);
+        fault->status = support_random(&seed) % 2 ? 0 : (uint8_t)support_random(&seed);
+        fault->key = support_random(&seed) % 16;
+        fault->asc = (uint8_t)(support_random(&seed) % 64);
+        fault->sense_len = support_random(&seed) % 4 ? 0 : support_random(&seed) % 200;
+        fault->residual = support_random(&seed) % 2 ? 0 : support_random(&seed) % 300;
+        fault->executes = support_random(&seed) % 2;
+        device_scsi_event(&model, SCSI_EVENT_RESET, 3, 0, SCSI_REASON_RESCAN);
+        settle_for(300);
+    }
+    model.fault[0].count = 0;
+    settle_for(30000);
+    device_scsi_event(&model, SCSI_EVENT_RESET, 3, 0, SCSI_REASON_RESCAN);
+    settle();
+    assert_int_equal(disks(), 1);
+    assert_transfers(blk_device_at(0), &model.unit[0]);
+    end();
+}
+
+static void the_log_is_not_drowned(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    fail_next(0x88, 1000)->key = 0x3;
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(blk_read(disk, 0, data, 1), -EIO);
+    expect_log("MEDIUM ERROR", 16);
+    expect_log("more errors, which are not logged", 1);
+    end();
+}
+
+/* ---- units that come, go and change ---- */
+
+/* covers: SCSI-FEAT-1 SCSI-EVT-1 SCSI-EVT-2 SCSI-EVT-3 SCSI-EVT-4 */
+static void disks_come_and_go(void **state)
+{
+    struct device_scsi_unit *unit;
+
+    (void)state;
+    plain();
+    setup.event_info_size = 40;
+    start();
+    assert_int_equal(model.events, 16);
+    for (unsigned i = 0; i < 40; i++) {
+        unit = device_scsi_add(model.unit, 5, 1, BLOCKS);
+        device_scsi_event(&model, SCSI_EVENT_RESET, 5, 1, SCSI_REASON_RESCAN);
+        settle();
+        assert_int_equal(disks(), 1);
+        disk = blk_device_at(0);
+        assert_string_equal(disk->name, "sda");
+        assert_transfers(disk, unit);
+        unit->present = false;
+        device_scsi_event(&model, SCSI_EVENT_RESET, 5, 1, SCSI_REASON_REMOVED);
+        settle();
+        assert_int_equal(disks(), 0);
+        /* Who kept the disk gets errors, not a crash. */
+        assert_int_equal(blk_read(disk, 0, data, 1), -EIO);
+        settle();
+        assert_int_equal(model.events, 16);
+    }
+    expect_log("sda: removed: unplugged", 40);
+    end();
+}
+
+/* covers: SCSI-EVT-7 */
+static void an_event_for_lun_0_is_about_the_target(void **state)
+{
+    (void)state;
+    plain();
+    device_scsi_add(setup.unit, 5, 1, BLOCKS);
+    start();
+    device_scsi_add(model.unit, 5, 0, BLOCKS);
+    device_scsi_add(model.unit, 5, 2, BLOCKS);
+    device_scsi_event(&model, SCSI_EVENT_RESET, 5, 0, SCSI_REASON_RESCAN);
+    settle();
+    assert_int_equal(disks(), 3);
+    model.unit[0].present = model.unit[2].present = false;
+    device_scsi_event(&model, SCSI_EVENT_RESET, 5, 0, SCSI_REASON_REMOVED);
+    settle();
+    assert_int_equal(disks(), 1); /* LUN 0, which is still listed, under a new name */
+    model.unit[1].present = false;
+    device_scsi_event(&model, SCSI_EVENT_RESET, 5, 0, SCSI_REASON_REMOVED);
+    settle();
+    assert_int_equal(disks(), 0);
+    end();
+}
+
+/* covers: SCSI-EVT-5 SCSI-EVT-6 */
+static void missed_events_lead_to_a_look_at_everything(void **state)
+{
+    unsigned scanned;
+
+    (void)state;
+    start_with_one_disk();
+    for (unsigned i = 0; i < 20; i++)
+        device_scsi_event(&model, SCSI_EVENT_CHANGE, 3, 0, 0x2a09);
+    assert_true(model.missed);
+    device_scsi_add(model.unit, 77, 0, BLOCKS);
+    settle();
+    assert_int_equal(disks(), 1);
+    scanned = model.commands;
+    device_scsi_event(&model, 0, 0, 0, 0);
+    settle();
+    assert_true(model.commands > scanned + 256);
+    assert_int_equal(disks(), 2);
+    end();
+}
+
+/* covers: SCSI-FEAT-2 */
+static void a_change_of_capacity_is_seen(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    model.unit[0].blocks = 2 * BLOCKS;
+    device_scsi_event(&model, SCSI_EVENT_CHANGE, 3, 0, 0x2a09);
+    settle();
+    assert_int_equal(disk->capacity, 2 * BLOCKS);
+    expect_log("sda: capacity changed from 1000 to 2000 sectors", 1);
+    /* The same by a unit attention, without events. */
+    model.unit[0].blocks = BLOCKS;
+    model.unit[0].read_only = true;
+    model.unit[0].attention[model.unit[0].attentions++] = 0x2a09;
+    assert_int_equal(blk_read(disk, 0, data, 1), 0);
+    settle();
+    assert_int_equal(disk->capacity, BLOCKS);
+    assert_true(disk->read_only);
+    assert_int_equal(disks(), 1);
+    end();
+}
+
+/* A disk whose blocks or whose name are others is another disk. */
+static void another_disk_at_the_address(void **state)
+{
+    struct blk_device *before;
+
+    (void)state;
+    start_with_one_disk();
+    before = disk;
+    model.unit[0].block_size = 4096;
+    device_scsi_event(&model, SCSI_EVENT_CHANGE, 3, 0, 0x2a09);
+    settle();
+    assert_int_equal(disks(), 1);
+    assert_ptr_not_equal(blk_device_at(0), before);
+    assert_int_equal(blk_read(before, 0, data, 8), -EIO);
+    assert_int_equal(blk_read(blk_device_at(0), 0, data, 8), 0);
+    model.unit[0].product = "OTHER";
+    device_scsi_event(&model, SCSI_EVENT_CHANGE, 3, 0, 0x3f03);
+    settle();
+    expect_log("another disk took its place", 1);
+    expect_log("FERRULE OTHER", 1);
+    assert_int_equal(disks(), 1);
+    end();
+}
+
+/* Without any event: commands find nobody there. */
+static void a_disk_that_vanished(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    model.unit[0].present = false;
+    assert_int_equal(blk_read(disk, 0, data, 1), -EIO);
+    settle();
+    assert_int_equal(disks(), 0);
+    expect_log("does not list it any more", 1);
+    end();
+}
+
+/* It stays listed until the device gave back what it had of it. */
+static void a_disk_goes_when_its_requests_have_ended(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    model.hold = true;
+    for (unsigned n = 0; n < 3; n++)
+        submit(disk, n, BLK_READ, n, 1);
+    settle();
+    model.unit[0].present = false;
+    device_scsi_event(&model, SCSI_EVENT_RESET, 3, 0, SCSI_REASON_REMOVED);
+    settle();
+    assert_int_equal(disks(), 1);
+    submit(disk, 3, BLK_READ, 0, 1);
+    settle();
+    assert_done(3, -EIO);
+    device_scsi_release(&model, 3);
+    settle();
+    assert_int_equal(disks(), 0);
+    for (unsigned n = 0; n < 3; n++)
+        assert_done(n, -EIO);
+    end();
+}
+
+static void odd_events_are_ignored(void **state)
+{
+    uint32_t seed = 9;
+
+    (void)state;
+    start_with_one_disk();
+    for (unsigned i = 0; i < 500; i++) {
+        device_scsi_event(&model, support_random(&seed) % 8, support_random(&seed) % 256,
+                          support_random(&seed) % 16384,
+                          i % 3 ? SCSI_REASON_RESCAN : support_random(&seed) % 5);
+        settle();
+    }
+    assert_int_equal(disks(), 1);
+    assert_transfers(blk_device_at(0), &model.unit[0]);
+    expect_log("an event that does not exist", 1);
+    end();
+}
+
+/* ---- resets ---- */
+
+/*
+ * One disk stalls: its requests fail after a reset of the adapter, those of others are given again.
+ * covers: SCSI-INIT-2
+ */
+static void a_stalled_disk_does_not_take_others_along(void **state)
+{
+    (void)state;
+    plain();
+    device_scsi_add(setup.unit, 0, 0, BLOCKS);
+    device_scsi_add(setup.unit, 1, 0, BLOCKS);
+    start();
+    disk->timeout_ms = 1000;
+    fail_next(0x88, 1)->silent = true;
+    submit(blk_device_at(0), 0, BLK_READ, 0, 8);
+    settle();
+    model.hold = true;
+    memset(data + 65536, 0x77, 4096);
+    submit(blk_device_at(1), 1, BLK_WRITE, 8, 8);
+    settle();
+    assert_int_equal(model.held_count, 1);
+    model.hold = false;
+    hosted_clock_advance(UINT64_C(1500000000));
+    settle();
+    assert_done(0, -EIO);
+    assert_done(1, 0);
+    assert_int_equal(model.unit[1].disk[4096], 0x77);
+    expect_log("running again", 1);
+    assert_int_equal(model.events, 16);
+    assert_int_equal(disks(), 2);
+    assert_transfers(disk, &model.unit[0]);
+    end();
+}
+
+static void a_unit_that_never_answers_the_scan(void **state)
+{
+    (void)state;
+    plain();
+    device_scsi_add(setup.unit, 0, 0, BLOCKS);
+    device_scsi_add(setup.unit, 9, 0, BLOCKS);
+    start();
+    assert_int_equal(disks(), 2);
+    /* From now on target 9 is mute. */
+    *fail_next(DEVICE_SCSI_ANY, 1000) = (struct device_scsi_fault){
+        .count = 1000, .opcode = DEVICE_SCSI_ANY, .target = 9, .silent = true};
+    device_scsi_event(&model, SCSI_EVENT_RESET, 9, 0, SCSI_REASON_RESCAN);
+    settle_for(20000);
+    expect_log("target 9 LUN 0: does not answer: not asked again", 1);
+    expect_log("running again", 1);
+    assert_transfers(disk, &model.unit[0]);
+    /* When it says that it is there, it is asked again. */
+    model.fault[0].count = 0;
+    device_scsi_event(&model, SCSI_EVENT_RESET, 9, 0, SCSI_REASON_RESCAN);
+    settle();
+    assert_transfers(blk_device_at(1), &model.unit[1]);
+    end();
+}
+
+static void boot_does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    end();
+    plain();
+    device_scsi_add(setup.unit, 0, 0, BLOCKS);
+    device_scsi_add(setup.unit, 1, 0, BLOCKS)->not_ready = 70;
+    start();
+    assert_int_equal(disks(), 1);
+    expect_log("some units are slow: going on without them", 1);
+    settle_for(10000);
+    assert_int_equal(disks(), 2);
+    end();
+}
+
+static void the_adapter_asks_for_a_reset(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    model.hold = true;
+    submit(disk, 0, BLK_WRITE, 0, 8);
+    settle();
+    model.hold = false;
+    device_need_reset(&model.device);
+    platform_wait(platform_now_ns() + 1);
+    settle();
+    assert_done(0, -EIO);
+    assert_int_equal(model.events, 16);
+    assert_transfers(disk, &model.unit[0]);
+    end();
+}
+
+static void a_broken_queue_is_recovered(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    for (unsigned queue = SCSI_QUEUE_EVENT; queue <= SCSI_QUEUE_REQUEST; queue++) {
+        model.hold = true;
+        submit(disk, 0, BLK_READ, 0, 8);
+        settle();
+        model.hold = false;
+        ring_device_push_raw(&model.device.queue[queue].ring, 999, 0);
+        settle();
+        assert_done(0, -EIO);
+        assert_transfers(disk, &model.unit[0]);
+    }
+    end();
+}
+
+static void an_adapter_that_does_not_come_back(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    disk->timeout_ms = 1000;
+    model.hold = true;
+    submit(disk, 0, BLK_READ, 0, 8);
+    settle();
+    model.device.lies.refuse_features = true;
+    hosted_clock_advance(UINT64_C(2000000000));
+    settle();
+    assert_done(0, -EIO);
+    assert_int_equal(blk_read(disk, 0, data, 1), -EIO);
+    settle_for(100);
+    end();
+}
+
+static void shutdown_ends_requests(void **state)
+{
+    (void)state;
+    start_with_one_disk();
+    model.hold = true;
+    for (unsigned n = 0; n < 3; n++)
+        submit(disk, n, BLK_READ, n, 1);
+    settle();
+    end();
+    for (unsigned n = 0; n < 3; n++)
+        assert_done(n, -EIO);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(units_are_found),
+        TEST(a_wide_scan_is_fast),
+        TEST(an_adapter_without_units),
+        TEST(limits_of_addresses_are_kept),
+        TEST(units_that_cannot_be_used_are_refused),
+        TEST(simple_units),
+        TEST(a_disk_that_may_not_be_written_to),
+        TEST(a_disk_without_write_cache_needs_no_flush),
+        TEST(adapters_that_cannot_be_used_are_refused),
+        TEST(sizes_of_before_are_put_right),
+        TEST(features_are_chosen),
+        TEST(every_allocation_may_fail),
+        TEST(data_goes_where_it_should),
+        TEST(a_unit_gets_no_more_than_its_share),
+        TEST(a_flush_covers_completed_writes),
+        TEST(sense_data_becomes_an_errno),
+        TEST(passing_errors_are_retried),
+        TEST(a_busy_unit_is_asked_later),
+        TEST(every_response_has_a_meaning),
+        TEST(nonsense_is_an_error),
+        TEST(a_scan_survives_nonsense),
+        TEST(the_log_is_not_drowned),
+        TEST(disks_come_and_go),
+        TEST(an_event_for_lun_0_is_about_the_target),
+        TEST(missed_events_lead_to_a_look_at_everything),
+        TEST(a_change_of_capacity_is_seen),
+        TEST(another_disk_at_the_address),
+        TEST(a_disk_that_vanished),
+        TEST(a_disk_goes_when_its_requests_have_ended),
+        TEST(odd_events_are_ignored),
+        TEST(a_stalled_disk_does_not_take_others_along),
+        TEST(a_unit_that_never_answers_the_scan),
+        TEST(boot_does_not_wait_for_ever),
+        TEST(the_adapter_asks_for_a_reset),
+        TEST(a_broken_queue_is_recovered),
+        TEST(an_adapter_that_does_not_come_back),
+        TEST(shutdown_ends_requests),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
