@@ -96,7 +96,8 @@ int fs_unmount_all(void);
 /*
  * The operations by path, for any path an application gives: it is normalised, and the mount with
  * the longest fitting prefix does it. -ENODEV when nothing is mounted there, -EXDEV for a rename
- * between volumes, -EROFS and others from the file system.
+ * between volumes, -EROFS and others from the file system. A folder on the way to a mount is listed
+ * with it, and is there even if the volume around has none.
  */
 int fs_open(const char *path, int flags, struct file_object *file);
 int fs_open_directory(const char *path, struct file_object *directory);
@@ -106,9 +107,10 @@ int fs_rename(const char *from, const char *to);
 int fs_make_directory(const char *path);
 
 /*
- * Bring-up: mounts at "/" the first block device that holds a FAT volume, and says in one log line
- * each what it found and why something is not used. -ENODEV when there is none; the system then
- * runs without files.
+ * Bring-up: mounts the shares of the host where the kernel words `root=` and `9p.TAG=` say, or else
+ * at /mnt/TAG; then at "/", unless it is taken, the first block device that holds a FAT volume.
+ * Says in one log line each what it found and why something is not used. -ENODEV when nothing is at
+ * "/".
  */
 int fs_init(void);
 

@@ -2,9 +2,11 @@
  * mount.c - the mount table: from a path to the volume that holds it.
  *
  * Owns the normal form of paths and the table of mounted volumes, and hands each operation to the
- * volume's file system. It knows no file system and no device. Read fat.c next.
+ * volume's file system. A folder that leads to a mount shows it, whether or not the volume around
+ * it has such a folder. It knows no file system and no device. Read fat.c next.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fs/fs.h"
@@ -127,13 +129,157 @@ int fs_open(const char *path, int flags, struct file_object *file)
     return error ? error : mount->ops->open(mount->volume, inner, flags, file);
 }
 
+/* --- Folders that lead to mounts -------------------------------------------------------------- */
+
+/* Such a folder, open: what the volume has in it, then the mounts. */
+struct folder {
+    struct file_object volume_folder; /* ops is NULL when the volume has none, or no more to show */
+    unsigned next;                    /* the mount to look at next */
+    size_t path_len;
+    char path[FS_PATH_MAX]; /* without a slash at the end */
+};
+
+/*
+ * When mount `i` lies below the path: the length of the next part of the way there, which starts at
+ * *name. 0 otherwise.
+ */
+static size_t mount_below(unsigned i, const char *path, size_t path_len, const char **name)
+{
+    const struct mount *mount = &mounts[i];
+    if (mount->prefix_len <= path_len + 1 || strncmp(mount->prefix, path, path_len) ||
+        mount->prefix[path_len] != '/')
+        return 0;
+    *name = mount->prefix + path_len + 1;
+    return strcspn(*name, "/");
+}
+
+/* True when one of the first `count` mounts is reached by this name in the folder. */
+static bool is_way_to_mount(const char *path, size_t path_len, unsigned count, const char *name,
+                            size_t len)
+{
+    const char *other;
+    for (unsigned i = 0; i < count; i++) {
+        if (mount_below(i, path, path_len, &other) == len && !strncmp(name, other, len))
+            return true;
+    }
+    return false;
+}
+
+static bool leads_to_mount(const char *plain)
+{
+    const char *name;
+    size_t len = strcmp(plain, "/") ? strlen(plain) : 0;
+    for (unsigned i = 0; i < mount_count; i++) {
+        if (mount_below(i, plain, len, &name))
+            return true;
+    }
+    return false;
+}
+
+static void folder_status(struct stat *status)
+{
+    memset(status, 0, sizeof(*status));
+    status->st_mode = S_IFDIR | 0555;
+    status->st_nlink = 1;
+}
+
+static int folder_read_entry(void *object, struct fs_entry *entry)
+{
+    struct folder *folder = object;
+    const struct file_object *inner = &folder->volume_folder;
+    while (inner->ops && !folder->next) {
+        int found = inner->ops->read_entry(inner->object, entry);
+        if (found < 0)
+            return found;
+        if (!found)
+            break;
+        if (!is_way_to_mount(folder->path, folder->path_len, mount_count, entry->name,
+                             strlen(entry->name)))
+            return 1;
+    }
+    while (folder->next < mount_count) {
+        const char *name;
+        unsigned i = folder->next++;
+        size_t len = mount_below(i, folder->path, folder->path_len, &name);
+        if (!len || is_way_to_mount(folder->path, folder->path_len, i, name, len))
+            continue;
+        memcpy(entry->name, name, len);
+        entry->name[len] = '\0';
+        entry->mode = S_IFDIR | 0555;
+        entry->size = 0;
+        return 1;
+    }
+    return 0;
+}
+
+static int folder_rewind(void *object)
+{
+    struct folder *folder = object;
+    const struct file_object *inner = &folder->volume_folder;
+    folder->next = 0;
+    return inner->ops ? inner->ops->rewind(inner->object) : 0;
+}
+
+static int folder_stat(void *object, struct stat *status)
+{
+    struct folder *folder = object;
+    const struct file_object *inner = &folder->volume_folder;
+    if (inner->ops)
+        return inner->ops->stat(inner->object, status);
+    folder_status(status);
+    return 0;
+}
+
+static int folder_close(void *object)
+{
+    struct folder *folder = object;
+    const struct file_object *inner = &folder->volume_folder;
+    int error = inner->ops ? inner->ops->close(inner->object) : 0;
+    free(folder);
+    return error;
+}
+
+static const struct file_ops folder_ops = {
+    .stat = folder_stat,
+    .read_entry = folder_read_entry,
+    .rewind = folder_rewind,
+    .close = folder_close,
+};
+
+/* `inner` becomes part of the folder; its ops are NULL when the volume has no such folder. */
+static int open_folder(const char *plain, const struct file_object *inner, struct file_object *out)
+{
+    struct folder *folder = malloc(sizeof(*folder));
+    if (!folder)
+        return -ENOMEM;
+    folder->volume_folder = *inner;
+    folder->next = 0;
+    folder->path_len = strcmp(plain, "/") ? strlen(plain) : 0;
+    strcpy(folder->path, plain);
+    *out = (struct file_object){&folder_ops, folder};
+    return 0;
+}
+
 int fs_open_directory(const char *path, struct file_object *directory)
 {
     char plain[FS_PATH_MAX];
     const struct mount *mount;
     const char *inner;
+    struct file_object found = {0};
     int error = mount_find(path, plain, &mount, &inner);
-    return error ? error : mount->ops->open_directory(mount->volume, inner, directory);
+    if (error && error != -ENODEV)
+        return error;
+    if (!error)
+        error = mount->ops->open_directory(mount->volume, inner, &found);
+    if ((!error || error == -ENOENT || error == -ENODEV) && leads_to_mount(plain)) {
+        int folder_error = open_folder(plain, &found, directory);
+        if (folder_error && !error)
+            found.ops->close(found.object);
+        return folder_error;
+    }
+    if (!error)
+        *directory = found;
+    return error;
 }
 
 int fs_stat(const char *path, struct stat *status)
@@ -142,8 +288,18 @@ int fs_stat(const char *path, struct stat *status)
     const struct mount *mount;
     const char *inner;
     int error = mount_find(path, plain, &mount, &inner);
-    return error ? error : mount->ops->stat(mount->volume, inner, status);
+    if (error && error != -ENODEV)
+        return error;
+    if (!error)
+        error = mount->ops->stat(mount->volume, inner, status);
+    if ((error == -ENOENT || error == -ENODEV) && leads_to_mount(plain)) {
+        folder_status(status);
+        return 0;
+    }
+    return error;
 }
+
+/* --- Changes ---------------------------------------------------------------------------------- */
 
 int fs_remove(const char *path, bool directory)
 {

@@ -18,7 +18,7 @@
 #include "hosted/hosted.h"
 
 #define RELAX_NS 1000
-#define MAX_WORLDS 8
+#define MAX_WORLDS 16
 #define MAX_PENDING 256
 #define LOG_SIZE ((size_t)1 << 20)
 

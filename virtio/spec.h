@@ -565,4 +565,13 @@ _Static_assert(sizeof(struct virtio_scsi_event) == 16, "5.6.6.3");
 #define VIRTIO_SCSI_EVT_RESET_RESCAN 1
 #define VIRTIO_SCSI_EVT_RESET_REMOVED 2
 
+/* ---- 9P: the specification reserves the number only; this is what devices do ---- */
+#define VIRTIO_9P_F_MOUNT_TAG 0
+
+struct virtio_9p_config {
+    le16 tag_len;
+    uint8_t tag[]; /* no NUL at its end */
+};
+_Static_assert(offsetof(struct virtio_9p_config, tag) == 2, "the tag follows its length");
+
 #endif

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "fat_image.h"
+#include "fs/virtio_9p.h"
 #include "libc/files.h"
 #include "log.h"
 #include "platform.h"
@@ -87,6 +88,18 @@ int blk_flush(struct blk_device *of)
 
 char logged[8192];
 unsigned log_lines;
+
+/* The only share is the disk. */
+struct ninep_transport *virtio_9p_at(unsigned index)
+{
+    (void)index;
+    return NULL;
+}
+
+const char *platform_cmdline(void)
+{
+    return "";
+}
 
 void log_line(enum log_level level, const char *format, ...)
 {

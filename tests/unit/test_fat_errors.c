@@ -1,5 +1,6 @@
 // sources: tests/unit/fat_image.c fs/fat.c fs/fat_file.c fs/fat_disk.c fs/mount.c fs/fs.c
 // sources: blk/cache.c libc/files.c libc/console.c fatfs/ff.c fatfs/ffunicode.c
+// sources: fs/ninep.c fs/ninep_file.c fs/ninep_rpc.c boot/cmdline.c boot/format.c
 /*
  * test_fat_errors.c - FAT volumes when something goes wrong.
  *

@@ -1,0 +1,241 @@
+/*
+ * virtio_9p.c - the driver of the 9P device: one message at a time through one queue.
+ *
+ * Owns the device-visible memory of requests and answers, the bounded wait, and what happens when
+ * no answer comes: the device is reset, so that it cannot answer later, and its fids are gone. File
+ * data lies in the caller's own memory. What messages say is ninep_rpc.c's business.
+ */
+#include "fs/virtio_9p.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "fs/ninep_wire.h"
+#include "log.h"
+#include "loop.h"
+#include "platform.h"
+#include "virtio/spec.h"
+
+#define SHARES_MAX 8
+#define TAG_MAX 63
+#define QUEUE_SIZE 16
+/* Request, data to write, answer, room for data. */
+#define PIECES_MAX 4
+
+/* A host under load, or one whose disk sleeps, may take this long. */
+#define TIMEOUT_NS (30 * UINT64_C(1000000000))
+/* How long is polled before the CPU is given up: about what a fast host needs. */
+#define SPIN_NS 20000
+
+struct virtio_9p {
+    struct ninep_transport transport;
+    struct virtio_device *device;
+    struct virtqueue *vq;
+    char tag[TAG_MAX + 1];
+    uint8_t request[NINEP_REQUEST_SIZE], reply[NINEP_REPLY_SIZE];
+};
+
+static struct virtio_9p *shares[SHARES_MAX];
+
+/* ---- messages ---- */
+
+/* Waits for the only buffer that the device has. Resets the device when that is in vain. */
+static int wait_for_answer(struct virtio_9p *share, uint32_t *len)
+{
+    uint64_t start = platform_now_ns();
+
+    virtqueue_disable_cb(share->vq);
+    while (virtqueue_get_buf(share->vq, len) == NULL) {
+        uint64_t now = platform_now_ns();
+
+        if (virtqueue_is_broken(share->vq)) {
+            virtio_recover(share->device, "its queue is broken");
+            return -EIO;
+        }
+        if (now - start >= TIMEOUT_NS) {
+            log_error("9p %s: no answer within %u s: resetting the device", share->tag,
+                      (unsigned)(TIMEOUT_NS / 1000000000));
+            virtio_recover(share->device, "a request timed out");
+            return -EIO;
+        }
+        if (now - start < SPIN_NS)
+            platform_relax();
+        else if (virtqueue_enable_cb(share->vq))
+            platform_wait(loop_wait_limit(start + TIMEOUT_NS));
+    }
+    return 0;
+}
+
+static int exchange(struct ninep_transport *transport, struct ninep_exchange *x)
+{
+    struct virtio_9p *share = transport->driver;
+    struct virtqueue_sg sg[PIECES_MAX];
+    unsigned n = 0, out;
+    int error;
+
+    if (share->device->failed || !share->device->driver_ok)
+        return -EIO;
+    sg[n++] = (struct virtqueue_sg){share->request, x->request_len};
+    if (x->data_len)
+        sg[n++] = (struct virtqueue_sg){(void *)(uintptr_t)x->data, x->data_len};
+    out = n;
+    sg[n++] =
+        (struct virtqueue_sg){share->reply, x->room_len ? P9_READ_HEADER_SIZE : NINEP_REPLY_SIZE};
+    if (x->room_len)
+        sg[n++] = (struct virtqueue_sg){x->room, x->room_len};
+    error = virtqueue_add(share->vq, sg, out, n - out, share);
+    if (error == -EINVAL)
+        return -EFAULT;
+    if (!error)
+        virtqueue_kick(share->vq);
+    else if (!virtqueue_is_broken(share->vq))
+        return -EIO;
+    return wait_for_answer(share, &x->reply_len);
+}
+
+/* ---- set-up ---- */
+
+/* Can it be a part of a path, a log line and a kernel word? */
+static bool tag_is_usable(const char *tag)
+{
+    const char *c;
+
+    if (strcmp(tag, ".") == 0 || strcmp(tag, "..") == 0 || *tag == '\0')
+        return false;
+    for (c = tag; *c != '\0'; c++)
+        if ((unsigned char)*c <= ' ' || *c == '/' || *c == '=' || *c == '"' || *c == 0x7f)
+            return false;
+    return true;
+}
+
+static int read_tag(struct virtio_9p *share)
+{
+    struct virtio_device *device = share->device;
+    le16 len;
+    unsigned tag_len;
+
+    if (!virtio_has_feature(device, VIRTIO_9P_F_MOUNT_TAG)) {
+        device->refusal = "it has no mount tag";
+        return -EINVAL;
+    }
+    if (VIRTIO_CONFIG_READ(device, struct virtio_9p_config, tag_len, &len)) {
+        device->refusal = "its configuration cannot be read";
+        return -EIO;
+    }
+    tag_len = le16_to_cpu(len);
+    if (tag_len == 0 || tag_len > TAG_MAX) {
+        device->refusal = "its mount tag is empty or too long";
+        return -EINVAL;
+    }
+    if (virtio_config_read(device, offsetof(struct virtio_9p_config, tag), share->tag, tag_len,
+                           1)) {
+        device->refusal = "its configuration cannot be read";
+        return -EIO;
+    }
+    if (strlen(share->tag) != tag_len || !tag_is_usable(share->tag)) {
+        device->refusal = "its mount tag cannot be the name of a folder";
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int p9_probe(struct virtio_device *device)
+{
+    struct virtio_9p *share = platform_dma_alloc(sizeof(*share), 64);
+    const struct virtio_queue_request queue = {
+        .name = "9p requests", .index = 0, .max_size = QUEUE_SIZE, .max_segments = PIECES_MAX};
+    int error;
+
+    if (!share)
+        return -ENOMEM;
+    share->device = device;
+    error = read_tag(share);
+    if (error)
+        goto out;
+    error = virtio_find_queues(device, &queue, 1);
+    if (error)
+        goto out;
+    share->vq = device->queue[0];
+    if (virtqueue_size(share->vq) < PIECES_MAX) {
+        device->refusal = "its queue is too small for a message";
+        error = -EINVAL;
+        goto out;
+    }
+    share->transport = (struct ninep_transport){.tag = share->tag,
+                                                .request = share->request,
+                                                .reply = share->reply,
+                                                .exchange = exchange,
+                                                .driver = share};
+    device->driver_data = share;
+    return 0;
+
+out:
+    platform_dma_free(share, sizeof(*share));
+    return error;
+}
+
+static int p9_ready(struct virtio_device *device)
+{
+    struct virtio_9p *share = device->driver_data;
+    unsigned i;
+
+    if (device->recovering)
+        return 0;
+    for (i = 0; i < SHARES_MAX; i++) {
+        if (shares[i])
+            continue;
+        shares[i] = share;
+        log_info("%s: share of the host with tag %s", device->name, share->tag);
+        return 0;
+    }
+    log_error("%s: more than %d shares", device->name, SHARES_MAX);
+    return -ENOSPC;
+}
+
+static void p9_reclaim(struct virtio_device *device)
+{
+    struct virtio_9p *share = device->driver_data;
+
+    while (virtqueue_detach_unused(share->vq) != NULL)
+        ;
+    share->transport.resets++;
+}
+
+static void p9_remove(struct virtio_device *device)
+{
+    unsigned i;
+
+    for (i = 0; i < SHARES_MAX; i++)
+        if (shares[i] == device->driver_data)
+            shares[i] = NULL;
+    platform_dma_free(device->driver_data, sizeof(struct virtio_9p));
+    device->driver_data = NULL;
+}
+
+struct ninep_transport *virtio_9p_at(unsigned index)
+{
+    unsigned i;
+
+    for (i = 0; i < SHARES_MAX; i++)
+        if (shares[i] && index-- == 0)
+            return &shares[i]->transport;
+    return NULL;
+}
+
+static const struct virtio_feature features[] = {
+    {.bit = VIRTIO_9P_F_MOUNT_TAG, .name = "MOUNT_TAG"},
+};
+
+static const uint16_t device_types[] = {VIRTIO_ID_9P, 0};
+
+const struct virtio_driver virtio_9p_driver = {
+    .name = "virtio-9p",
+    .device_types = device_types,
+    .features = features,
+    .feature_count = sizeof(features) / sizeof(features[0]),
+    .probe = p9_probe,
+    .ready = p9_ready,
+    .reclaim = p9_reclaim,
+    .remove = p9_remove,
+};
