@@ -371,6 +371,16 @@ static void notify_half_outside(void)
     device.queue[1].notify_off = DEVICE_MAX_QUEUES * DEVICE_NOTIFY_MULTIPLIER - 1;
 }
 
+/* Room for the 16 bits of a notification, but not for the 32 of one with data. */
+static void notify_with_data_half_outside(void)
+{
+    uint32_t multiplier = 2;
+
+    memcpy(capability(CAP_NOTIFY) + 16, &multiplier, 4);
+    device.queue[1].notify_off = DEVICE_MAX_QUEUES * DEVICE_NOTIFY_MULTIPLIER / 2 - 1;
+    device.offered[1] |= 1u << (F_NOTIFICATION_DATA - 32);
+}
+
 static void notify_far_outside(void)
 {
     memset(capability(CAP_NOTIFY) + 16, 0xff, 4);
@@ -422,6 +432,7 @@ static const struct {
     {"a BAR without an address", bar_not_placed, false},
     {"a queue notified outside", notify_outside, false},
     {"a queue notified half outside", notify_half_outside, false},
+    {"a queue notified with data half outside", notify_with_data_half_outside, false},
     {"a queue notified far outside", notify_far_outside, false},
     {"one address for all notifications", one_notify_address_for_all, true},
 };
