@@ -3,16 +3,16 @@
  *
  * How a driver uses it:
  *   1. virtio_find_queues() (virtio.h) makes the queue. All memory is taken then; nothing below
- * allocates.
+ *      allocates.
  *   2. virtqueue_add() gives a buffer, a list of pieces of which the first `out` are read by the
- * device and the other `in` written, together with a token. From then until virtqueue_get_buf()
- * returns the token (or virtqueue_detach_unused() after a device reset) the memory is the device's:
- * never a stack buffer.
+ *      device and the other `in` written, together with a token. From then until
+ *      virtqueue_get_buf() returns the token (or virtqueue_detach_unused() after a device reset)
+ *      the memory is the device's: never a stack buffer.
  *   3. virtqueue_kick() after a batch of adds sends one available buffer notification, if the
- * device wants one.
+ *      device wants one.
  *   4. virtqueue_get_buf() returns tokens of used buffers, until NULL.
- *   5. To sleep: virtqueue_enable_cb(); if false, more arrived, go back to 4.
- * virtqueue_disable_cb() when polling again.
+ *   5. To sleep: virtqueue_enable_cb(); if false, more arrived, go back to 4. When polling again:
+ *      virtqueue_disable_cb().
  *
  * A queue has one owner and no lock. Only virtqueue_interrupt() may be called in interrupt context;
  * it touches no ring. What a device writes is read once, checked, and never trusted: a violation
