@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from ferrule import Guest, text_of
+from ferrule import BUILD, Guest, text_of
 from frames import (
     ETHERTYPE_ARP,
     ETHERTYPE_IPV4,
@@ -101,13 +101,13 @@ def test_ipv6_fixed_address(site, tmp_path):
         guest.power_off()
 
 
-def dhcp_server(network, folder, *options):
+def dhcp_server(network, folder, *options, dns="10.77.0.53", dns_port=0):
     leases = os.path.join(folder, "leases")
     child = network.start(
         "/usr/sbin/dnsmasq",
         "--keep-in-foreground",
         "--conf-file=/dev/null",
-        "--port=0",
+        f"--port={dns_port}",
         "--user=root",
         "--pid-file=",
         f"--interface={network.interface}",
@@ -115,7 +115,7 @@ def dhcp_server(network, folder, *options):
         "--no-ping",
         "--dhcp-authoritative",
         "--dhcp-range=10.77.0.100,10.77.0.150,255.255.255.0,1h",
-        "--dhcp-option=option:dns-server,10.77.0.53",
+        f"--dhcp-option=option:dns-server,{dns}",
         f"--dhcp-leasefile={leases}",
         "--log-facility=/dev/null",
         *options,
@@ -152,6 +152,34 @@ def test_late_dhcp(site, tmp_path):
         dhcp_server(network, tmp_path)
         guest.wait_for(r"eth0: 10\.77\.0\.1\d\d/24", timeout_s=60)
         guest.wait_ready()
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/sbin/dnsmasq"), reason="needs dnsmasq-base")
+def test_names_are_resolved(site, tmp_path):
+    """An application resolves names by the server that DHCP named: one that is there, one that is
+    not, and an address.
+    """
+    with Network() as network:
+        dhcp_server(
+            network,
+            tmp_path,
+            "--no-resolv",
+            "--no-hosts",
+            "--local=/test/",
+            "--address=/forge.test/10.77.0.99",
+            dns="10.77.0.1",
+            dns_port=53,
+        )
+        with tap_guest(
+            network,
+            site.disk,
+            words="-- forge.test anvil.test 10.1.2.3",
+            kernel=os.path.join(BUILD, "resolve.elf"),
+        ) as guest:
+            guest.wait_for(r"resolve: 10\.1\.2\.3 is 10\.1\.2\.3")
+            guest.wait_for(r"resolve: forge\.test is 10\.77\.0\.99")
+            guest.wait_for(r"resolve: anvil\.test is unknown")
+            assert guest.wait_exit() == 0
 
 
 @pytest.mark.parametrize("mtu, ping_size", [(1400, 1372), (9000, 8972)])
