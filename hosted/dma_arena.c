@@ -102,6 +102,13 @@ void hosted_dma_fail_nth(unsigned nth)
     fail_countdown = nth;
 }
 
+static unsigned fail_map;
+
+void hosted_dma_fail_map_nth(unsigned nth)
+{
+    fail_map = nth;
+}
+
 /* First fit. The gap behind each block stays poisoned. */
 void *platform_dma_alloc(size_t size, size_t align)
 {
@@ -186,6 +193,8 @@ dma_addr_t hosted_dma_map(const void *memory, size_t len, enum dma_direction dir
         return DMA_ADDR_INVALID;
     if (!len)
         hosted_fail("platform_dma_map: nothing to map");
+    if (fail_map && --fail_map == 0)
+        return DMA_ADDR_INVALID;
 #ifdef __SANITIZE_ADDRESS__
     if (__asan_region_is_poisoned((void *)(uintptr_t)memory, len))
         hosted_fail("platform_dma_map: memory that is not allocated");

@@ -51,6 +51,9 @@ bool hosted_dma_reset(void);
 /* The nth allocation from now on (1: the next) fails, once. 0: none does. */
 void hosted_dma_fail_nth(unsigned nth);
 
+/* The nth mapping from now on is DMA_ADDR_INVALID, once. 0: none is. */
+void hosted_dma_fail_map_nth(unsigned nth);
+
 /*
  * The device's way into memory: the pointer for `len` bytes at `addr`, or NULL unless the driver
  * has mapped all of them for that direction.

@@ -30,6 +30,11 @@ static size_t row_bytes(const struct virtqueue *vq, size_t element)
     return (size_t)vq->params.size * vq->params.max_segments * element;
 }
 
+static size_t table_bytes(const struct virtqueue *vq)
+{
+    return row_bytes(vq, sizeof(struct virtq_desc));
+}
+
 static bool allocate_parts(struct virtqueue *vq)
 {
     const struct virtqueue_params *params = &vq->params;
@@ -41,12 +46,16 @@ static bool allocate_parts(struct virtqueue *vq)
     vq->piece = platform_dma_alloc(row_bytes(vq, sizeof(*vq->piece)), CACHE_LINE);
     if (!vq->memory || !vq->slot || !vq->piece)
         return false;
+    vq->memory_addr = platform_dma_map(vq->memory, vq->memory_size, DMA_BIDIRECTIONAL);
+    if (vq->memory_addr == DMA_ADDR_INVALID)
+        return false;
     if (params->layout.indirect && params->max_segments > 1) {
-        vq->table = platform_dma_alloc(row_bytes(vq, sizeof(struct virtq_desc)), page);
+        vq->table = platform_dma_alloc(table_bytes(vq), page);
         if (!vq->table)
             return false;
-        vq->table_addr =
-            platform_dma_map(vq->table, row_bytes(vq, sizeof(struct virtq_desc)), DMA_TO_DEVICE);
+        vq->table_addr = platform_dma_map(vq->table, table_bytes(vq), DMA_TO_DEVICE);
+        if (vq->table_addr == DMA_ADDR_INVALID)
+            return false;
     }
     return vq->ops->create(vq);
 }
@@ -64,6 +73,7 @@ struct virtqueue *virtqueue_create(const struct virtqueue_params *params)
     if (!vq)
         return NULL;
     vq->params = *params;
+    vq->memory_addr = vq->table_addr = DMA_ADDR_INVALID;
     /* A list longer than the ring is not allowed, not even in an indirect table (2.7.5.3.1). */
     if (vq->params.max_segments > params->size)
         vq->params.max_segments = params->size;
@@ -82,10 +92,12 @@ void virtqueue_destroy(struct virtqueue *vq)
     if (!vq)
         return;
     vq->ops->destroy(vq);
-    if (vq->table) {
-        platform_dma_unmap(vq->table_addr, row_bytes(vq, sizeof(struct virtq_desc)), DMA_TO_DEVICE);
-        platform_dma_free(vq->table, row_bytes(vq, sizeof(struct virtq_desc)));
-    }
+    if (vq->table_addr != DMA_ADDR_INVALID)
+        platform_dma_unmap(vq->table_addr, table_bytes(vq), DMA_TO_DEVICE);
+    if (vq->memory_addr != DMA_ADDR_INVALID)
+        platform_dma_unmap(vq->memory_addr, vq->memory_size, DMA_BIDIRECTIONAL);
+    if (vq->table)
+        platform_dma_free(vq->table, table_bytes(vq));
     if (vq->piece)
         platform_dma_free(vq->piece, row_bytes(vq, sizeof(*vq->piece)));
     if (vq->slot)
@@ -106,6 +118,7 @@ void virtqueue_reinit(struct virtqueue *vq)
     memset(vq->slot, 0, vq->params.size * sizeof(*vq->slot));
     vq->free = vq->params.size;
     vq->in_flight = 0;
+    vq->detached = 0;
     vq->broken = false;
     vq->batch = false;
     vq->ops->init(vq);
@@ -299,11 +312,9 @@ bool virtqueue_enable_cb(struct virtqueue *vq)
 
 void *virtqueue_detach_unused(struct virtqueue *vq)
 {
-    unsigned id;
-
-    for (id = 0; vq->in_flight > 0 && id < vq->params.size; id++)
-        if (vq->slot[id].token)
-            return take_back(vq, (uint16_t)id);
+    for (; vq->in_flight > 0 && vq->detached < vq->params.size; vq->detached++)
+        if (vq->slot[vq->detached].token)
+            return take_back(vq, vq->detached);
     return NULL;
 }
 

@@ -92,6 +92,7 @@ struct virtqueue {
     struct virtqueue_areas areas;
     void *memory; /* the rings, shared with the device */
     size_t memory_size;
+    dma_addr_t memory_addr;
 
     struct virtqueue_slot *slot;   /* [size], by id */
     struct virtqueue_piece *piece; /* [size][max_segments], by id: what was mapped */
@@ -101,6 +102,7 @@ struct virtqueue {
     uint16_t next_id;   /* of the buffer that is added next, while free > 0 */
     uint16_t free;      /* ring entries */
     uint16_t in_flight; /* buffers */
+    uint16_t detached;  /* virtqueue_detach_unused() has looked at the ids below */
     bool broken;
     struct virtqueue_stats stats;
 

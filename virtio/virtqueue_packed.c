@@ -36,8 +36,6 @@ static bool packed_create(struct virtqueue *vq)
 
 static void packed_destroy(struct virtqueue *vq)
 {
-    if (vq->areas.descriptor)
-        platform_dma_unmap(vq->areas.descriptor, vq->memory_size, DMA_BIDIRECTIONAL);
     if (vq->packed.next)
         platform_dma_free(vq->packed.next, vq->params.size * sizeof(uint16_t));
 }
@@ -80,8 +78,7 @@ static void packed_init(struct virtqueue *vq)
     p->desc = (struct pvirtq_desc *)base;
     p->driver_event = (struct pvirtq_event_suppress *)(base + events);
     p->device_event = (const struct pvirtq_event_suppress *)(base + events + EVENT_ALIGNMENT);
-    if (!vq->areas.descriptor)
-        vq->areas.descriptor = platform_dma_map(base, vq->memory_size, DMA_BIDIRECTIONAL);
+    vq->areas.descriptor = vq->memory_addr;
     vq->areas.driver = vq->areas.descriptor + events;
     vq->areas.device = vq->areas.driver + EVENT_ALIGNMENT;
 

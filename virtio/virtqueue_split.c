@@ -38,8 +38,6 @@ static bool split_create(struct virtqueue *vq)
 
 static void split_destroy(struct virtqueue *vq)
 {
-    if (vq->areas.descriptor)
-        platform_dma_unmap(vq->areas.descriptor, vq->memory_size, DMA_BIDIRECTIONAL);
     if (vq->split.next)
         platform_dma_free(vq->split.next, vq->params.size * sizeof(uint16_t));
 }
@@ -71,8 +69,7 @@ static void split_init(struct virtqueue *vq)
     s->used = (struct virtq_used *)(base + used_offset(&vq->params));
     s->used_event = &s->avail->ring[size];
     s->avail_event = (const le16 *)&s->used->ring[size];
-    if (!vq->areas.descriptor)
-        vq->areas.descriptor = platform_dma_map(base, vq->memory_size, DMA_BIDIRECTIONAL);
+    vq->areas.descriptor = vq->memory_addr;
     vq->areas.driver = vq->areas.descriptor + (dma_addr_t)((uint8_t *)s->avail - base);
     vq->areas.device = vq->areas.descriptor + (dma_addr_t)((uint8_t *)s->used - base);
 

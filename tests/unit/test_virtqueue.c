@@ -110,6 +110,24 @@ static void senseless_parameters_are_refused_2_7(void **state)
     virtqueue_destroy(NULL);
 }
 
+/* Memory that no device can reach makes no ring, and nothing stays behind. */
+static void creation_survives_memory_out_of_reach(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct virtqueue_params params = {.name = "test",
+                                          .size = 16,
+                                          .max_segments = 4,
+                                          .layout = {.packed = i / 2, .indirect = true},
+                                          .notify = no_notify};
+        hosted_dma_fail_map_nth(1 + i % 2); /* the ring, the indirect tables */
+        assert_null(virtqueue_create(&params));
+        assert_int_equal(hosted_dma_allocations(), 0);
+        assert_int_equal(hosted_dma_mappings(), 0);
+    }
+    expect_log("error: test: no memory", 4);
+}
+
 /* Whichever allocation fails, nothing of the others stays behind. */
 static void creation_survives_lack_of_memory(void **state)
 {
@@ -532,6 +550,7 @@ int main(void)
         TEST(buffers_are_conserved_in_packed_rings_2_8),
         TEST(senseless_parameters_are_refused_2_7),
         TEST(creation_survives_lack_of_memory),
+        TEST(creation_survives_memory_out_of_reach),
         TEST(legacy_layout_is_one_block_2_7_2),
         TEST(bad_buffers_are_refused_and_leave_nothing),
         TEST(a_list_of_4_gib_is_refused),
