@@ -1,7 +1,7 @@
 /*
  * console.c - descriptors 0, 1 and 2.
  *
- * Owns the line being typed and the translation of line ends; the bytes themselves are
+ * Owns the line being typed; the bytes themselves, and how a line ends on the wire, are
  * platform.h's. Read files.c next.
  */
 #include "libc/console.h"
@@ -29,7 +29,7 @@ static void console_typed(char byte)
     if (byte == '\r' || byte == '\n') {
         line.text[line.len++] = '\n';
         line.complete = true;
-        platform_console_write("\r\n", 2);
+        platform_console_write("\n", 1);
     } else if (byte == '\b' || byte == 0x7f) {
         if (line.len) {
             line.len--;
@@ -64,18 +64,7 @@ static ssize_t console_read(void *object, void *data, size_t count)
 static ssize_t console_write(void *object, const void *data, size_t count)
 {
     (void)object;
-    const char *text = data;
-    size_t left = count;
-    while (left) {
-        const char *newline = memchr(text, '\n', left);
-        size_t n = newline ? (size_t)(newline - text) : left;
-        platform_console_write(text, n);
-        if (!newline)
-            break;
-        platform_console_write("\r\n", 2);
-        text += n + 1;
-        left -= n + 1;
-    }
+    platform_console_write(data, count);
     return (ssize_t)count;
 }
 

@@ -438,9 +438,9 @@ static void the_console_writes(void **state)
     (void)state;
     struct stat status;
     assert_int_equal(file_write(1, "one\ntwo\n\nthree", 14), 14);
-    printed_is("one\r\ntwo\r\n\r\nthree");
+    printed_is("one\ntwo\n\nthree");
     assert_int_equal(file_write(2, "\n", 1), 1);
-    printed_is("\r\n");
+    printed_is("\n");
     assert_int_equal(file_write(0, "x", 1), -EBADF);
     assert_int_equal(file_seek(1, 0, SEEK_CUR), -ESPIPE);
     assert_int_equal(file_sync(1), -EINVAL);
@@ -459,7 +459,7 @@ static void the_console_reads_lines(void **state)
     typed = "lk\x7flo\rnext";
     assert_int_equal(file_read(0, text, sizeof(text)), 6);
     assert_memory_equal(text, "hello\n", 6);
-    printed_is("helk\b \blo\r\n");
+    printed_is("helk\b \blo\n");
     /*
      * What follows the line stays with the console until it is asked for; then a short read leaves
      * the rest.
