@@ -18,8 +18,13 @@
 /* A reset is instant in software devices; real ones take milliseconds. Beyond this the device is
  * given up. */
 #define RESET_TIMEOUT_MS 2000
-/* A device that had to be recovered more often than this is broken for good. */
+/*
+ * A device that has to be recovered more often than this within the window is broken for good. Over
+ * its life the number says nothing: a machine that is up for a year may well meet 16 hiccups of its
+ * host, while a device that breaks again and again within a minute only burns time.
+ */
 #define MAX_RECOVERIES 16
+#define RECOVERY_WINDOW_NS (UINT64_C(60) * 1000000000)
 /* How often a device without interrupts is asked for configuration changes. */
 #define CONFIG_POLL_NS 100000000u
 
@@ -398,6 +403,18 @@ static int give_up(struct virtio_device *device, const char *reason)
     return -EIO;
 }
 
+static bool recovers_too_often(struct virtio_device *device)
+{
+    uint64_t now = platform_now_ns();
+
+    if (device->recovery_count == 0 || now - device->recovery_window_ns > RECOVERY_WINDOW_NS) {
+        device->recovery_window_ns = now;
+        device->recovery_count = 0;
+    }
+    device->recoveries++;
+    return ++device->recovery_count > MAX_RECOVERIES;
+}
+
 int virtio_recover(struct virtio_device *device, const char *reason)
 {
     int error;
@@ -409,7 +426,7 @@ int virtio_recover(struct virtio_device *device, const char *reason)
     error = stop_device(device);
     allow_notifications(device, false);
     device->driver->reclaim(device);
-    if (!error && ++device->recoveries > MAX_RECOVERIES)
+    if (!error && recovers_too_often(device))
         error = -EIO;
     if (!error && restart(device) != 0) {
         /* It may have been live for a moment, and have buffers again. */

@@ -156,6 +156,8 @@ struct virtio_device {
     volatile bool config_pending; /* set in interrupt context by virtio_config_interrupt() */
     uint64_t config_poll_ns;      /* when to ask a device without interrupts next */
     unsigned recoveries;
+    unsigned recovery_count; /* of these, since ... */
+    uint64_t recovery_window_ns;
     struct virtio_device *next;
 
     void *driver_data; /* the driver's own */

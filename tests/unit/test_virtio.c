@@ -710,6 +710,20 @@ static void a_device_that_keeps_failing_is_given_up(void **state)
     end();
 }
 
+/* What counts is how often it fails in a while, not in a life. */
+static void a_device_that_fails_now_and_then_is_kept(void **state)
+{
+    (void)state;
+    make_device(0);
+    assert_int_equal(virtio_pci_scan(), 1);
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(virtio_recover(driver.device, "again"), 0);
+        hosted_clock_advance(UINT64_C(10) * 1000000000);
+    }
+    assert_int_equal(driver.device->recoveries, 200);
+    end();
+}
+
 /* ---- the rest ---- */
 
 static void a_device_without_driver_is_reset_and_left_alone(void **state)
@@ -770,6 +784,7 @@ int main(void)
         TEST(a_driver_that_cannot_go_on_gives_the_device_up),
         TEST(a_device_that_will_not_be_reset_is_cut_off),
         TEST(a_device_that_keeps_failing_is_given_up),
+        TEST(a_device_that_fails_now_and_then_is_kept),
         TEST(a_device_without_driver_is_reset_and_left_alone),
         TEST(shutdown_resets_a_live_device),
         TEST(notifying_before_driver_ok_is_caught), /* last: it leaves a bring-up in the middle */
