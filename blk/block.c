@@ -37,6 +37,18 @@ static void list_append(struct blk_request **head, struct blk_request **tail,
     *tail = request;
 }
 
+static void list_prepend(struct blk_request **head, struct blk_request **tail,
+                         struct blk_request *request)
+{
+    request->previous = NULL;
+    request->next = *head;
+    if (*head)
+        (*head)->previous = request;
+    else
+        *tail = request;
+    *head = request;
+}
+
 static void list_remove(struct blk_request **head, struct blk_request **tail,
                         struct blk_request *request)
 {
@@ -260,12 +272,20 @@ static void dispatch(struct blk_device *device)
     device->dispatching = false;
 }
 
+static void rewind_request(struct blk_request *request)
+{
+    request->position = 0;
+    request->index = 0;
+    request->offset = 0;
+    request->lost = false;
+}
+
 void blk_submit(struct blk_device *device, struct blk_request *request)
 {
     request->device = device;
-    request->position = request->length = 0;
-    request->index = request->parts = 0;
-    request->offset = 0;
+    request->length = 0;
+    request->parts = request->replays = 0;
+    rewind_request(request);
     request->status = check(device, request);
     if (request->status) {
         finish(device, request);
@@ -276,18 +296,54 @@ void blk_submit(struct blk_device *device, struct blk_request *request)
     dispatch(device);
 }
 
-void blk_complete(struct blk_device *device, struct blk_request *request, int status)
+/*
+ * The device has nothing of the request any more, but lost some of it: back to where it was
+ * submitted. In front of all that waits, since it was submitted before; active requests are not
+ * ordered among each other.
+ */
+static void replay(struct blk_device *device, struct blk_request *request)
+{
+    if (wholly_given(request)) {
+        list_remove(&device->active_head, &device->active_tail, request);
+        list_prepend(&device->waiting_head, &device->waiting_tail, request);
+    }
+    rewind_request(request);
+    request->replays++;
+    device->stats.replays++;
+}
+
+/* A part is back. The request ends with the last one, unless some of it is not given yet. */
+static void end_part(struct blk_device *device, struct blk_request *request)
 {
     device->parts_in_flight--;
     request->parts--;
-    if (status && !request->status)
-        request->status = status;
-    if (request->parts > 0 || !wholly_given(request))
+    if (request->parts > 0)
         return;
     if (request->op == BLK_FLUSH)
         device->flushing = false;
-    list_remove(&device->active_head, &device->active_tail, request);
-    finish(device, request);
+    if (request->lost && !request->status) {
+        replay(device, request);
+    } else if (wholly_given(request)) {
+        list_remove(&device->active_head, &device->active_tail, request);
+        finish(device, request);
+    }
+}
+
+void blk_complete(struct blk_device *device, struct blk_request *request, int status)
+{
+    if (status && !request->status)
+        request->status = status;
+    end_part(device, request);
+}
+
+void blk_lost(struct blk_device *device, struct blk_request *request)
+{
+    if (device->timing_out || request->replays == BLK_REPLAYS_MAX)
+        blk_complete(device, request, -EIO);
+    else {
+        request->lost = true;
+        end_part(device, request);
+    }
 }
 
 /* ---- time-outs and the end of a device ---- */
@@ -324,7 +380,9 @@ unsigned blk_poll(struct blk_device *device, unsigned budget)
         device->stats.timeouts++;
         /* Everything in flight ends in -EIO here; the rest of a request that waits fails with its
          * parts (give_parts). */
+        device->timing_out = true;
         device->ops->reset(device);
+        device->timing_out = false;
         work++;
     }
     if (device->waiting_head)

@@ -14,6 +14,10 @@
  *  - A part that the device does not finish within the time-out resets the device; all requests in
  * flight then end in -EIO, and only after the reset, so that no late answer can write into memory
  * that was given back.
+ *  - A device that must be reset for another reason (it asked for it, or broke its queue) loses what
+ * it had; those requests are given to it again from their start, up to BLK_REPLAYS_MAX times, and
+ * their callers do not notice. That is safe for each of them: a read or a flush changes nothing, and
+ * a write brings the same data to the same sectors, with which no other request is ordered.
  *  - Status is 0, -EIO (device error, time-out, device gone), -EROFS (write to a read-only device),
  * -EINVAL (range, alignment or an empty request), -ENOTSUP (the device does not know the
  * operation). Drivers (virtio_blk.c, later others) implement struct blk_ops and call
@@ -35,6 +39,10 @@
 #define BLK_MAX_SEGMENTS 128u
 
 #define BLK_DEFAULT_TIMEOUT_MS 30000u
+
+/* How often a request is given again to a device that lost it. One that meets more resets may well
+ * be their cause. */
+#define BLK_REPLAYS_MAX 3u
 
 enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH };
 
@@ -65,6 +73,8 @@ struct blk_request {
     unsigned index;       /* segment at which the next part starts ... */
     uint32_t offset;      /* ... and the byte in it */
     unsigned parts;       /* parts that the device still has */
+    unsigned replays;     /* times that it was given from its start again */
+    bool lost;            /* the device lost a part */
 };
 
 /* What a device can take at once. The layer splits to these. */
@@ -100,8 +110,8 @@ struct blk_ops {
     /* When poll wants to run even without a notification, on platform_now_ns()'s clock, or
      * PLATFORM_NO_DEADLINE. May be NULL. */
     uint64_t (*deadline)(struct blk_device *device);
-    /* Takes everything back from a device that stalls: after it, no part is in flight (each was
-     * completed with -EIO). */
+    /* Takes everything back from a device that stalls: after it, no part is in flight (each went to
+     * blk_complete() or blk_lost()). */
     void (*reset)(struct blk_device *device);
 };
 
@@ -109,6 +119,7 @@ struct blk_statistics {
     uint64_t reads, writes, flushes; /* requests */
     uint64_t sectors_read, sectors_written;
     uint64_t parts, errors, timeouts, full;
+    uint64_t replays; /* requests given again */
 };
 
 struct blk_device {
@@ -132,6 +143,7 @@ struct blk_device {
     unsigned parts_in_flight;
     bool flushing; /* a BLK_FLUSH is with the device */
     bool dispatching, gone;
+    bool timing_out; /* what comes back lost is not given again */
     struct loop_source source;
 };
 
@@ -140,11 +152,14 @@ struct blk_device {
  * block_size, read_only, has_flush, limits, ops and driver must be set, prefix may be. 0, -EINVAL for limits that
  * make no sense (each said in the log), -ENOSPC when the table is full. blk_remove() ends the
  * requests that still wait with -EIO and takes the device off the list; parts that the device had
- * must have been completed before. blk_complete() ends one part: 0 or a negative errno.
+ * must have been completed or lost before. blk_complete() ends one part: 0 or a negative errno.
+ * blk_lost() takes one back that a reset device did not finish; its request starts again at a later
+ * blk_poll(), or has ended with -EIO.
  */
 int blk_add(struct blk_device *device);
 void blk_remove(struct blk_device *device);
 void blk_complete(struct blk_device *device, struct blk_request *token, int status);
+void blk_lost(struct blk_device *device, struct blk_request *token);
 
 /* The devices, in the order they were found; NULL past the end. */
 struct blk_device *blk_device_at(unsigned index);

@@ -109,14 +109,15 @@ static int status_to_errno(uint8_t status)
     }
 }
 
-static void complete_slot(struct virtio_blk *blk, struct slot *slot, int error)
+/* Gives the slot back; returns whose it was. */
+static struct blk_request *free_slot(struct virtio_blk *blk, struct slot *slot)
 {
     struct blk_request *request = slot->request;
 
     slot->request = NULL;
     slot->next_free = blk->free_slots;
     blk->free_slots = slot;
-    blk_complete(&blk->block, request, error);
+    return request;
 }
 
 static unsigned blk_op_poll(struct blk_device *block, unsigned budget)
@@ -130,7 +131,7 @@ static unsigned blk_op_poll(struct blk_device *block, unsigned budget)
         /* The one look at what the device wrote; the read comes after the used index's acquire. */
         uint8_t status = *(volatile uint8_t *)&slot->status;
 
-        complete_slot(blk, slot, status_to_errno(status));
+        blk_complete(block, free_slot(blk, slot), status_to_errno(status));
         done++;
     }
     if (virtqueue_is_broken(blk->vq) && !blk->device->failed) {
@@ -288,7 +289,7 @@ static void blk_reclaim(struct virtio_device *device)
     struct slot *slot;
 
     while ((slot = virtqueue_detach_unused(blk->vq)) != NULL)
-        complete_slot(blk, slot, -EIO);
+        blk_lost(&blk->block, free_slot(blk, slot));
 }
 
 static void blk_driver_remove(struct virtio_device *device)

@@ -139,6 +139,16 @@ static void disk_reset(struct blk_device *device)
         complete(0, -EIO);
 }
 
+/* A reset for any other reason than a time-out: what the device had is lost. */
+static void disk_lose_all(void)
+{
+    while (disk.held_count) {
+        struct blk_request *token = disk.held[--disk.held_count].token;
+
+        blk_lost(&disk.device, token);
+    }
+}
+
 static const struct blk_ops disk_ops = {.submit = disk_submit,
                                         .kick = disk_kick,
                                         .poll = disk_poll,
@@ -685,6 +695,77 @@ static void a_device_that_stalls_is_reset(void **state)
     close_disk();
 }
 
+static void what_a_reset_device_lost_is_given_again(void **state)
+{
+    static struct request r[5];
+
+    (void)state;
+    open_disk(1, 512, 1, 512);
+    disk.room = 6;
+    memset(data, 0x77, sizeof(data));
+    submit(&r[0], BLK_WRITE, 0, data, 2);
+    submit(&r[1], BLK_READ, 5, data + 4096, 1);
+    submit(&r[2], BLK_WRITE, 10, data, 9); /* does not fit wholly */
+    submit(&r[3], BLK_FLUSH, 0, NULL, 0);
+    submit(&r[4], BLK_READ, 0, data + 8192, 1);
+    complete(0, 0); /* the first part of r[0]: the whole request is given again all the same */
+    disk_lose_all();
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(r[i].done, 0);
+    assert_int_equal(disk.device.stats.replays, 3);
+    disk.by_poll = true;
+    blk_poll(&disk.device, 64);
+    while (blk_poll(&disk.device, 64))
+        continue;
+    for (unsigned i = 0; i < 5; i++)
+        assert_done(&r[i], 0);
+    /* The flush still comes after all that was submitted before it, and before the rest. */
+    assert_true(r[3].order > r[0].order && r[3].order > r[1].order && r[3].order > r[2].order);
+    assert_true(r[4].order > r[3].order);
+    for (unsigned i = 0; i < 2 * BLK_SECTOR_SIZE; i++)
+        assert_int_equal(disk.image[i], 0x77);
+    assert_int_equal(data[4096], (uint8_t)(5 * 512 * 7 + 5));
+    /* A flush that is lost is given again, and holds up what was submitted after it. */
+    disk.by_poll = false;
+    submit(&r[3], BLK_FLUSH, 0, NULL, 0);
+    submit(&r[4], BLK_READ, 0, data + 8192, 1);
+    disk_lose_all();
+    blk_poll(&disk.device, 64);
+    assert_int_equal(disk.held_count, 1);
+    assert_int_equal(disk.held[0].op, BLK_FLUSH);
+    disk.by_poll = true;
+    blk_poll(&disk.device, 64);
+    while (blk_poll(&disk.device, 64))
+        continue;
+    assert_done(&r[3], 0);
+    assert_done(&r[4], 0);
+    close_disk();
+}
+
+/* A request that breaks the device each time must not do so for ever. */
+static void a_request_is_not_given_again_for_ever(void **state)
+{
+    static struct request r[2];
+    unsigned given = 0;
+
+    (void)state;
+    open_disk(1, 512, 1, 512);
+    submit(&r[0], BLK_WRITE, 0, data, 2);
+    while (!r[0].done && given < 100) {
+        given++;
+        blk_poll(&disk.device, 64);
+        disk_lose_all();
+    }
+    assert_int_equal(given, 1 + BLK_REPLAYS_MAX);
+    assert_done(&r[0], -EIO);
+    /* Nor one of which the device said that it failed. */
+    submit(&r[1], BLK_WRITE, 0, data, 2);
+    complete(0, -ENOTSUP);
+    disk_lose_all();
+    assert_done(&r[1], -ENOTSUP);
+    close_disk();
+}
+
 static void removal_ends_what_waits(void **state)
 {
     static struct request r[4];
@@ -794,6 +875,8 @@ int main(void)
         TEST(without_a_cache_a_flush_is_done_at_once),
         TEST(completion_callbacks_may_submit),
         TEST(a_device_that_stalls_is_reset),
+        TEST(what_a_reset_device_lost_is_given_again),
+        TEST(a_request_is_not_given_again_for_ever),
         TEST(removal_ends_what_waits),
         TEST(the_waiting_forms_wait),
         TEST(a_driver_may_ask_to_be_polled),
