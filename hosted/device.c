@@ -71,6 +71,16 @@ static void set_line(struct device *device, bool level)
 
 /* ---- reset and status (2.1, 2.4, 3.1.1) ---- */
 
+static void reset_queue(struct device_queue *q)
+{
+    ring_device_finish(&q->ring);
+    q->size = q->max_size;
+    q->vector = NO_VECTOR;
+    memset(q->area, 0, sizeof(q->area));
+    q->written = 0;
+    q->enabled = q->kicked = q->vector_unread = q->resetting = q->reset_alone = false;
+}
+
 static void reset(struct device *device)
 {
     device->status_before_reset = device->status;
@@ -84,15 +94,8 @@ static void reset(struct device *device)
     device->config_vector_unread = device->features_read = false;
     memset(device->accepted, 0, sizeof(device->accepted));
     set_line(device, false);
-    for (unsigned i = 0; i < device->queues; i++) {
-        struct device_queue *q = &device->queue[i];
-        ring_device_finish(&q->ring);
-        q->size = q->max_size;
-        q->vector = NO_VECTOR;
-        memset(q->area, 0, sizeof(q->area));
-        q->written = 0;
-        q->enabled = q->kicked = q->vector_unread = false;
-    }
+    for (unsigned i = 0; i < device->queues; i++)
+        reset_queue(&device->queue[i]);
     if (device->lies.forgets_queues && device->was_live)
         device->queues = 0;
     if (device->type->reset)
@@ -184,6 +187,16 @@ static void write_status(struct device *device, uint8_t value)
 /* Fields of the queue part of the common configuration, as bits of device_queue.written. */
 enum { W_SIZE = 1, W_VECTOR = 2, W_AREAS = 4 /* and 5 more: 32-bit halves */ };
 
+/* 2.6.1.2.2: after a reset of the queue alone, everything about it has to be said again. */
+static void check_reenable(const struct device *device, const struct device_queue *q)
+{
+    unsigned all = W_SIZE | W_AREAS * 0x3f | (msix_is_on(device) ? W_VECTOR : 0);
+
+    if (q->reset_alone && (q->written & all) != all)
+        violation("CORE-QREENABLE-1", "queue %u enabled again with only %#x of %#x written",
+                  device->queue_select, q->written, all);
+}
+
 static struct device_queue *selected(struct device *device)
 {
     static struct device_queue none;
@@ -214,6 +227,7 @@ static void enable_queue(struct device *device, struct device_queue *q, uint64_t
                   device->queue_select);
     if (q->vector_unread && msix_is_on(device))
         violation("PCI-MSIX-4", "queue %u: the vector was not read back", device->queue_select);
+    check_reenable(device, q);
     trace_number(device, "enable", device->queue_select);
     q->enabled = ring_device_init(&q->ring, &params);
     if (q->enabled)
@@ -235,11 +249,68 @@ static bool is_negotiated(const struct device *device)
     return device->status & (device_is_legacy(device) ? ST_DRIVER : ST_FEATURES_OK);
 }
 
+/* The requirement that a queue is left alone until its reset is over. */
+static const char *queue_reset_rule(const struct device *device)
+{
+    return device->pci ? "PCI-COMMON-7" : "MMIO-REG-19";
+}
+
+static void write_queue_reset(struct device *device, uint64_t value)
+{
+    struct device_queue *q = selected(device);
+
+    if (!device_has(device, F_RING_RESET)) {
+        violation("PCI-COMMON-1", "queue_reset written without RING_RESET");
+        return;
+    }
+    if (value != 1 || !q->enabled || q->resetting || !device_is_live(device)) {
+        violation(queue_reset_rule(device), "%u written to queue_reset of queue %u, which is %s",
+                  (unsigned)value, device->queue_select,
+                  !q->enabled    ? "not enabled"
+                  : q->resetting ? "being reset"
+                                 : "enabled");
+        return;
+    }
+    trace_number(device, "queue-reset", device->queue_select);
+    q->resetting = true;
+    q->reset_countdown = device->lies.queue_reset_reads;
+}
+
+/* Until the driver has seen the 0, the device may be at work on what it has, and use its memory. */
+static uint64_t read_queue_reset(struct device *device)
+{
+    struct device_queue *q = selected(device);
+
+    if (!device_has(device, F_RING_RESET))
+        violation("PCI-COMMON-1", "queue_reset read without RING_RESET");
+    if (!q->resetting)
+        return 0;
+    if (q->reset_countdown) {
+        q->reset_countdown -= q->reset_countdown != DEVICE_FOR_EVER;
+        return 1;
+    }
+    if (!ring_device_is_mapped(&q->ring))
+        violation("CORE-QRESET-2", "queue %u: a buffer was unmapped before the reset was over",
+                  device->queue_select);
+    if (device->lies.keeps_reset_queue) {
+        q->resetting = false;
+        return 0;
+    }
+    reset_queue(q);
+    q->reset_alone = true;
+    if (device->type->queue_reset)
+        device->type->queue_reset(device, device->queue_select);
+    return 0;
+}
+
 static void write_queue(struct device *device, unsigned offset, uint64_t value)
 {
     struct device_queue *q = selected(device);
 
-    if (!is_negotiated(device) || (device->status & ST_DRIVER_OK))
+    if (q->resetting)
+        violation(queue_reset_rule(device), "queue register %#x written during the queue's reset",
+                  offset);
+    if (!is_negotiated(device) || ((device->status & ST_DRIVER_OK) && !q->reset_alone))
         violation("INIT-9", "queue register %#x written with status %#x", offset, device->status);
     if (device->queue_select >= device->queues) {
         violation("PCI-T-QSIZE-1", "queue %u does not exist", device->queue_select);
@@ -258,6 +329,7 @@ static void write_queue(struct device *device, unsigned offset, uint64_t value)
     } else if (offset == CC_QUEUE_MSIX_VECTOR) {
         write_vector(device, &q->vector, &q->vector_unread, (uint16_t)value,
                      device->lies.refuse_queue_vector >> device->queue_select & 1);
+        q->written |= W_VECTOR;
     } else if (offset == CC_QUEUE_ENABLE) {
         enable_queue(device, q, value);
     } else {
@@ -288,7 +360,7 @@ static uint64_t read_queue(struct device *device, unsigned offset)
             violation("PCI-COMMON-1", "queue_notif_config_data read without NOTIF_CONFIG_DATA");
         return q->notif_config_data;
     case CC_QUEUE_RESET:
-        return 0;
+        return read_queue_reset(device);
     default:
         return (
             (uint32_t *)&q->area[(offset - CC_QUEUE_DESC) / 8])[(offset - CC_QUEUE_DESC) / 4 % 2];
@@ -411,8 +483,10 @@ void device_common_write(struct device *device, unsigned offset, unsigned width,
     case CC_CONFIG_GENERATION:
     case CC_QUEUE_NOTIFY_OFF:
     case CC_QUEUE_NOTIF_CONFIG_DATA:
-    case CC_QUEUE_RESET: /* without VIRTIO_F_RING_RESET, which the model does not offer */
         violation("PCI-COMMON-1", "read-only register %#x written", offset);
+        break;
+    case CC_QUEUE_RESET:
+        write_queue_reset(device, value);
         break;
     default:
         write_queue(device, offset, value);
@@ -556,6 +630,8 @@ void device_notified(struct device *device, unsigned index, uint32_t value)
     trace_number(device, "notify", index);
     if (!(device->status & ST_DRIVER_OK))
         violation("INIT-13", "queue %u notified with status %#x", index, device->status);
+    if (device->queue[index].resetting)
+        violation("CORE-QRESET-1", "queue %u notified before its reset was seen to be over", index);
     struct ring_device *ring = &device->queue[index].ring;
     if (device_has(device, F_NOTIFICATION_DATA) &&
         value >> 16 != ring_device_notification_data(ring))

@@ -42,6 +42,8 @@ struct device_type {
     void (*serve)(struct device *device, unsigned queue);
     /* The driver reset the device: every chain held is gone. May be NULL. */
     void (*reset)(struct device *device);
+    /* The driver reset this queue: its chains are gone. NULL: it holds none between two calls. */
+    void (*queue_reset)(struct device *device, unsigned queue);
     /*
      * The features the driver wrote are about to be accepted: check what depends on what. May be
      * NULL.
@@ -57,11 +59,16 @@ struct device_queue {
     uint64_t area[3]; /* descriptor, driver, device */
     unsigned written; /* which fields were, by bit of their order in the structure */
     bool enabled, kicked, vector_unread;
+    bool resetting;           /* 1 was written to queue_reset, and 0 not read there since */
+    bool reset_alone;         /* it was reset alone, since the device was */
+    unsigned reset_countdown; /* reads of queue_reset that will still show 1 */
     uint16_t notify_off, notif_config_data;
 };
 
 struct device_lies {
     unsigned reset_reads;        /* status reads that still show the old status after a reset */
+    unsigned queue_reset_reads;  /* the same of queue_reset after the reset of a queue */
+    bool keeps_reset_queue;      /* a queue that was reset stays enabled */
     bool refuse_features;        /* FEATURES_OK does not stick */
     unsigned generation_moves;   /* reads of the generation that differ from the one before */
     unsigned change_after_reads; /* after so many configuration reads every byte is inverted */

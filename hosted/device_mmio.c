@@ -83,6 +83,7 @@ static const struct {
     {MM_QUEUE_DRIVER + 4, WRITE | MODERN, CC_QUEUE_DRIVER + 4, 4},
     {MM_QUEUE_DEVICE, WRITE | MODERN, CC_QUEUE_DEVICE, 4},
     {MM_QUEUE_DEVICE + 4, WRITE | MODERN, CC_QUEUE_DEVICE + 4, 4},
+    {MM_QUEUE_RESET, READ | WRITE | MODERN, CC_QUEUE_RESET, 2},
     {MM_CONFIG_GENERATION, READ | MODERN, CC_CONFIG_GENERATION, 1},
 };
 
@@ -144,8 +145,10 @@ static uint64_t read_register(struct mmio_front *m, unsigned offset, int i)
     struct device *device = m->device;
 
     check_order(m, offset);
-    if (device->lies.gone)
+    if (device->lies.gone) {
+        m->stop_unread &= offset != MM_QUEUE_READY;
         return UINT32_MAX;
+    }
     switch (offset) {
     case MM_MAGIC:
         return MAGIC;

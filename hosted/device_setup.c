@@ -63,8 +63,11 @@ void device_init(struct device *device, const struct device_setup *setup)
     device->state = setup->state;
     device->offered[0] = (uint32_t)features;
     device->offered[1] = (uint32_t)(features >> 32);
-    device->common_length =
-        features >> F_NOTIF_CONFIG_DATA & 1 ? CC_LENGTH_WITH_NOTIF_CONFIG : CC_LENGTH;
+    device->common_length = CC_LENGTH;
+    if (features >> F_NOTIF_CONFIG_DATA & 1)
+        device->common_length = CC_LENGTH_WITH_NOTIF_CONFIG;
+    if (features >> F_RING_RESET & 1)
+        device->common_length = CC_LENGTH_WITH_QUEUE_RESET;
     device->queues = setup->queues;
     device->config_length = setup->config_length;
     if (setup->config_length)

@@ -92,7 +92,7 @@ bool ring_chain_add(struct ring_device *ring, struct ring_chain *chain, dma_addr
         if (!chain->piece)
             hosted_fail("out of memory for a chain");
     }
-    chain->piece[count] = (struct ring_piece){data, len};
+    chain->piece[count] = (struct ring_piece){data, len, addr};
     if (write) {
         chain->in++;
         chain->writable += len;
@@ -100,6 +100,22 @@ bool ring_chain_add(struct ring_device *ring, struct ring_chain *chain, dma_addr
         chain->out++;
         chain->readable += len;
     }
+    return true;
+}
+
+static bool is_mapped(const struct ring_chain *chain)
+{
+    for (unsigned i = 0; i < chain->out + chain->in; i++)
+        if (!hosted_dma_device_pointer(chain->piece[i].addr, chain->piece[i].len, i >= chain->out))
+            return false;
+    return true;
+}
+
+bool ring_device_is_mapped(const struct ring_device *ring)
+{
+    for (unsigned i = 0; i < ring->params.size; i++)
+        if (ring->chain[i].live && !is_mapped(&ring->chain[i]))
+            return false;
     return true;
 }
 

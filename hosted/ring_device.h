@@ -28,6 +28,7 @@ struct ring_params {
 struct ring_piece {
     uint8_t *data;
     uint32_t len;
+    dma_addr_t addr;
 };
 
 /*
@@ -119,6 +120,12 @@ bool ring_device_init(struct ring_device *ring, const struct ring_params *params
  * zeroed structure.
  */
 void ring_device_finish(struct ring_device *ring);
+
+/*
+ * Is every buffer that the device has mapped for it still, as it must be until it is returned or a
+ * reset is over?
+ */
+bool ring_device_is_mapped(const struct ring_device *ring);
 
 /* The next available buffer, or NULL: none, or one so wrong that it cannot be used. */
 struct ring_chain *ring_device_pop(struct ring_device *ring);

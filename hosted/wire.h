@@ -32,7 +32,8 @@ enum {
     F_IN_ORDER = 35,
     F_ORDER_PLATFORM = 36,
     F_NOTIFICATION_DATA = 38,
-    F_NOTIF_CONFIG_DATA = 39
+    F_NOTIF_CONFIG_DATA = 39,
+    F_RING_RESET = 40
 };
 
 /* 2.7.5: addr u64, len u32, flags u16, next u16 */
@@ -90,7 +91,8 @@ enum {
     CC_LENGTH = 0x38, /* of the structure, unless a feature needs more */
     CC_QUEUE_NOTIF_CONFIG_DATA = 0x38,
     CC_QUEUE_RESET = 0x3a,
-    CC_LENGTH_WITH_NOTIF_CONFIG = 0x3c
+    CC_LENGTH_WITH_NOTIF_CONFIG = 0x3c,
+    CC_LENGTH_WITH_QUEUE_RESET = 0x3c
 };
 enum { NO_VECTOR = 0xffff, ISR_QUEUE = 1, ISR_CONFIG = 2 };
 
@@ -135,6 +137,7 @@ enum {
     MM_QUEUE_DESC = 0x080,
     MM_QUEUE_DRIVER = 0x090,
     MM_QUEUE_DEVICE = 0x0a0,
+    MM_QUEUE_RESET = 0x0c0,
     MM_CONFIG_GENERATION = 0x0fc,
     MM_CONFIG = 0x100,
 };

@@ -276,6 +276,7 @@ _Static_assert(sizeof(struct virtio_pci_common_cfg) == 0x40, "4.1.4.3");
 #define VIRTIO_MMIO_QUEUE_DESC 0x080 /* low half; the high one follows, here and below */
 #define VIRTIO_MMIO_QUEUE_DRIVER 0x090
 #define VIRTIO_MMIO_QUEUE_DEVICE 0x0a0
+#define VIRTIO_MMIO_QUEUE_RESET 0x0c0
 #define VIRTIO_MMIO_CONFIG_GENERATION 0x0fc
 #define VIRTIO_MMIO_CONFIG 0x100
 

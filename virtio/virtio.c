@@ -187,24 +187,28 @@ static int create_queue(struct virtio_device *device, const struct virtio_queue_
     return 0;
 }
 
+static int enable_queue(struct virtio_device *device, unsigned i)
+{
+    struct virtqueue *vq = device->queue[i];
+    int error = device->ops->queue_enable(device, vq, device->queue_interrupt[i]);
+
+    if (error)
+        log_error("%s: %s: the device did not take the queue", device->name, virtqueue_name(vq));
+    /* Nothing but looking tells us about such a device, so the loop may not sleep for long. */
+    else if (device->interrupt_mode == VIRTIO_INTERRUPT_NONE)
+        loop_set_polling(true);
+    return error;
+}
+
 static int enable_queues(struct virtio_device *device)
 {
     unsigned i;
+    int error = 0;
 
     device->ops->interrupts_setup(device, device->queue_count);
-    for (i = 0; i < device->queue_count; i++) {
-        int error = device->ops->queue_enable(device, device->queue[i], device->queue_interrupt[i]);
-
-        if (error) {
-            log_error("%s: %s: the device did not take the queue", device->name,
-                      virtqueue_name(device->queue[i]));
-            return error;
-        }
-    }
-    /* Nothing but looking tells us about such a device, so the loop may not sleep for long. */
-    if (device->interrupt_mode == VIRTIO_INTERRUPT_NONE)
-        loop_set_polling(true);
-    return 0;
+    for (i = 0; i < device->queue_count && !error; i++)
+        error = enable_queue(device, i);
+    return error;
 }
 
 int virtio_find_queues(struct virtio_device *device, const struct virtio_queue_request *requests,
@@ -217,6 +221,52 @@ int virtio_find_queues(struct virtio_device *device, const struct virtio_queue_r
         error = create_queue(device, &requests[i]);
     /* What was made already is undone with the driver, after a reset: the device may know of it. */
     return error ? error : enable_queues(device);
+}
+
+int virtio_reset_queue(struct virtio_device *device, unsigned i)
+{
+    struct virtqueue *vq = device->queue[i];
+    uint64_t end = platform_now_ns() + RESET_TIMEOUT_MS * 1000000ull;
+    int error;
+
+    if (!virtio_features_has(&device->accepted, VIRTIO_F_RING_RESET))
+        return -ENOTSUP;
+    if (!device->driver_ok)
+        return -EIO;
+    virtqueue_stop(vq);
+    device->ops->queue_reset(device, vq);
+    while ((error = device->ops->queue_reset_state(device, vq)) == -EBUSY &&
+           platform_now_ns() < end)
+        platform_relax();
+    if (error)
+        log_error("%s: %s: %s", device->name, virtqueue_name(vq),
+                  error == -EBUSY ? "the reset of the queue does not end"
+                                  : "the device keeps the queue in spite of its reset");
+    return error == -EBUSY ? -ETIMEDOUT : error;
+}
+
+/* 2.6.1.2: as at first, with a size that the device may have another opinion about now. */
+int virtio_enable_queue(struct virtio_device *device, unsigned i, uint16_t max_size)
+{
+    struct virtqueue *vq = device->queue[i];
+    uint16_t size = virtqueue_size(vq);
+    uint16_t device_max = device->ops->queue_max_size(device, virtqueue_index(vq));
+    bool packed = virtio_features_has(&device->accepted, VIRTIO_F_RING_PACKED);
+    int error = 0;
+
+    if (max_size || device_max < size)
+        size = queue_size(device_max, max_size ? max_size : size, packed);
+    if (!device->driver_ok || size == 0 || !virtqueue_is_broken(vq) || virtqueue_in_flight(vq))
+        return -EIO;
+    if (size != virtqueue_size(vq))
+        error = virtqueue_resize(vq, size);
+    if (error)
+        return error;
+    virtqueue_reinit(vq);
+    error = enable_queue(device, i);
+    if (error)
+        virtqueue_stop(vq);
+    return error;
 }
 
 /* ---- bring-up and end ---- */

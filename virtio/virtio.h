@@ -108,6 +108,12 @@ struct virtio_transport_ops {
     /* Tells the device about a queue, routes its interrupt, and enables it. */
     int (*queue_enable)(struct virtio_device *device, struct virtqueue *vq, bool interrupt);
     /*
+     * Queue reset (2.6.1), NULL where the transport cannot do it. The first asks for it; the other
+     * says how far it is: 0: done, -EBUSY: not yet, -EIO: it has ended with the queue still in use.
+     */
+    void (*queue_reset)(struct virtio_device *device, struct virtqueue *vq);
+    int (*queue_reset_state)(struct virtio_device *device, struct virtqueue *vq);
+    /*
      * The available buffer notification (2.9), with the signature of struct virtqueue_params; any
      * queue of the device. notify_data is the one with VIRTIO_F_NOTIFICATION_DATA, NULL where the
      * transport cannot do it.
@@ -208,6 +214,23 @@ bool virtio_has_queue(struct virtio_device *device, uint16_t index);
  */
 int virtio_find_queues(struct virtio_device *device, const struct virtio_queue_request *requests,
                        unsigned count);
+
+/*
+ * Takes one queue from a live device (2.6.1, VIRTIO_F_RING_RESET) while its others go on. After 0
+ * the device has nothing of it: virtqueue_detach_unused() returns its buffers, and
+ * virtio_enable_queue() gives it back. -ENOTSUP: not negotiated, nothing has happened; -EIO,
+ * -ETIMEDOUT: the device did not let go of it, and only virtio_recover() ends that. Waits on the
+ * device, 2 s at most.
+ */
+int virtio_reset_queue(struct virtio_device *device, unsigned i);
+
+/*
+ * Gives device->queue[i] to the device again, empty, and with interrupts as before. `max_size` is
+ * the upper limit on its entries now, 0 to leave its size as it is. The queue keeps its address, but
+ * not its size: who has tables of that asks for it again. -ENOMEM or -EIO (also when it was not reset,
+ * or has buffers): the queue stays as it is, out of use; virtio_recover() may bring it back.
+ */
+int virtio_enable_queue(struct virtio_device *device, unsigned i, uint16_t max_size);
 
 /*
  * Reads `len` bytes of the device configuration at `offset` in accesses of `width` (1, 2, 4 or 8; 8

@@ -22,7 +22,7 @@ static const struct virtio_feature core_features[] = {
     {.bit = VIRTIO_F_ORDER_PLATFORM, .name = "ORDER_PLATFORM"},
     {.bit = VIRTIO_F_NOTIFICATION_DATA, .name = "NOTIFICATION_DATA", .by_transport = true},
     {.bit = VIRTIO_F_NOTIF_CONFIG_DATA, .name = "NOTIF_CONFIG_DATA", .by_transport = true},
-    {.bit = VIRTIO_F_RING_RESET, .name = "RING_RESET", .refusal = "not used"},
+    {.bit = VIRTIO_F_RING_RESET, .name = "RING_RESET", .by_transport = true},
 };
 #define CORE_FEATURES (sizeof(core_features) / sizeof(core_features[0]))
 

@@ -225,6 +225,22 @@ static int mmio_queue_enable(struct virtio_device *device, struct virtqueue *vq,
     return 0;
 }
 
+static void mmio_queue_reset(struct virtio_device *device, struct virtqueue *vq)
+{
+    reg_write(device, VIRTIO_MMIO_QUEUE_SEL, virtqueue_index(vq));
+    reg_write(device, VIRTIO_MMIO_QUEUE_RESET, 1);
+}
+
+/* 4.2.2.2: it is done when QueueReset reads 0. A device without that register, as QEMU's, reads so
+ * as well, which its QueueReady gives away. */
+static int mmio_queue_reset_state(struct virtio_device *device, struct virtqueue *vq)
+{
+    reg_write(device, VIRTIO_MMIO_QUEUE_SEL, virtqueue_index(vq));
+    if (reg_read(device, VIRTIO_MMIO_QUEUE_RESET) != 0)
+        return -EBUSY;
+    return reg_read(device, VIRTIO_MMIO_QUEUE_READY) == 0 ? 0 : -EIO;
+}
+
 static void mmio_notify(void *device, struct virtqueue *vq)
 {
     reg_write(device, VIRTIO_MMIO_QUEUE_NOTIFY, virtqueue_index(vq));
@@ -269,6 +285,8 @@ static const struct virtio_transport_ops mmio_ops = {
     .config_generation = mmio_config_generation,
     .queue_max_size = mmio_queue_max_size,
     .queue_enable = mmio_queue_enable,
+    .queue_reset = mmio_queue_reset,
+    .queue_reset_state = mmio_queue_reset_state,
     .notify = mmio_notify,
     .notify_data = mmio_notify_data,
     .interrupts_setup = mmio_interrupts_setup,
@@ -327,6 +345,7 @@ static int add_device(const struct mmio_place *place, volatile uint8_t *register
     device->legacy = version == VIRTIO_MMIO_VERSION_LEGACY;
     device->ops = &mmio_ops;
     virtio_features_add(&device->transport_features, VIRTIO_F_NOTIFICATION_DATA);
+    virtio_features_add(&device->transport_features, VIRTIO_F_RING_RESET);
     device->config_length = (uint32_t)(place->size - VIRTIO_MMIO_CONFIG);
     error = virtio_add_device(device);
     if (device->driver_ok)

@@ -170,6 +170,25 @@ static int pci_queue_enable(struct virtio_device *device, struct virtqueue *vq, 
     return 0;
 }
 
+static void pci_queue_reset(struct virtio_device *device, struct virtqueue *vq)
+{
+    struct virtio_pci *pci = to_pci(device);
+
+    select_queue(pci, virtqueue_index(vq));
+    WRITE_COMMON(pci, queue_reset, 1);
+}
+
+/* 4.1.4.3.2: it is done when queue_reset reads 0, and then queue_enable must do so too. */
+static int pci_queue_reset_state(struct virtio_device *device, struct virtqueue *vq)
+{
+    struct virtio_pci *pci = to_pci(device);
+
+    select_queue(pci, virtqueue_index(vq));
+    if (READ_COMMON(pci, queue_reset) != 0)
+        return -EBUSY;
+    return READ_COMMON(pci, queue_enable) == 0 ? 0 : -EIO;
+}
+
 static void pci_notify(void *device, struct virtqueue *vq)
 {
     struct virtio_pci *pci = device;
@@ -221,6 +240,8 @@ static const struct virtio_transport_ops pci_ops = {
     .config_generation = pci_config_generation,
     .queue_max_size = pci_queue_max_size,
     .queue_enable = pci_queue_enable,
+    .queue_reset = pci_queue_reset,
+    .queue_reset_state = pci_queue_reset_state,
     .notify = pci_notify,
     .notify_data = pci_notify_data,
     .interrupts_setup = virtio_pci_interrupts_setup,
@@ -302,6 +323,8 @@ static const char *map_structures(struct virtio_pci *pci)
     virtio_features_add(&pci->device.transport_features, VIRTIO_F_NOTIFICATION_DATA);
     if (common.length >= COMMON(queue_notif_config_data) + sizeof(le16))
         virtio_features_add(&pci->device.transport_features, VIRTIO_F_NOTIF_CONFIG_DATA);
+    if (common.length >= COMMON(queue_reset) + sizeof(le16))
+        virtio_features_add(&pci->device.transport_features, VIRTIO_F_RING_RESET);
     return NULL;
 }
 

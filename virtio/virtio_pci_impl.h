@@ -50,6 +50,7 @@ struct virtio_pci {
     const struct virtio_pci_interrupt_registers *interrupt_registers;
     int msix_entries;
     bool vector_per_queue;
+    uint32_t routed; /* bit i: the entry of device.queue[i] has its handler */
 
     /* Modern interface. */
     struct virtio_pci_registers common, isr, config;

@@ -75,6 +75,7 @@ static bool use_msix(struct virtio_pci *pci, unsigned queues)
     if (entries < 1)
         return false;
     pci->msix_entries = entries;
+    pci->routed = 0;
     pci->vector_per_queue = (unsigned)entries > queues;
     if (pci_msix_set(pci->fn, VECTOR_CONFIG, first, &pci->device, pci->name) != 0)
         goto out;
@@ -121,7 +122,12 @@ static bool route_vector(struct virtio_pci *pci, struct virtqueue *vq, uint16_t 
         i++;
     if (pci->vector_per_queue) {
         *vector = (uint16_t)(VECTOR_FIRST_QUEUE + i);
-        return pci_msix_set(pci->fn, *vector, virtqueue_interrupt, vq, virtqueue_name(vq)) == 0;
+        /* A queue that was reset alone finds its entry as it was. */
+        if (!(pci->routed >> i & 1) &&
+            pci_msix_set(pci->fn, *vector, virtqueue_interrupt, vq, virtqueue_name(vq)) != 0)
+            return false;
+        pci->routed |= 1u << i;
+        return true;
     }
     *vector = pci->msix_entries > 1 ? VECTOR_FIRST_QUEUE : VECTOR_CONFIG;
     return true;

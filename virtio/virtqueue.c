@@ -60,37 +60,8 @@ static bool allocate_parts(struct virtqueue *vq)
     return vq->ops->create(vq);
 }
 
-struct virtqueue *virtqueue_create(const struct virtqueue_params *params)
+static void free_parts(struct virtqueue *vq)
 {
-    struct virtqueue *vq;
-
-    if (!params_are_sane(params)) {
-        log_error("%s: a queue of %u entries and %u segments cannot be made", params->name,
-                  params->size, params->max_segments);
-        return NULL;
-    }
-    vq = platform_dma_alloc(sizeof(*vq), CACHE_LINE);
-    if (!vq)
-        return NULL;
-    vq->params = *params;
-    vq->memory_addr = vq->table_addr = DMA_ADDR_INVALID;
-    /* A list longer than the ring is not allowed, not even in an indirect table (2.7.5.3.1). */
-    if (vq->params.max_segments > params->size)
-        vq->params.max_segments = params->size;
-    vq->ops = params->layout.packed ? &virtqueue_packed_ops : &virtqueue_split_ops;
-    if (!allocate_parts(vq)) {
-        log_error("%s: no memory for a queue of %u entries", params->name, params->size);
-        virtqueue_destroy(vq);
-        return NULL;
-    }
-    virtqueue_reinit(vq);
-    return vq;
-}
-
-void virtqueue_destroy(struct virtqueue *vq)
-{
-    if (!vq)
-        return;
     vq->ops->destroy(vq);
     if (vq->table_addr != DMA_ADDR_INVALID)
         platform_dma_unmap(vq->table_addr, table_bytes(vq), DMA_TO_DEVICE);
@@ -104,7 +75,74 @@ void virtqueue_destroy(struct virtqueue *vq)
         platform_dma_free(vq->slot, vq->params.size * sizeof(*vq->slot));
     if (vq->memory)
         platform_dma_free(vq->memory, vq->memory_size);
+}
+
+/* Fills in everything that depends on the size, in a queue of which only the rest is set. */
+static bool make_parts(struct virtqueue *vq, uint16_t size)
+{
+    vq->memory_addr = vq->table_addr = DMA_ADDR_INVALID;
+    vq->params.size = size;
+    /* A list longer than the ring is not allowed, not even in an indirect table (2.7.5.3.1). */
+    vq->params.max_segments = vq->segments_wanted < size ? vq->segments_wanted : size;
+    if (allocate_parts(vq))
+        return true;
+    log_error("%s: no memory for a queue of %u entries", vq->params.name, size);
+    free_parts(vq);
+    return false;
+}
+
+struct virtqueue *virtqueue_create(const struct virtqueue_params *params)
+{
+    struct virtqueue *vq;
+
+    if (!params_are_sane(params)) {
+        log_error("%s: a queue of %u entries and %u segments cannot be made", params->name,
+                  params->size, params->max_segments);
+        return NULL;
+    }
+    vq = platform_dma_alloc(sizeof(*vq), CACHE_LINE);
+    if (!vq)
+        return NULL;
+    vq->params = *params;
+    vq->segments_wanted = params->max_segments;
+    vq->ops = params->layout.packed ? &virtqueue_packed_ops : &virtqueue_split_ops;
+    if (!make_parts(vq, params->size)) {
+        platform_dma_free(vq, sizeof(*vq));
+        return NULL;
+    }
+    virtqueue_reinit(vq);
+    return vq;
+}
+
+void virtqueue_destroy(struct virtqueue *vq)
+{
+    if (!vq)
+        return;
+    free_parts(vq);
     platform_dma_free(vq, sizeof(*vq));
+}
+
+int virtqueue_resize(struct virtqueue *vq, uint16_t size)
+{
+    struct virtqueue other = {.params = vq->params,
+                              .segments_wanted = vq->segments_wanted,
+                              .ops = vq->ops,
+                              .broken = vq->broken,
+                              .stats = vq->stats};
+
+    other.params.size = size;
+    if (!vq->broken || vq->in_flight > 0 || !params_are_sane(&other.params))
+        return -EINVAL;
+    if (!make_parts(&other, size))
+        return -ENOMEM;
+    free_parts(vq);
+    *vq = other;
+    return 0;
+}
+
+void virtqueue_stop(struct virtqueue *vq)
+{
+    vq->broken = true;
 }
 
 void virtqueue_set_notify(struct virtqueue *vq, void (*notify)(void *arg, struct virtqueue *vq))

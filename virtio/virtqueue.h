@@ -84,9 +84,22 @@ void virtqueue_destroy(struct virtqueue *vq);
 /* Replaces the notification function, e.g. once the device may be notified (3.1.1). */
 void virtqueue_set_notify(struct virtqueue *vq, void (*notify)(void *arg, struct virtqueue *vq));
 
-/* Back to the state of a new queue, for use after a device reset. Every buffer must have been taken
- * back. */
+/* Back to the state of a new queue, for use after a reset of the device or of this queue. Every
+ * buffer must have been taken back. */
 void virtqueue_reinit(struct virtqueue *vq);
+
+/*
+ * Out of use, as a broken queue is, until virtqueue_reinit(): for the time from the start of its
+ * reset to its next enabling. Buffers are taken back by virtqueue_detach_unused() alone.
+ */
+void virtqueue_stop(struct virtqueue *vq);
+
+/*
+ * Another number of entries (as in struct virtqueue_params), for a stopped queue without buffers;
+ * virtqueue_reinit() must follow. -ENOMEM, -EINVAL: it is as it was. Counters stay, the areas move.
+ * The limit on segments is the one that was asked for at first, or the size if that is less.
+ */
+int virtqueue_resize(struct virtqueue *vq, uint16_t size);
 
 /*
  * Adds one buffer. 0; -ENOSPC: no room, take used buffers first (a result like any other); -EINVAL:
@@ -121,7 +134,7 @@ void virtqueue_disable_cb(struct virtqueue *vq);
 bool virtqueue_enable_cb(struct virtqueue *vq);
 
 /* Takes back the buffers that a reset device did not use, one token a call in no order, then NULL.
- * Only after a reset. */
+ * Only after a reset, of the device or of this queue. */
 void *virtqueue_detach_unused(struct virtqueue *vq);
 
 /* Marks the queue broken: a violation of the protocol, with the reason for the log (said once). */

@@ -94,6 +94,7 @@ struct virtqueue {
     size_t memory_size;
     dma_addr_t memory_addr;
 
+    uint16_t segments_wanted;      /* params.max_segments before the size limited it */
     struct virtqueue_slot *slot;   /* [size], by id */
     struct virtqueue_piece *piece; /* [size][max_segments], by id: what was mapped */
     void *table; /* [size][max_segments] shared descriptors, by id; NULL: no indirect tables */

@@ -16,6 +16,7 @@ struct virtio_device *plain_probed;
 unsigned plain_changes;
 struct device plain_device;
 uint32_t plain_excess, plain_len;
+bool plain_keeps;
 static uint8_t *memory;
 
 /* ---- the driver ---- */
@@ -78,7 +79,8 @@ static void serve(struct device *device, unsigned queue)
     struct ring_chain *chain;
 
     while ((chain = ring_device_pop(ring)))
-        ring_device_push(ring, chain, chain->writable + plain_excess);
+        if (!plain_keeps)
+            ring_device_push(ring, chain, chain->writable + plain_excess);
     ring_device_want_notify(ring, true);
     device_signal(device, queue);
 }
@@ -103,6 +105,7 @@ void plain_make(const struct device_front *front)
     virtio_set_interrupt_limit(VIRTIO_INTERRUPT_MSIX);
     plain_changes = 0;
     plain_excess = 0;
+    plain_keeps = false;
     device_init(&plain_device, &plain_setup);
     memory = platform_dma_alloc(PLAIN_BUFFER, 64);
 }

@@ -27,6 +27,9 @@ extern struct device_setup plain_setup;
 /* What the model adds to each used length, as a lie. */
 extern uint32_t plain_excess;
 
+/* The model takes buffers and keeps them. */
+extern bool plain_keeps;
+
 /* Makes the model on this interface, with plain_setup, and registers the driver. */
 void plain_make(const struct device_front *front);
 /* Removes driver and model. */

@@ -665,7 +665,7 @@ static void offloads_and_control_are_not_accepted(void **state)
                      1u << (F_VERSION_1 - 32) | 1u << (F_ACCESS_PLATFORM - 32) |
                          1u << (F_RING_PACKED - 32) | 1u << (F_IN_ORDER - 32) |
                          1u << (F_ORDER_PLATFORM - 32) | 1u << (F_NOTIFICATION_DATA - 32) |
-                         1u << (F_NOTIF_CONFIG_DATA - 32));
+                         1u << (F_NOTIF_CONFIG_DATA - 32) | 1u << (F_RING_RESET - 32));
     assert_int_equal(virtio_net_mtu(nic), 9000);
     end();
 }
