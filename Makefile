@@ -63,7 +63,7 @@ all: $(KERNEL)
 
 # --- What is compiled, and how -----------------------------------------------------------------------------------------
 
-KERNEL_DIRS := boot arch/x86_64 virtio blk net console rng balloon fs libc
+KERNEL_DIRS := boot arch/x86_64 virtio blk net console rng balloon fs libc services
 KERNEL_C := $(foreach dir,$(KERNEL_DIRS),$(sort $(wildcard $(dir)/*.c)))
 KERNEL_S := $(foreach dir,$(KERNEL_DIRS),$(sort $(wildcard $(dir)/*.S)))
 KERNEL_OBJS := $(KERNEL_S:%.S=$(OBJ)/%.S.o) $(KERNEL_C:%.c=$(OBJ)/%.o)
@@ -233,11 +233,12 @@ else
 $(eval $(call application,$(NAME),$(call app_sources,$(APP_PATH))))
 endif
 
-# Kernels that exist only to be tested or measured: each file or folder is one application.
-TEST_APPS := $(filter-out $(NAME),$(sort $(foreach app,$(wildcard tests/qemu/apps/*),$(call app_name,$(app)))))
+# Kernels that are tested or measured beside the web server: each file or folder is one application.
+TEST_APP_PATHS := $(filter-out apps/httpd apps/www,$(wildcard apps/*)) $(wildcard tests/qemu/apps/*)
+TEST_APPS := $(filter-out $(NAME),$(sort $(foreach app,$(TEST_APP_PATHS),$(call app_name,$(app)))))
 BENCH_APPS := $(filter-out $(NAME),$(sort $(foreach app,$(wildcard tests/bench/apps/*),$(call app_name,$(app)))))
-$(foreach app,$(TEST_APPS),$(eval $(call application,$(app),$(call app_sources,$(firstword \
-  $(wildcard tests/qemu/apps/$(app).c tests/qemu/apps/$(app)))))))
+$(foreach path,$(TEST_APP_PATHS),$(if $(filter $(call app_name,$(path)),$(TEST_APPS)),\
+  $(eval $(call application,$(call app_name,$(path)),$(call app_sources,$(path))))))
 $(foreach app,$(BENCH_APPS),$(eval $(call application,$(app),$(call app_sources,$(firstword \
   $(wildcard tests/bench/apps/$(app).c tests/bench/apps/$(app)))))))
 ifneq ($(NAME),ferrule)
@@ -353,7 +354,7 @@ bench: $(BUILD)/ferrule.elf $(BENCH_APPS:%=$(BUILD)/%.elf) $(BUILD)/disk.img | p
 
 # --- Housekeeping ------------------------------------------------------------------------------------------------------
 
-OUR_C = $(shell find boot arch virtio net blk console rng balloon fs libc hosted include apps tests -name '*.[ch]' 2>/dev/null)
+OUR_C = $(shell find boot arch virtio net blk console rng balloon fs libc services hosted include apps tests -name '*.[ch]' 2>/dev/null)
 
 .PHONY: format format-check clean distclean help
 format: | packages-format

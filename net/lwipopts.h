@@ -30,7 +30,7 @@ void lwip_port_free(void *memory);
 #endif
 #define MEM_SIZE 16000 /* unused, but must have a value */
 #define MEMP_MEM_MALLOC 0
-#define MEMP_NUM_PBUF 512
+#define MEMP_NUM_PBUF 2048 /* one for each segment that is sent without a copy */
 #define MEMP_NUM_RAW_PCB 8
 #define MEMP_NUM_UDP_PCB 32
 #define MEMP_NUM_TCP_PCB 512

@@ -3,7 +3,8 @@
  *
  * The application in ferrule.elf. lwIP's own httpd speaks HTTP; content.c gives it files. Words of
  * the kernel command line: `port=` (default 80) and `url=`, the address by which the machine's
- * owner reaches it, when that is another one than its own (a forwarded port). Read content.c next.
+ * owner reaches it, when that is another one than its own (a forwarded port); `services=`, the small
+ * services that run beside it (services/services.h). Read content.c next.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include "log.h"
 #include "loop.h"
 #include "platform.h"
+#include "services/services.h"
 
 #define DEFAULT_PORT 80
 
@@ -37,6 +39,13 @@ static void read_port(void)
         httpd_port = (unsigned short)port;
     else
         log_error("httpd: port=%s is not a port, using %u", text, httpd_port);
+}
+
+static void start_services(void)
+{
+    char names[64];
+    if (cmdline_get(platform_cmdline(), "services", names, sizeof(names)))
+        services_start(names);
 }
 
 /* Is there an address that somebody else can reach? Then its URL is in `out`. */
@@ -113,6 +122,7 @@ int app_main(int argc, char **argv)
     if (!has_interface())
         log_error("httpd: no network interface, so nobody can reach the server");
     httpd_init();
+    start_services();
     netif_add_ext_callback(&callback, on_change);
     announce(NULL);
     return loop_run();

@@ -199,7 +199,7 @@ class Guest:
             self._qmp_read("the greeting", lambda message: "QMP" in message)
             self.qmp("qmp_capabilities")
             if self.has_user_network:
-                self.port = self._forwarded_port()
+                self.port = self.forwarded_ports()[80]
         except Exception:
             self.close()
             raise
@@ -359,9 +359,11 @@ class Guest:
                 return event
         return self._qmp_read(name, lambda message: message.get("event") == name, timeout_s)
 
-    def _forwarded_port(self):
+    def forwarded_ports(self):
+        """Which port of the host leads to which of the guest, under user networking."""
         text = self.qmp("human-monitor-command", **{"command-line": "info usernet"})
-        return int(re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", text).group(1))
+        rows = re.findall(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)", text)
+        return {int(inside): int(outside) for outside, inside in rows}
 
     # --- web ---
 

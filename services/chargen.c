@@ -1,0 +1,141 @@
+/*
+ * chargen.c - chargen (RFC 864, port 19): characters without end.
+ *
+ * The pattern that the RFC recommends: lines of 72 printing characters, each a place further on. It
+ * repeats after 95 lines, so it lies in memory that never changes and is sent from there without a
+ * copy; a connection's only state is its place in it. The send buffer is kept full. What a peer
+ * sends is thrown away; a datagram is answered by one of up to 512 characters.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "platform.h"
+#include "services/service.h"
+
+#define CHARGEN_PORT 19
+
+#define FIRST_CHARACTER ' '
+#define CHARACTERS 95u /* printing ones */
+#define LINE_CHARACTERS 72u
+#define LINE_SIZE (LINE_CHARACTERS + 2)
+#define PERIOD (CHARACTERS * LINE_SIZE)
+#define DATAGRAM_MAX 512u
+
+/* Several periods, since long pieces cost lwIP less. */
+#define REPEATS 8u
+static char pattern[PERIOD * REPEATS];
+
+struct chargen {
+    unsigned place;      /* in `pattern` */
+    unsigned idle_polls; /* since something was acknowledged */
+};
+
+static void pattern_init(void)
+{
+    char *out = pattern;
+    for (unsigned line = 0; line < CHARACTERS * REPEATS; line++) {
+        for (unsigned i = 0; i < LINE_CHARACTERS; i++)
+            *out++ = (char)(FIRST_CHARACTER + (line + i) % CHARACTERS);
+        *out++ = '\r';
+        *out++ = '\n';
+    }
+}
+
+/* Fills the send buffer. */
+static void chargen_send(struct chargen *chargen, struct tcp_pcb *pcb)
+{
+    size_t room;
+    while ((room = service_room(pcb)) > 0) {
+        size_t len = sizeof(pattern) - chargen->place;
+        if (len > room)
+            len = room;
+        if (tcp_write(pcb, pattern + chargen->place, (uint16_t)len, 0) != ERR_OK)
+            return;
+        chargen->place = (unsigned)((chargen->place + len) % sizeof(pattern));
+    }
+}
+
+static err_t chargen_sent(void *arg, struct tcp_pcb *pcb, uint16_t len)
+{
+    struct chargen *chargen = arg;
+    (void)len;
+    chargen->idle_polls = 0;
+    if (service_room(pcb) >= tcp_mss(pcb))
+        chargen_send(chargen, pcb);
+    return ERR_OK;
+}
+
+static err_t chargen_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t error)
+{
+    (void)error;
+    if (p != NULL) {
+        tcp_recved(pcb, p->tot_len);
+        pbuf_free(p);
+        return ERR_OK;
+    }
+    free(arg);
+    service_left();
+    return service_close(pcb);
+}
+
+static err_t chargen_poll(void *arg, struct tcp_pcb *pcb)
+{
+    struct chargen *chargen = arg;
+    if (++chargen->idle_polls > SERVICE_POLLS_MAX) {
+        tcp_abort(pcb);
+        return ERR_ABRT;
+    }
+    chargen_send(chargen, pcb);
+    return ERR_OK;
+}
+
+/* The connection is gone already. */
+static void chargen_failed(void *arg, err_t error)
+{
+    (void)error;
+    free(arg);
+    service_left();
+}
+
+static err_t chargen_accepted(void *arg, struct tcp_pcb *pcb, err_t error)
+{
+    (void)arg;
+    if (error != ERR_OK || pcb == NULL)
+        return ERR_VAL;
+    struct chargen *chargen = calloc(1, sizeof(*chargen));
+    if (chargen == NULL)
+        return ERR_MEM;
+    service_joined();
+    service_probe(pcb);
+    tcp_arg(pcb, chargen);
+    tcp_recv(pcb, chargen_received);
+    tcp_sent(pcb, chargen_sent);
+    tcp_err(pcb, chargen_failed);
+    tcp_poll(pcb, chargen_poll, SERVICE_POLL_INTERVAL);
+    chargen_send(chargen, pcb);
+    return ERR_OK;
+}
+
+static void chargen_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *peer,
+                             uint16_t port)
+{
+    (void)arg;
+    pbuf_free(p);
+    uint64_t random = platform_random();
+    uint16_t len = (uint16_t)(random % (DATAGRAM_MAX + 1));
+    struct pbuf *answer = pbuf_alloc(PBUF_TRANSPORT, len, PBUF_RAM);
+    if (answer == NULL)
+        return;
+    pbuf_take(answer, pattern + (random >> 32) % CHARACTERS * LINE_SIZE, len);
+    service_reply(pcb, answer, peer, port);
+    pbuf_free(answer);
+}
+
+static int chargen_start(void)
+{
+    pattern_init();
+    int error = service_listen(CHARGEN_PORT, chargen_accepted);
+    return error != 0 ? error : service_bind_udp(CHARGEN_PORT, chargen_datagram);
+}
+
+const struct service chargen_service = {"chargen", CHARGEN_PORT, chargen_start};

@@ -1,0 +1,265 @@
+"""The small services echo, discard and chargen, with real clients: TCP and UDP, IPv4 and IPv6, in
+bulk, and with peers that stall, reset or come in crowds.
+"""
+import os
+import random
+import select
+import socket
+import subprocess
+import time
+
+import pytest
+
+from ferrule import BUILD, Guest
+from netns import GUEST, STATIC, Network, why_not
+
+TAP = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off"
+GUEST6 = "fd00:77::2"
+ECHO, DISCARD, CHARGEN = 7, 9, 19
+BULK = int(os.environ.get("SERVICES_BULK_MB", "8")) << 20
+TIMEOUT_S = 60
+
+LINE, CHARACTERS = 72, 95
+PERIOD = b"".join(
+    bytes(32 + (line + i) % CHARACTERS for i in range(LINE)) + b"\r\n" for line in range(CHARACTERS)
+)
+
+
+@pytest.fixture(scope="module")
+def network():
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with Network() as made:
+        made.run("ip", "address", "add", "fd00:77::1/64", "dev", "tap0", "nodad")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def guest(network):
+    with Guest(
+        kernel=os.path.join(BUILD, "services.elf"),
+        backend=TAP,
+        namespace=network.name,
+        words=f"{STATIC} ip6={GUEST6}/64",
+    ) as made:
+        made.wait_for("ready: services")
+        made.wait_for(f"(?i)eth0: {GUEST6}/64")
+        yield made
+        made.power_off()
+
+
+@pytest.fixture(params=[GUEST, GUEST6], ids=["ipv4", "ipv6"])
+def address(request, guest):
+    return request.param
+
+
+def connect(network, port, address=GUEST):
+    return network.connect(port, address, TIMEOUT_S)
+
+
+def receive(client, size):
+    parts = []
+    while size:
+        part = client.recv(min(size, 1 << 20))
+        assert part, f"closed with {size} bytes missing"
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def chargen(size, start=0):
+    start %= len(PERIOD)
+    return (PERIOD * (size // len(PERIOD) + 2))[start : start + size]
+
+
+def talk(client, data):
+    """Sends and receives at once, then closes our half; returns all that came."""
+    client.setblocking(False)
+    sent, parts = 0, []
+    while True:
+        readable, writable, _ = select.select(
+            [client], [client] if sent < len(data) else [], [], TIMEOUT_S
+        )
+        assert readable or writable, f"stalled after {sent} bytes out, {sum(map(len, parts))} in"
+        if writable:
+            sent += client.send(data[sent : sent + 262144])
+            if sent == len(data):
+                client.shutdown(socket.SHUT_WR)
+        if readable:
+            part = client.recv(1 << 20)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+
+
+def rate(what, size, begin):
+    print(f"{what}: {size / (time.monotonic() - begin) / 1e6:.1f} MB/s")
+
+
+def test_echo(network, address):
+    """Bulk through echo comes back bit by bit, and the half that we close is closed in return."""
+    data = random.Random(1).randbytes(BULK)
+    begin = time.monotonic()
+    with connect(network, ECHO, address) as client:
+        assert talk(client, data) == data
+    rate("echo", BULK, begin)
+
+
+def test_echo_small_pieces(network, guest):
+    """Many small segments: each is its own packet, none is lost, and the connection goes on."""
+    random_source = random.Random(2)
+    data = random_source.randbytes(40000)
+    with connect(network, ECHO) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(data), 40):
+            client.send(data[at : at + 40])
+        assert receive(client, len(data)) == data
+        for _ in range(20):
+            client.send(b"ping")
+            assert receive(client, 4) == b"ping"
+
+
+def test_echo_slow_reader(network, guest):
+    """A peer that sends and does not read stops the sender; when it reads again, all is there."""
+    data = random.Random(3).randbytes(4 << 20)
+    with connect(network, ECHO) as client, connect(network, ECHO) as other:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        client.setblocking(False)
+        sent, last = 0, time.monotonic()
+        while time.monotonic() - last < 1:
+            if select.select([], [client], [], 0.2)[1]:
+                sent += client.send(data[sent : sent + 65536])
+                last = time.monotonic()
+            assert sent < len(data), "nothing ever stopped the sender"
+        other.send(b"others go on")
+        assert receive(other, 12) == b"others go on"
+        client.setblocking(True)
+        client.settimeout(TIMEOUT_S)
+        assert receive(client, sent) == data[:sent]
+
+
+def test_discard(network, address):
+    """Bulk into discard: it takes everything, answers nothing, and closes when we do."""
+    data = random.Random(4).randbytes(BULK)
+    begin = time.monotonic()
+    with connect(network, DISCARD, address) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+    rate("discard", BULK, begin)
+
+
+def test_chargen(network, address):
+    """Bulk out of chargen: the pattern of RFC 864 without a gap."""
+    begin = time.monotonic()
+    with connect(network, CHARGEN, address) as client:
+        data = receive(client, BULK)
+    rate("chargen", BULK, begin)
+    assert data == chargen(BULK)
+
+
+def test_chargen_half_closed(network, guest):
+    """chargen ends when its reader closes, with a part of the pattern and no reset."""
+    with connect(network, CHARGEN) as client:
+        begun = receive(client, 1000)
+        client.shutdown(socket.SHUT_WR)
+        rest = b""
+        while part := client.recv(65536):
+            rest += part
+    assert begun + rest == chargen(1000 + len(rest))
+
+
+def test_datagrams(network, address):
+    """UDP: echo answers each datagram with the same, also in fragments; discard never; chargen with
+    up to 512 characters.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with network.inside(lambda: socket.socket(family, socket.SOCK_DGRAM)) as client:
+        client.settimeout(10)
+        for size in (0, 1, 100, 1472, 4000, 20000):
+            data = random.Random(size).randbytes(size)
+            client.sendto(data, (address, ECHO))
+            assert client.recvfrom(65536)[0] == data, size
+        lengths = set()
+        for _ in range(20):
+            client.sendto(b"x", (address, CHARGEN))
+            data = client.recvfrom(65536)[0]
+            assert len(data) <= 512 and data in PERIOD * 2
+            lengths.add(len(data))
+        assert len(lengths) > 5
+        client.sendto(b"x" * 1000, (address, DISCARD))
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+
+
+def test_no_endless_talk(network, guest):
+    """A datagram that seems to come from another such service gets no answer."""
+
+    def make():
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.bind(("0.0.0.0", CHARGEN))
+        made.settimeout(0.5)
+        return made
+
+    with network.inside(make) as client:
+        for port in (ECHO, CHARGEN):
+            client.sendto(b"hello", (GUEST, port))
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+
+
+def test_crowd_and_resets(network, guest):
+    """Sixty connections at once, of which half are reset in the middle; the others get theirs, and
+    memory comes back.
+    """
+    clients = [connect(network, port) for port in (ECHO, CHARGEN, DISCARD) for _ in range(20)]
+    for at, client in enumerate(clients):
+        if at < 20 or at >= 40:
+            client.send(b"x" * 10000)
+    for client in clients[::2]:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.close()
+    for at, client in enumerate(clients):
+        if at % 2 and at < 20:
+            assert receive(client, 10000) == b"x" * 10000
+        elif at % 2 and at < 40:
+            assert receive(client, 300000) == chargen(300000)
+    for client in clients[1::2]:
+        client.close()
+    with connect(network, ECHO) as client:
+        client.send(b"still here")
+        assert receive(client, 10) == b"still here"
+
+
+def test_ncat(network, guest):
+    """The usual client: ncat sends a file through echo and gets it back."""
+    data = random.Random(5).randbytes(1 << 20)
+    done = subprocess.run(
+        ["ip", "netns", "exec", network.name, "ncat", GUEST, str(ECHO)],
+        input=data,
+        stdout=subprocess.PIPE,
+        timeout=TIMEOUT_S,
+        check=True,
+    )
+    assert done.stdout == data
+
+
+def test_beside_the_web_server(site):
+    """services= starts those that it names beside the web server, and complains of others."""
+    forwards = "user,id=net0,hostfwd=tcp:127.0.0.1:0-:80,hostfwd=tcp:127.0.0.1:0-:7"
+    with Guest(site.disk, backend=forwards, words="services=echo,nonsense,discard") as guest:
+        guest.wait_ready()
+        guest.require(
+            "services: echo on port 7",
+            "services: nonsense is none of echo,discard,chargen",
+            "services: discard on port 9",
+        )
+        assert not guest.find("services: chargen on")
+        ports = guest.forwarded_ports()
+        guest.port = ports[80]
+        assert guest.get("/").status == 200
+        with socket.create_connection(("127.0.0.1", ports[7]), TIMEOUT_S) as client:
+            assert talk(client, b"hello") == b"hello"
+        guest.power_off()
