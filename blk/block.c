@@ -14,14 +14,20 @@
 #include "log.h"
 #include "platform.h"
 
-#define MAX_DEVICES 64
 /* Completions taken at once while waiting for one request. */
 #define WAIT_BUDGET 64
 /* How long a waiting request is polled for before the CPU is given up: about what a fast device
  * needs. */
 #define SPIN_NS 20000
 
-static struct blk_device *devices[MAX_DEVICES];
+static struct blk_device *devices[BLK_DEVICES_MAX];
+static unsigned devices_added;
+
+/* The device that has the queue: itself, or of a partition its disk. */
+static struct blk_device *disk_of(struct blk_device *device)
+{
+    return device->parent ? device->parent : device;
+}
 
 /* ---- lists ---- */
 
@@ -64,10 +70,15 @@ static void list_remove(struct blk_request **head, struct blk_request **tail,
 
 /* ---- one request ---- */
 
-static void finish(struct blk_device *device, struct blk_request *request)
+static void finish(struct blk_request *request)
 {
-    if (request->status)
+    struct blk_device *device = request->device;
+
+    if (request->status) {
         device->stats.errors++;
+        if (device->parent)
+            device->parent->stats.errors++;
+    }
     request->done(request);
 }
 
@@ -92,6 +103,10 @@ static int check(const struct blk_device *device, struct blk_request *request)
         return -EINVAL;
     if (request->sector > device->capacity || request->length > device->capacity - request->sector)
         return -EINVAL;
+    /* A disk may have shrunk since its partitions were found. */
+    if (device->parent &&
+        device->start + request->sector + request->length > device->parent->capacity)
+        return -EIO;
     return request->op == BLK_WRITE && device->read_only ? -EROFS : 0;
 }
 
@@ -188,7 +203,7 @@ static int submit_part(struct blk_device *device, struct blk_request *request)
         /* Pieces too small for the device: more of them are needed for one block than it takes. */
         if (sectors == 0)
             return -EINVAL;
-        part.sector = request->sector + request->position;
+        part.sector = request->start + request->sector + request->position;
     }
     /* Counted before the call, in which the part may already complete. */
     request->parts++;
@@ -253,7 +268,7 @@ static bool dispatch_one(struct blk_device *device, struct blk_request *request)
         return true;
     }
     device->flushing = false;
-    finish(device, request);
+    finish(request);
     return true;
 }
 
@@ -282,18 +297,23 @@ static void rewind_request(struct blk_request *request)
 
 void blk_submit(struct blk_device *device, struct blk_request *request)
 {
+    struct blk_device *disk = disk_of(device);
+
     request->device = device;
+    request->start = device->start;
     request->length = 0;
     request->parts = request->replays = 0;
     rewind_request(request);
     request->status = check(device, request);
     if (request->status) {
-        finish(device, request);
+        finish(request);
         return;
     }
     count(device, request);
-    list_append(&device->waiting_head, &device->waiting_tail, request);
-    dispatch(device);
+    if (disk != device)
+        count(disk, request);
+    list_append(&disk->waiting_head, &disk->waiting_tail, request);
+    dispatch(disk);
 }
 
 /*
@@ -325,7 +345,7 @@ static void end_part(struct blk_device *device, struct blk_request *request)
         replay(device, request);
     } else if (wholly_given(request)) {
         list_remove(&device->active_head, &device->active_tail, request);
-        finish(device, request);
+        finish(request);
     }
 }
 
@@ -372,8 +392,12 @@ static uint64_t wake_deadline(struct blk_device *device)
 
 unsigned blk_poll(struct blk_device *device, unsigned budget)
 {
-    unsigned work = device->ops->poll(device, budget);
+    unsigned work;
 
+    if (device->gone)
+        return 0;
+    device = disk_of(device);
+    work = device->ops->poll(device, budget);
     if (device->parts_in_flight > 0 && first_deadline(device) <= platform_now_ns()) {
         log_error("%s: a request took longer than %u ms: resetting the device", device->name,
                   device->timeout_ms);
@@ -427,14 +451,14 @@ static const char *nonsense(const struct blk_device *device)
     return NULL;
 }
 
-static bool is_name_taken(const char *name)
+struct blk_device *blk_find(const char *name)
 {
     unsigned i;
 
-    for (i = 0; i < MAX_DEVICES; i++)
+    for (i = 0; i < BLK_DEVICES_MAX; i++)
         if (devices[i] && strcmp(devices[i]->name, name) == 0)
-            return true;
-    return false;
+            return devices[i];
+    return NULL;
 }
 
 /* The first free name of its kind: a to z, then aa, ab and so on. */
@@ -451,28 +475,39 @@ static void name_device(struct blk_device *device)
             format_text(name, sizeof(name), "%s%c%c", prefix, 'a' + (int)(n / 26 - 1),
                         'a' + (int)(n % 26));
         n++;
-    } while (is_name_taken(name));
+    } while (blk_find(name));
     memcpy(device->name, name, sizeof(name));
+}
+
+static int enter(struct blk_device *device)
+{
+    unsigned i;
+
+    for (i = 0; i < BLK_DEVICES_MAX && devices[i]; i++)
+        ;
+    if (i == BLK_DEVICES_MAX)
+        return -ENOSPC;
+    devices[i] = device;
+    devices_added++;
+    device->gone = device->scanned = false;
+    return 0;
 }
 
 int blk_add(struct blk_device *device)
 {
     const char *what = nonsense(device);
-    unsigned i;
+    int error;
 
     if (what) {
         log_error("block device refused: its %s makes no sense", what);
         return -EINVAL;
     }
-    for (i = 0; i < MAX_DEVICES && devices[i]; i++)
-        ;
-    if (i == MAX_DEVICES)
-        return -ENOSPC;
     name_device(device);
-    devices[i] = device;
+    error = enter(device);
+    if (error)
+        return error;
     if (!device->timeout_ms)
         device->timeout_ms = BLK_DEFAULT_TIMEOUT_MS;
-    device->gone = false;
     device->source = (struct loop_source){.name = device->name,
                                           .poll = source_poll,
                                           .arm = source_arm,
@@ -482,10 +517,39 @@ int blk_add(struct blk_device *device)
     return 0;
 }
 
-void blk_remove(struct blk_device *device)
+int blk_add_partition(struct blk_device *device, unsigned number)
+{
+    const struct blk_device *disk = device->parent;
+
+    format_text(device->name, sizeof(device->name), "%s%u", disk->name, number);
+    if (blk_find(device->name))
+        return -EEXIST;
+    device->block_size = disk->block_size;
+    device->read_only = disk->read_only;
+    device->has_flush = disk->has_flush;
+    device->limits = disk->limits;
+    device->timeout_ms = disk->timeout_ms;
+    return enter(device);
+}
+
+/* Takes a disk and its partitions off the list. Who holds one of these gets -EIO from now on. */
+static void leave(struct blk_device *device)
 {
     unsigned i;
 
+    for (i = 0; i < BLK_DEVICES_MAX; i++) {
+        struct blk_device *other = devices[i];
+
+        if (!other || (other != device && other->parent != device))
+            continue;
+        other->gone = true;
+        other->parent = NULL;
+        devices[i] = NULL;
+    }
+}
+
+void blk_remove(struct blk_device *device)
+{
     device->gone = true;
     loop_remove(&device->source);
     while (device->waiting_head) {
@@ -493,18 +557,48 @@ void blk_remove(struct blk_device *device)
 
         list_remove(&device->waiting_head, &device->waiting_tail, request);
         request->status = -EIO;
-        finish(device, request);
+        finish(request);
     }
-    for (i = 0; i < MAX_DEVICES; i++)
-        if (devices[i] == device)
-            devices[i] = NULL;
+    leave(device);
+}
+
+unsigned blk_devices_added(void)
+{
+    return devices_added;
+}
+
+const char *blk_holder(const struct blk_device *device)
+{
+    unsigned i;
+
+    if (device->holder)
+        return device->holder;
+    if (device->parent)
+        return device->parent->holder;
+    for (i = 0; i < BLK_DEVICES_MAX; i++)
+        if (devices[i] && devices[i]->parent == device && devices[i]->holder)
+            return devices[i]->holder;
+    return NULL;
+}
+
+int blk_claim(struct blk_device *device, const char *holder)
+{
+    if (blk_holder(device))
+        return -EBUSY;
+    device->holder = holder;
+    return 0;
+}
+
+void blk_release(struct blk_device *device)
+{
+    device->holder = NULL;
 }
 
 struct blk_device *blk_device_at(unsigned index)
 {
     unsigned i;
 
-    for (i = 0; i < MAX_DEVICES; i++)
+    for (i = 0; i < BLK_DEVICES_MAX; i++)
         if (devices[i] && index-- == 0)
             return devices[i];
     return NULL;
@@ -525,7 +619,9 @@ static int submit_and_wait(struct blk_device *device, struct blk_request *reques
     request->done = waiter_done;
     request->context = (void *)&done;
     blk_submit(device, request);
-    device->ops->kick(device);
+    device = disk_of(device);
+    if (!done)
+        device->ops->kick(device);
     while (!done) {
         if (blk_poll(device, WAIT_BUDGET) > 0)
             continue;

@@ -18,9 +18,13 @@
  * it had; those requests are given to it again from their start, up to BLK_REPLAYS_MAX times, and
  * their callers do not notice. That is safe for each of them: a read or a flush changes nothing, and
  * a write brings the same data to the same sectors, with which no other request is ordered.
- *  - Status is 0, -EIO (device error, time-out, device gone), -EROFS (write to a read-only device),
- * -EINVAL (range, alignment or an empty request), -ENOTSUP (the device does not know the
- * operation). Drivers (virtio_blk.c, later others) implement struct blk_ops and call
+ *  - Status is 0, -EIO (device error, time-out, device gone, a partition beyond the end of a disk
+ * that shrank), -EROFS (write to a read-only device), -EINVAL (range, alignment or an empty
+ * request), -ENOTSUP (the device does not know the operation).
+ *
+ * A partition (partition.h) is a device whose requests go to its disk with their sectors moved: no
+ * copy, no queue of its own; order and flushes are those of the disk. Drivers (virtio_blk.c, later
+ * others) implement struct blk_ops and call
  * blk_complete(). All of it runs in loop context. Read block.c next, then virtio_blk.c.
  */
 #ifndef FERRULE_BLK_BLOCK_H
@@ -43,6 +47,8 @@
 /* How often a request is given again to a device that lost it. One that meets more resets may well
  * be their cause. */
 #define BLK_REPLAYS_MAX 3u
+/* Devices at a time, partitions included. */
+#define BLK_DEVICES_MAX 128u
 
 enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH };
 
@@ -65,7 +71,8 @@ struct blk_request {
     int status;    /* valid in done */
 
     /* Private to the layer from blk_submit() to done. */
-    struct blk_device *device;
+    struct blk_device *device; /* that it was submitted to */
+    uint64_t start;            /* first sector of that device on its disk */
     struct blk_request *next, *previous;
     uint64_t deadline_ns; /* of the part that was given last */
     uint64_t position;    /* sectors of it that were given to the device */
@@ -123,7 +130,7 @@ struct blk_statistics {
 };
 
 struct blk_device {
-    char name[8];        /* vda, vdb, ... */
+    char name[12];       /* vda, vdb, ...; vda1 is a partition */
     const char *prefix;  /* of the name, up to 4 characters; NULL: "vd" */
     uint64_t capacity;   /* sectors of 512 bytes; may change while running */
     uint32_t block_size; /* bytes: the alignment of requests, 512..65536 */
@@ -134,7 +141,9 @@ struct blk_device {
     uint32_t timeout_ms;
     struct blk_statistics stats;
     const struct blk_ops *ops;
-    void *driver; /* the driver's own */
+    void *driver;              /* the driver's own */
+    struct blk_device *parent; /* the disk that this is a partition of, or NULL */
+    uint64_t start;            /* first sector of a partition on its disk */
 
     /* Private to the layer. */
     struct blk_request *waiting_head,
@@ -144,6 +153,8 @@ struct blk_device {
     bool flushing; /* a BLK_FLUSH is with the device */
     bool dispatching, gone;
     bool timing_out; /* what comes back lost is not given again */
+    bool scanned;    /* for partitions */
+    const char *holder;
     struct loop_source source;
 };
 
@@ -161,8 +172,34 @@ void blk_remove(struct blk_device *device);
 void blk_complete(struct blk_device *device, struct blk_request *token, int status);
 void blk_lost(struct blk_device *device, struct blk_request *token);
 
-/* The devices, in the order they were found; NULL past the end. */
+/*
+ * For partition.c: adds a partition, of which `parent`, `start` and `capacity` are set; the rest is
+ * taken from the disk. It goes when the disk is removed, and only then. 0, -EEXIST when the name is
+ * taken, -ENOSPC.
+ */
+int blk_add_partition(struct blk_device *device, unsigned number);
+
+/* The devices, in the order they were found, partitions too; NULL past the end. */
 struct blk_device *blk_device_at(unsigned index);
+
+/* The device with this name, or NULL. */
+struct blk_device *blk_find(const char *name);
+
+/* Writes a line or two about each device to the console. */
+void blk_print_report(void);
+
+/* Devices and partitions added so far, ever: when it changes, there is a new one. */
+unsigned blk_devices_added(void);
+
+/*
+ * Who uses a device for itself (a mounted volume): a claim is refused with -EBUSY while the device,
+ * its disk or a partition of it is claimed. It binds only those who ask; requests are not checked.
+ * `holder` is for people and must live as long as the claim. blk_holder() says who has claimed
+ * something of this device's sectors, or NULL.
+ */
+int blk_claim(struct blk_device *device, const char *holder);
+void blk_release(struct blk_device *device);
+const char *blk_holder(const struct blk_device *device);
 
 void blk_submit(struct blk_device *device, struct blk_request *request);
 

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "balloon/virtio_balloon.h"
+#include "blk/partition.h"
+#include "blk/ramdisk.h"
 #include "blk/virtio_blk.h"
 #include "blk/virtio_scsi.h"
 #include "boot/bootinfo.h"
@@ -164,6 +166,8 @@ void kernel_main(uint32_t magic, uint32_t info_address)
 
     fpu_init();
     __libc_init_array();
+    partition_init();
+    ramdisk_from_cmdline(info.cmdline);
     fs_init();
     net_init();
     monitor_from_cmdline();

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "balloon/virtio_balloon.h"
+#include "blk/block.h"
 #include "console.h"
 #include "console/console_port.h"
 #include "irq.h"
@@ -53,6 +54,12 @@ static void show_memory(const char *argument)
                 (unsigned long long)irq_count());
     say(text);
     virtio_balloon_print_report();
+}
+
+static void show_disks(const char *argument)
+{
+    (void)argument;
+    blk_print_report();
 }
 
 static void show_log(const char *argument)
@@ -116,6 +123,7 @@ static const struct command {
     void (*run)(const char *argument);
     const char *help;
 } commands[] = {
+    {"disks", show_disks, "disks, partitions and their counters"},
     {"help", help, "this list"},
     {"log", show_log, "the last 16 KiB of log lines"},
     {"mem", show_memory, "memory and interrupts"},

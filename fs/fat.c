@@ -316,6 +316,7 @@ static int fat_unmount(void *context)
     struct fat_volume *volume = context;
     int error = fat_disk_flush(volume);
     f_umount(&volume->fs);
+    blk_release(volume->device);
     blk_cache_destroy(volume->cache);
     free(volume);
     return error;
@@ -405,10 +406,15 @@ int fat_mount(struct blk_device *device, void **out)
         log_error("fs: %s: no memory to mount it", device->name);
         return -ENOMEM;
     }
+    int error = blk_claim(device, "FAT volume");
+    if (error) {
+        free(volume);
+        return error;
+    }
     volume->device = device;
     volume->cache = fat_make_cache(device);
     volume->fs.drv = volume;
-    int error = fat_probe_sector_size(volume);
+    error = fat_probe_sector_size(volume);
     if (error)
         goto fail;
     FRESULT result = f_mount(&volume->fs);
@@ -427,6 +433,7 @@ int fat_mount(struct blk_device *device, void **out)
     return 0;
 
 fail:
+    blk_release(device);
     blk_cache_destroy(volume->cache);
     free(volume);
     return error;

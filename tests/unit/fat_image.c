@@ -79,6 +79,19 @@ int blk_write(struct blk_device *to, uint64_t sector, const void *data, uint32_t
     return 0;
 }
 
+int blk_claim(struct blk_device *of, const char *holder)
+{
+    if (of->holder)
+        return -EBUSY;
+    of->holder = holder;
+    return 0;
+}
+
+void blk_release(struct blk_device *of)
+{
+    of->holder = NULL;
+}
+
 int blk_flush(struct blk_device *of)
 {
     (void)of;

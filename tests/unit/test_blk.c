@@ -425,15 +425,15 @@ static void senseless_devices_are_refused(void **state)
 
 static void devices_get_names_and_the_table_ends(void **state)
 {
-    static struct blk_device many[65];
+    static struct blk_device many[BLK_DEVICES_MAX + 1];
 
     (void)state;
-    for (unsigned i = 0; i < 65; i++) {
+    for (unsigned i = 0; i <= BLK_DEVICES_MAX; i++) {
         many[i] = (struct blk_device){.block_size = 512,
                                       .ops = &disk_ops,
                                       .limits = {1, 512, 1},
                                       .prefix = i % 2 ? "sd" : NULL};
-        assert_int_equal(blk_add(&many[i]), i < 64 ? 0 : -ENOSPC);
+        assert_int_equal(blk_add(&many[i]), i < BLK_DEVICES_MAX ? 0 : -ENOSPC);
     }
     assert_string_equal(many[0].name, "vda");
     assert_string_equal(many[1].name, "sda");
@@ -441,12 +441,12 @@ static void devices_get_names_and_the_table_ends(void **state)
     assert_string_equal(many[52].name, "vdaa");
     assert_string_equal(many[63].name, "sdaf");
     assert_ptr_equal(blk_device_at(3), &many[3]);
-    assert_null(blk_device_at(64));
+    assert_null(blk_device_at(BLK_DEVICES_MAX));
     blk_remove(&many[2]);
     assert_ptr_equal(blk_device_at(2), &many[3]);
     assert_int_equal(blk_add(&many[2]), 0);
     assert_string_equal(many[2].name, "vdb");
-    for (unsigned i = 0; i < 64; i++)
+    for (unsigned i = 0; i < BLK_DEVICES_MAX; i++)
         blk_remove(&many[i]);
 }
 
