@@ -295,7 +295,7 @@ unsigned virtio_net_poll(struct virtio_net *nic, unsigned budget)
     while (received < budget && receive_frame(nic))
         received++;
     if (virtqueue_is_broken(nic->rx) || virtqueue_is_broken(nic->tx)) {
-        virtio_recover(nic->device, "a queue is broken");
+        virtio_mend(nic->device, "a queue is broken");
         received++;
     }
     return received + sent;
@@ -518,19 +518,33 @@ static int net_ready(struct virtio_device *device)
     return 0;
 }
 
-static void net_reclaim(struct virtio_device *device)
+static void net_reclaim_queue(struct virtio_device *device, unsigned i)
 {
     struct virtio_net *nic = device->driver_data;
     struct tx_slot *tx;
     struct rx_slot *rx;
 
-    while ((tx = virtqueue_detach_unused(nic->tx)) != NULL)
+    while (i == QUEUE_TX && (tx = virtqueue_detach_unused(nic->tx)) != NULL)
         end_tx(nic, tx);
-    while ((rx = virtqueue_detach_unused(nic->rx)) != NULL) {
+    while (i == QUEUE_RX && (rx = virtqueue_detach_unused(nic->rx)) != NULL) {
         rx->next_free = nic->rx_free;
         nic->rx_free = rx;
         nic->callbacks->reclaimed(nic->arg, rx->token);
     }
+}
+
+static void net_reclaim(struct virtio_device *device)
+{
+    net_reclaim_queue(device, QUEUE_TX);
+    net_reclaim_queue(device, QUEUE_RX);
+}
+
+static void net_ready_queue(struct virtio_device *device, unsigned i)
+{
+    struct virtio_net *nic = device->driver_data;
+
+    if (i == QUEUE_RX && nic->callbacks)
+        nic->callbacks->restarted(nic->arg);
 }
 
 static void net_remove(struct virtio_device *device)
@@ -634,6 +648,8 @@ const struct virtio_driver virtio_net_driver = {
     .probe = net_probe,
     .ready = net_ready,
     .reclaim = net_reclaim,
+    .reclaim_queue = net_reclaim_queue,
+    .ready_queue = net_ready_queue,
     .remove = net_remove,
     .config_changed = net_config_changed,
 };

@@ -492,6 +492,42 @@ int virtio_recover(struct virtio_device *device, const char *reason)
     return 0;
 }
 
+/* A broken queue by itself, while the device goes on. */
+static int mend_queue(struct virtio_device *device, unsigned i)
+{
+    int error = virtio_reset_queue(device, i);
+
+    if (error)
+        return error;
+    device->driver->reclaim_queue(device, i);
+    error = virtio_enable_queue(device, i, 0);
+    if (!error)
+        device->driver->ready_queue(device, i);
+    return error;
+}
+
+int virtio_mend(struct virtio_device *device, const char *reason)
+{
+    unsigned i;
+    int error = 0;
+
+    if (device->failed || device->recovering)
+        return -EIO;
+    if (!device->driver->reclaim_queue ||
+        !virtio_features_has(&device->accepted, VIRTIO_F_RING_RESET) ||
+        (device->ops->get_status(device) & VIRTIO_STATUS_DEVICE_NEEDS_RESET) ||
+        recovers_too_often(device))
+        return virtio_recover(device, reason);
+    for (i = 0; i < device->queue_count && !error; i++) {
+        if (!virtqueue_is_broken(device->queue[i]))
+            continue;
+        log_warn("%s: %s: resetting only %s: %s", device->name, device->driver->name,
+                 virtqueue_name(device->queue[i]), reason);
+        error = mend_queue(device, i);
+    }
+    return error ? virtio_recover(device, "a queue did not come back from its reset") : 0;
+}
+
 void virtio_config_interrupt(void *arg)
 {
     struct virtio_device *device = arg;

@@ -68,6 +68,12 @@ struct virtio_driver {
     int (*ready)(struct virtio_device *device);
     /* The device was reset: take every buffer back (virtqueue_detach_unused) and tell its owner. */
     void (*reclaim)(struct virtio_device *device);
+    /*
+     * The same as reclaim and ready for one queue, device->queue[i], that virtio_mend() reset alone
+     * and has enabled again. Both NULL: the driver's queues are not reset alone.
+     */
+    void (*reclaim_queue)(struct virtio_device *device, unsigned i);
+    void (*ready_queue)(struct virtio_device *device, unsigned i);
     /* Undo probe; the device was reset and reclaim was called. */
     void (*remove)(struct virtio_device *device);
     /* The configuration may have changed. Loop context. May be NULL. */
@@ -256,6 +262,13 @@ int virtio_config_write(struct virtio_device *device, unsigned offset, const voi
  * broken. Not from within reclaim or ready.
  */
 int virtio_recover(struct virtio_device *device, const char *reason);
+
+/*
+ * What a driver does about queues that broke: resets only those, if the device and the driver can
+ * (VIRTIO_F_RING_RESET, reclaim_queue), and if that does not help, the device by virtio_recover(),
+ * whose limits hold. Returns and restrictions as there.
+ */
+int virtio_mend(struct virtio_device *device, const char *reason);
 
 /*
  * Housekeeping for all devices, which the event loop does from the first virtio_add_device() on:

@@ -13,7 +13,7 @@
 #include "hosted/device_mmio.h"
 
 struct virtio_device *plain_probed;
-unsigned plain_changes;
+unsigned plain_changes, plain_reclaimed;
 struct device plain_device;
 uint32_t plain_excess, plain_len;
 bool plain_keeps;
@@ -40,11 +40,21 @@ static int ready(struct virtio_device *device)
     return 0;
 }
 
+static void reclaim_queue(struct virtio_device *device, unsigned i)
+{
+    while (virtqueue_detach_unused(device->queue[i]))
+        plain_reclaimed++;
+}
+
 static void reclaim(struct virtio_device *device)
 {
     for (unsigned i = 0; i < device->queue_count; i++)
-        while (virtqueue_detach_unused(device->queue[i]))
-            continue;
+        reclaim_queue(device, i);
+}
+
+static void ready_queue(struct virtio_device *device, unsigned i)
+{
+    virtqueue_enable_cb(device->queue[i]);
 }
 
 static void forget(struct virtio_device *device)
@@ -66,6 +76,8 @@ static const struct virtio_driver driver = {
     .probe = probe,
     .ready = ready,
     .reclaim = reclaim,
+    .reclaim_queue = reclaim_queue,
+    .ready_queue = ready_queue,
     .remove = forget,
     .config_changed = config_changed,
 };
@@ -103,7 +115,7 @@ void plain_make(const struct device_front *front)
     device_set_front(front);
     virtio_set_drivers(drivers, 1);
     virtio_set_interrupt_limit(VIRTIO_INTERRUPT_MSIX);
-    plain_changes = 0;
+    plain_changes = plain_reclaimed = 0;
     plain_excess = 0;
     plain_keeps = false;
     device_init(&plain_device, &plain_setup);

@@ -13,9 +13,10 @@
 #define PLAIN_TYPE 60
 #define PLAIN_BUFFER 64
 
-/* The device that the driver has probed, or NULL; and how often its configuration changed. */
+/* The device that the driver has probed, or NULL; how often its configuration changed, and how many
+ * buffers were taken back after resets. */
 extern struct virtio_device *plain_probed;
-extern unsigned plain_changes;
+extern unsigned plain_changes, plain_reclaimed;
 
 /*
  * The model, and how it is made: no features, queues of 16, configuration of 8 bytes {1, 2, ... 8}.

@@ -244,6 +244,62 @@ static void a_queue_in_use_is_not_enabled_again(void **state)
     end();
 }
 
+/* What broke is reset, and nothing else. covers: CORE-STATUS-4 */
+static void a_broken_queue_is_mended_alone(void **state)
+{
+    (void)state;
+    bring_up_with_reset();
+    for (unsigned round = 1; round <= 3; round++) {
+        fill_queue();
+        ring_device_push_raw(&plain_device.queue[0].ring, 0x7777, 0);
+        device_signal(&plain_device, 0);
+        assert_null(virtqueue_get_buf(plain_probed->queue[0], NULL));
+        assert_true(virtqueue_is_broken(plain_probed->queue[0]));
+        hosted_interrupts_deliver();
+        assert_int_equal(virtio_mend(plain_probed, "test"), 0);
+        assert_int_equal(plain_reclaimed, BUFFERS * round);
+        both_queues_work();
+        assert_int_equal(plain_device.resets, 1);
+    }
+    expect_log("resetting only first", 3);
+    end();
+}
+
+/* Where that is not possible, does not help, or is needed again and again, the device is reset. */
+static void mending_falls_back_to_the_device(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 3; way++) {
+        bring_up(way ? RING_F(F_RING_RESET) : 0);
+        fill_queue();
+        virtqueue_break(plain_probed->queue[0], "test");
+        plain_device.lies.keeps_reset_queue = way == 1;
+        if (way == 2)
+            device_need_reset(&plain_device);
+        assert_int_equal(virtio_mend(plain_probed, "test"), 0);
+        assert_int_equal(plain_reclaimed, BUFFERS);
+        hosted_interrupts_deliver();
+        both_queues_work();
+        assert_int_equal(plain_device.resets, 3); /* one to stop it, one as the first step anew */
+        end();
+    }
+}
+
+static void a_queue_that_breaks_for_ever_ends_the_device(void **state)
+{
+    unsigned times = 0;
+
+    (void)state;
+    bring_up_with_reset();
+    do {
+        virtqueue_break(plain_probed->queue[0], "test");
+        assert_in_range(++times, 1, 40);
+    } while (virtio_mend(plain_probed, "test") == 0);
+    assert_true(plain_probed->failed);
+    assert_int_equal(virtio_mend(plain_probed, "test"), -EIO);
+    end();
+}
+
 /* Whatever allocation of another size fails: the queue stays out of use, and can be had as it was. */
 static void lack_of_memory_leaves_the_old_size(void **state)
 {
@@ -284,25 +340,34 @@ int main(void)
         TEST(a_queue_is_reset_while_the_other_goes_on),
         TEST(a_queue_comes_back_with_another_size),
         TEST(a_smaller_device_makes_the_queue_smaller),
-        TEST(a_queue_reset_that_never_ends_is_given_up),
         TEST(a_device_that_keeps_the_queue_is_noticed),
-        TEST(a_device_that_vanishes_meanwhile_is_noticed),
         TEST(without_the_feature_nothing_happens),
         TEST(a_queue_in_use_is_not_enabled_again),
         TEST(lack_of_memory_leaves_the_old_size),
         TEST(a_vector_refused_at_the_second_time_falls_back),
+        TEST(a_broken_queue_is_mended_alone),
+        TEST(mending_falls_back_to_the_device),
+        TEST(a_queue_that_breaks_for_ever_ends_the_device),
+    };
+    /* Two seconds of a clock that only goes while the driver waits. */
+    const struct CMUnitTest waits[] = {
+        TEST(a_queue_reset_that_never_ends_is_given_up),
+        TEST(a_device_that_vanishes_meanwhile_is_noticed),
     };
     const struct device_front *const fronts[] = {NULL, &device_mmio_front};
     const uint64_t rings[] = {0, RING_ALL, RING_F(F_RING_PACKED),
                               RING_F(F_RING_PACKED) | RING_ALL | RING_F(F_NOTIFICATION_DATA)};
     int failed = 0;
 
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 2; i++) {
+        front = fronts[i];
+        ring_features = 0;
+        failed += cmocka_run_group_tests_name("no end of a queue reset", waits, NULL, NULL);
         for (unsigned j = 0; j < 4; j++) {
-            front = fronts[i];
             ring_features = rings[j];
             failed += cmocka_run_group_tests_name(
                 front ? "queue reset over MMIO" : "queue reset over PCI", tests, NULL, NULL);
         }
+    }
     return failed;
 }
