@@ -292,7 +292,10 @@ gdb: $(KERNEL) $(BUILD)/disk.img | packages-run packages-gdb
 # --- Tests and measurements --------------------------------------------------------------------------------------------
 
 UNIT_C := $(sort $(wildcard tests/unit/test_*.c))
-UNIT := $(UNIT_C:tests/unit/%.c=$(HOST)/unit/%)
+UNIT := $(UNIT_C:tests/%.c=$(HOST)/%)
+# The same kind of program, with other projects' programs as the device.
+NATIVE_C := $(sort $(wildcard tests/native/test_*.c))
+NATIVE := $(NATIVE_C:tests/%.c=$(HOST)/%)
 HOST_FLAGS := -std=gnu11 -O1 -g $(WARNINGS) -fno-omit-frame-pointer -fsanitize=address,undefined \
   -fno-sanitize-recover=all -D_GNU_SOURCE $(DEFINES) -Ihosted/include -Itests/unit $(INCLUDES) -MMD -MP
 
@@ -308,24 +311,27 @@ $(HOST)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY)
 $(HOST)/obj/%.o: %.c $(HOST_READY) | packages-test
 	$(call host_compile,-Werror)
 
-# $(call unit,FILE): a unit test is linked from the sources its first lines name: "// sources: virtio/virtqueue.c ...",
+# $(call unit,FILE): such a program is linked from the sources its first lines name: "// sources: virtio/virtqueue.c ...",
 # where fatfs/ and lwip/ stand for the sources of those.
 define unit
-$(1:tests/unit/%.c=$(HOST)/unit/%): $(patsubst %.c,$(HOST)/obj/%.o,$(1) \
+$(1:tests/%.c=$(HOST)/%): $(patsubst %.c,$(HOST)/obj/%.o,$(1) \
   $(patsubst lwip/%,$(LWIP)/src/%,$(patsubst fatfs/%,$(FATFS)/%,$(shell sed -n '1,10s,^// sources:,,p' $(1)))))
 	$$(call note,LINK,$$@)mkdir -p $$(@D) && $(CC) -fsanitize=address,undefined $$(filter %.o,$$^) -lcmocka -lm -o $$@
 endef
-$(foreach file,$(UNIT_C),$(eval $(call unit,$(file))))
+$(foreach file,$(UNIT_C) $(NATIVE_C),$(eval $(call unit,$(file))))
 
-.PHONY: test test-unit test-qemu test-kernels conformance bench
+.PHONY: test test-unit test-native test-qemu test-kernels conformance bench
 test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf)
 TEST_IMAGES := $(BUILD)/disk.img $(BUILD)/ferrule.iso
 
-test: $(UNIT) test-kernels $(TEST_IMAGES) | packages-run packages-test
-	@T='$(T)' tools/run-tests $(BUILD) unit qemu
+test: $(UNIT) $(NATIVE) test-kernels $(TEST_IMAGES) | packages-run packages-test
+	@T='$(T)' tools/run-tests $(BUILD) unit native qemu
 
 test-unit: $(UNIT) | packages-test
 	@T='$(T)' tools/run-tests $(BUILD) unit
+
+test-native: $(NATIVE) | packages-run packages-test
+	@T='$(T)' tools/run-tests $(BUILD) native
 
 test-qemu: test-kernels $(TEST_IMAGES) | packages-run packages-test
 	@T='$(T)' tools/run-tests $(BUILD) qemu
@@ -379,7 +385,7 @@ help:
 ## Targets
 ##   make               build the kernel with the web application: build/ferrule.elf
 ##   make run           set everything up, build, and boot it in QEMU (Ctrl-A X ends it)
-##   make test          unit tests and tests in QEMU; test-unit and test-qemu for one kind, T=pattern for some
+##   make test          all tests; test-unit, test-native (on other projects' devices) and test-qemu for one kind, T=pattern for some
 ##   make conformance   tests, then the requirements of VIRTIO 1.4 that they cover (CONFORMANCE_ARGS=--missing)
 ##   make APP=my.c      build/my.elf: the kernel with your application (a file or a folder); also with run, gdb, size
 ##   make gdb           boot it under gdb, stopped at app_main

@@ -183,7 +183,8 @@ static void read_limits(struct virtio_blk *blk)
 
     blk->block.block_size = read_u32(device, VIRTIO_BLK_F_BLK_SIZE,
                                      offsetof(struct virtio_blk_config, blk_size), BLK_SECTOR_SIZE);
-    if (size_max > MAX_SEGMENT_SIZE)
+    /* qemu-storage-daemon offers SIZE_MAX and says 0, by which it can only mean no limit. */
+    if (size_max == 0 || size_max > MAX_SEGMENT_SIZE)
         size_max = MAX_SEGMENT_SIZE;
     if (seg_max > MAX_DATA_SEGMENTS)
         seg_max = MAX_DATA_SEGMENTS;

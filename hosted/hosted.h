@@ -86,6 +86,13 @@ void hosted_interrupt_cancel(void (*handler)(void *arg), void *arg);
 unsigned hosted_interrupts_deliver(void);
 bool hosted_in_interrupt(void);
 
+/*
+ * A file descriptor as a source of interrupts: while it is readable, platform_wait() on the real
+ * clock ends, and runs the handler as one (which may remove it). An event added twice is one.
+ */
+void hosted_event_add(int fd, void (*handler)(void *arg), void *arg);
+void hosted_event_remove(int fd);
+
 /* Times that platform_wait() was entered. */
 uint64_t hosted_wait_count(void);
 

@@ -8,6 +8,7 @@
  * own.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #define RELAX_NS 1000
 #define MAX_WORLDS 16
 #define MAX_PENDING 256
+#define MAX_EVENTS 64
 #define LOG_SIZE ((size_t)1 << 20)
 
 struct hook {
@@ -34,6 +36,10 @@ static bool world_running;
 static struct hook pending[MAX_PENDING];
 static unsigned pending_count;
 static bool in_interrupt;
+
+static struct hook event_hooks[MAX_EVENTS];
+static struct pollfd event_fds[MAX_EVENTS];
+static unsigned event_count;
 
 static bool clock_is_real, stop_requested, log_to_stderr;
 static bool cpu_random, memory_is_set;
@@ -69,7 +75,7 @@ void hosted_reset(void)
 {
     size_t leaked = hosted_dma_allocated_bytes();
     unsigned mapped = hosted_dma_mappings();
-    world_count = pending_count = 0;
+    world_count = pending_count = event_count = 0;
     world_running = in_interrupt = false;
     clock_is_real = stop_requested = panicked = false;
     clock_ns = wait_count = 0;
@@ -193,12 +199,45 @@ uint64_t hosted_wait_count(void)
     return wait_count;
 }
 
+void hosted_event_remove(int fd)
+{
+    for (unsigned i = 0; i < event_count; i++)
+        if (event_fds[i].fd == fd) {
+            event_hooks[i] = event_hooks[--event_count];
+            event_fds[i] = event_fds[event_count];
+            return;
+        }
+}
+
+void hosted_event_add(int fd, void (*handler)(void *arg), void *arg)
+{
+    hosted_event_remove(fd);
+    if (event_count == MAX_EVENTS)
+        hosted_fail("too many events");
+    event_hooks[event_count] = (struct hook){handler, arg};
+    event_fds[event_count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+}
+
+/* Backwards, since a handler may remove its own event, whose place the last one takes. */
+static void run_events(void)
+{
+    in_interrupt = true;
+    for (unsigned i = event_count; i-- > 0;)
+        if (event_fds[i].revents)
+            event_hooks[i].run(event_hooks[i].arg);
+    in_interrupt = false;
+}
+
+/* Worlds are asked every millisecond; events end the sleep by themselves. */
 static void sleep_until(uint64_t deadline_ns)
 {
     uint64_t now = platform_now_ns();
     uint64_t ns = deadline_ns > now ? deadline_ns - now : 0;
-    struct timespec nap = {0, ns > 1000000 ? 1000000 : (long)ns};
-    nanosleep(&nap, NULL);
+    uint64_t limit_ns = world_count || !event_count ? 1000000 : UINT64_C(100000000);
+    struct timespec nap = {0, (long)(ns > limit_ns ? limit_ns : ns)};
+
+    if (ppoll(event_fds, event_count, &nap, NULL) > 0)
+        run_events();
 }
 
 void platform_wait(uint64_t deadline_ns)
