@@ -19,6 +19,7 @@ QEMU ?= qemu-system-x86_64
 NEWLIB_SRC ?=
 LWIP_SRC ?=
 FATFS_SRC ?=
+LITTLEFS_SRC ?=
 DISK_SIZE ?=
 T ?=
 N ?=
@@ -85,12 +86,16 @@ LWIP_OBJS := $(LWIP_C:%=$(OBJ)/lwip/%.o)
 FATFS := $(BUILD)/src/fatfs
 FATFS_OBJS := $(OBJ)/fatfs/ff.o $(OBJ)/fatfs/ffunicode.o
 
+LITTLEFS := $(BUILD)/src/littlefs
+LITTLEFS_OBJS := $(OBJ)/littlefs/lfs2.o $(OBJ)/littlefs/lfs2_util.o
+LITTLEFS_FLAGS := -include fs/littlefs_port.h
+
 NEWLIB := $(BUILD)/newlib/install/x86_64-elf
 GCC_LIB = $(eval GCC_LIB := $$(shell gcc -print-libgcc-file-name))$(GCC_LIB)
 CC_INCLUDE = $(eval CC_INCLUDE := $$(shell $(CC) -print-file-name=include))$(CC_INCLUDE)
 
 WARNINGS := -Wall -Wextra
-INCLUDES := -I. -Iinclude -Inet -I$(LWIP)/src/include -I$(FATFS)
+INCLUDES := -I. -Iinclude -Inet -I$(LWIP)/src/include -I$(FATFS) -I$(LITTLEFS)
 DEFINES := -DFFCONF_H='"fs/ffconf.h"'
 # No red zone, because an interrupt uses the same stack. No PIC, CET or stack protector, which need a loader or a
 # runtime. Frame pointers, because backtraces walk them. The prefix map keeps this folder's name out of the image.
@@ -114,7 +119,8 @@ $(PACKAGE_GROUPS:%=packages-%): packages-%:
 NEWLIB_READY := $(BUILD)/newlib/ready
 LWIP_READY := $(BUILD)/src/lwip.ready
 FATFS_READY := $(BUILD)/src/fatfs.ready
-THIRD_PARTY := $(NEWLIB_READY) $(LWIP_READY) $(FATFS_READY)
+LITTLEFS_READY := $(BUILD)/src/littlefs.ready
+THIRD_PARTY := $(NEWLIB_READY) $(LWIP_READY) $(FATFS_READY) $(LITTLEFS_READY)
 
 deps: $(THIRD_PARTY) | packages-build packages-disk packages-run
 
@@ -125,13 +131,15 @@ keep = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' >$@.new; \
 $(BUILD)/src/newlib.from: private SOURCE := $(NEWLIB_SRC)
 $(BUILD)/src/lwip.from: private SOURCE := $(LWIP_SRC)
 $(BUILD)/src/fatfs.from: private SOURCE := $(FATFS_SRC)
-$(BUILD)/src/newlib.from $(BUILD)/src/lwip.from $(BUILD)/src/fatfs.from: FORCE
+$(BUILD)/src/littlefs.from: private SOURCE := $(LITTLEFS_SRC)
+$(BUILD)/src/newlib.from $(BUILD)/src/lwip.from $(BUILD)/src/fatfs.from $(BUILD)/src/littlefs.from: FORCE
 	$(call keep,$(or $(SOURCE),pinned))
 
 # A mark without what it stands for (the cache was emptied, say) counts for nothing.
 $(NEWLIB_READY): $(if $(wildcard $(NEWLIB)/lib/libc.a),,FORCE)
 $(LWIP_READY): $(if $(wildcard $(LWIP)/src/core/init.c),,FORCE)
 $(FATFS_READY): $(if $(wildcard $(FATFS)/ff.c),,FORCE)
+$(LITTLEFS_READY): $(if $(wildcard $(LITTLEFS)/lfs2.c),,FORCE)
 
 $(NEWLIB_READY): $(BUILD)/src/newlib.from third_party/manifest.tsv tools/build-newlib | packages-build
 	@CC=gcc tools/build-newlib $(BUILD) $(NEWLIB_SRC)
@@ -145,8 +153,13 @@ $(FATFS_READY): $(BUILD)/src/fatfs.from third_party/manifest.tsv tools/unpack-so
 	@tools/unpack-source fatfs $(FATFS) $(FATFS_SRC)
 	@touch $@
 
+$(LITTLEFS_READY): $(BUILD)/src/littlefs.from third_party/manifest.tsv tools/unpack-source | packages-build
+	@tools/unpack-source littlefs $(LITTLEFS) $(LITTLEFS_SRC)
+	@touch $@
+
 $(LWIP)/%.c: | $(LWIP_READY) ;
 $(FATFS)/%.c: | $(FATFS_READY) ;
+$(LITTLEFS)/%.c: | $(LITTLEFS_READY) ;
 
 # --- Objects -----------------------------------------------------------------------------------------------------------
 
@@ -179,16 +192,20 @@ $(LWIP_OBJS): $(OBJ)/lwip/%.o: $(LWIP)/src/%.c $(READY)
 $(FATFS_OBJS): $(OBJ)/fatfs/%.o: $(FATFS)/%.c $(READY)
 	$(call compile,)
 
+$(LITTLEFS_OBJS): $(OBJ)/littlefs/%.o: $(LITTLEFS)/%.c fs/littlefs_port.h $(READY)
+	$(call compile,$(LITTLEFS_FLAGS))
+
 # Third-party code lies in archives, so that a part nobody uses is not even looked at by the linker.
 $(OBJ)/liblwip.a: $(LWIP_OBJS)
 $(OBJ)/libfatfs.a: $(FATFS_OBJS)
-$(OBJ)/liblwip.a $(OBJ)/libfatfs.a:
+$(OBJ)/liblittlefs.a: $(LITTLEFS_OBJS)
+$(OBJ)/liblwip.a $(OBJ)/libfatfs.a $(OBJ)/liblittlefs.a:
 	$(call note,AR,$@)rm -f $@ && ar rcsD $@ $^
 
 # --- Images: the kernel with one application ---------------------------------------------------------------------------
 
 # The table of function names for backtraces is made from a first link, and lies behind everything whose address it holds.
-LINK_INPUTS := $(KERNEL_OBJS) $(OBJ)/liblwip.a $(OBJ)/libfatfs.a $(BUILD)/compiler
+LINK_INPUTS := $(KERNEL_OBJS) $(OBJ)/liblwip.a $(OBJ)/libfatfs.a $(OBJ)/liblittlefs.a $(BUILD)/compiler
 link = $(LINK) -T linker.ld -o $(1) $(filter %.o,$^) $(filter %.a,$^) \
   --start-group $(NEWLIB)/lib/libc.a $(NEWLIB)/lib/libm.a $(GCC_LIB) --end-group
 
@@ -241,6 +258,8 @@ $(foreach path,$(TEST_APP_PATHS),$(if $(filter $(call app_name,$(path)),$(TEST_A
   $(eval $(call application,$(call app_name,$(path)),$(call app_sources,$(path))))))
 $(foreach app,$(BENCH_APPS),$(eval $(call application,$(app),$(call app_sources,$(firstword \
   $(wildcard tests/bench/apps/$(app).c tests/bench/apps/$(app)))))))
+$(foreach app,$(SHIPPED_APPS),$(eval $(call application,$(app),$(call app_sources,$(firstword \
+  $(wildcard apps/$(app).c apps/$(app)))))))
 ifneq ($(NAME),ferrule)
 $(eval $(call application,ferrule,$(call app_sources,apps/httpd)))
 endif
@@ -302,27 +321,34 @@ HOST_FLAGS := -std=gnu11 -O1 -g $(WARNINGS) -fno-omit-frame-pointer -fsanitize=a
 $(HOST)/flags: FORCE | $(BUILD_PACKAGES)
 	$(call keep,$(CC) $(HOST_FLAGS))
 
-HOST_READY := $(HOST)/flags $(LWIP_READY) $(FATFS_READY)
+HOST_READY := $(HOST)/flags $(LWIP_READY) $(FATFS_READY) $(LITTLEFS_READY)
 host_compile = $(call note,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(HOST_FLAGS) $(1) -c $< -o $@
 
+$(HOST)/obj/$(LITTLEFS)/%.o: private HOST_MODE := $(LITTLEFS_FLAGS)
 $(HOST)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY)
-	$(call host_compile,)
+	$(call host_compile,$(HOST_MODE))
 
 $(HOST)/obj/%.o: %.c $(HOST_READY) | packages-test
 	$(call host_compile,-Werror)
 
 # $(call unit,FILE): such a program is linked from the sources its first lines name: "// sources: virtio/virtqueue.c ...",
-# where fatfs/ and lwip/ stand for the sources of those.
+# where fatfs/, littlefs/ and lwip/ stand for the sources of those.
 define unit
 $(1:tests/%.c=$(HOST)/%): $(patsubst %.c,$(HOST)/obj/%.o,$(1) \
-  $(patsubst lwip/%,$(LWIP)/src/%,$(patsubst fatfs/%,$(FATFS)/%,$(shell sed -n '1,10s,^// sources:,,p' $(1)))))
+  $(patsubst lwip/%,$(LWIP)/src/%,$(patsubst fatfs/%,$(FATFS)/%, \
+  $(patsubst littlefs/%,$(LITTLEFS)/%,$(shell sed -n '1,10s,^// sources:,,p' $(1))))))
 	$$(call note,LINK,$$@)mkdir -p $$(@D) && $(CC) -fsanitize=address,undefined $$(filter %.o,$$^) -lcmocka -lm -o $$@
 endef
 $(foreach file,$(UNIT_C) $(NATIVE_C),$(eval $(call unit,$(file))))
 
+# A look into littlefs images from the host.
+LITTLEFS_IMAGE_OBJS := $(patsubst %.c,$(HOST)/obj/%.o,tests/tools/littlefs_image.c $(LITTLEFS)/lfs2.c $(LITTLEFS)/lfs2_util.c)
+$(HOST)/littlefs-image: $(LITTLEFS_IMAGE_OBJS)
+	$(call note,LINK,$@)$(CC) -fsanitize=address,undefined $^ -o $@
+
 .PHONY: test test-unit test-native test-qemu test-kernels conformance bench
-test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf)
-TEST_IMAGES := $(BUILD)/disk.img $(BUILD)/ferrule.iso
+test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf) $(SHIPPED_APPS:%=$(BUILD)/%.elf)
+TEST_IMAGES := $(BUILD)/disk.img $(BUILD)/ferrule.iso $(HOST)/littlefs-image
 
 test: $(UNIT) $(NATIVE) test-kernels $(TEST_IMAGES) | packages-run packages-test
 	@T='$(T)' tools/run-tests $(BUILD) unit native qemu
@@ -379,7 +405,7 @@ distclean: clean
 help:
 	@sed -n '/^##/s/^## \{0,1\}//p' Makefile
 
--include $(KERNEL_OBJS:.o=.d) $(LWIP_OBJS:.o=.d) $(FATFS_OBJS:.o=.d) $(APP_OBJS:.o=.d)
+-include $(KERNEL_OBJS:.o=.d) $(LWIP_OBJS:.o=.d) $(FATFS_OBJS:.o=.d) $(LITTLEFS_OBJS:.o=.d) $(APP_OBJS:.o=.d)
 -include $(shell find $(HOST)/obj $(HOST)/torture -name '*.d' 2>/dev/null)
 
 ## Targets
@@ -403,5 +429,5 @@ help:
 ##   CMDLINE="words"    more kernel command line     QEMU_ARGS="args"   more for QEMU
 ##   MACHINE=q35|pc     ACCEL=tcg|kvm    CPU=max    MEM=128M    QEMU=qemu-system-x86_64
 ##   CC=gcc|clang       CFLAGS="flags"   V=1 shows commands     BUILD=dir   DISK_SIZE=64M
-##   NEWLIB_SRC= LWIP_SRC= FATFS_SRC=   a folder or tarball to use instead of fetching
+##   NEWLIB_SRC= LWIP_SRC= FATFS_SRC= LITTLEFS_SRC=   a folder or tarball to use instead of fetching
 ##   FERRULE_CACHE=dir  where fetched sources and the built C library are kept

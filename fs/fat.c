@@ -18,6 +18,9 @@
 /* Where the boot sector says what (Microsoft FAT specification, BPB). */
 #define BPB_BYTES_PER_SECTOR 11u
 #define BOOT_SIGNATURE 510u
+#define BPB_LABEL 43u   /* followed by the type's name, "FAT12   " or "FAT16   " */
+#define BPB32_LABEL 71u /* followed by "FAT32   " */
+#define LABEL_LEN 11u
 
 #define DAMAGE_COMPLAINTS_MAX 8u
 
@@ -436,6 +439,32 @@ fail:
     blk_release(device);
     blk_cache_destroy(volume->cache);
     free(volume);
+    return error;
+}
+
+static int fat_label_at(const uint8_t *boot, char label[FAT_LABEL_SIZE])
+{
+    size_t at = !memcmp(boot + BPB32_LABEL + LABEL_LEN, "FAT32", 5) ? BPB32_LABEL : BPB_LABEL;
+    size_t len = LABEL_LEN;
+    if (boot[BOOT_SIGNATURE] != 0x55 || boot[BOOT_SIGNATURE + 1] != 0xaa ||
+        memcmp(boot + at + LABEL_LEN, "FAT", 3))
+        return -ENODEV;
+    while (len && boot[at + len - 1] == ' ')
+        len--;
+    memcpy(label, boot + at, len);
+    label[len] = '\0';
+    return 0;
+}
+
+int fat_label(struct blk_device *device, char label[FAT_LABEL_SIZE])
+{
+    uint8_t *boot = malloc(device->block_size);
+    if (!boot)
+        return -ENOMEM;
+    int error = blk_read(device, 0, boot, device->block_size / BLK_SECTOR_SIZE);
+    if (!error)
+        error = fat_label_at(boot, label);
+    free(boot);
     return error;
 }
 

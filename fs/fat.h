@@ -20,4 +20,11 @@ extern const struct fs_ops fat_ops;
  */
 int fat_mount(struct blk_device *device, void **volume);
 
+/*
+ * The label in the boot sector of the FAT volume that starts with the device, with its NUL and
+ * without the blanks that fill it up. -ENODEV: no FAT volume; -EIO, -ENOMEM.
+ */
+#define FAT_LABEL_SIZE 12u
+int fat_label(struct blk_device *device, char label[FAT_LABEL_SIZE]);
+
 #endif

@@ -1,8 +1,8 @@
 /*
  * fs.c - bring-up and end of the files.
  *
- * Owns the choice of what is mounted where, and the kernel words for it: `root=` and `9p.TAG=`. The
- * mount table is mount.c's, the file systems are fat.c's and ninep.c's. Read mount.c next.
+ * Owns what `root=` says, and where the shares of the host are mounted: `9p.TAG=`. Disks are
+ * disks.c's, the mount table is mount.c's. Read disks.c next.
  */
 #include "fs/fs.h"
 
@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "blk/block.h"
 #include "cmdline.h"
-#include "fs/fat.h"
+#include "fs/disks.h"
 #include "fs/ninep.h"
 #include "fs/virtio_9p.h"
 #include "libc/files.h"
@@ -21,21 +20,6 @@
 
 #define ROOT_WORD_SHARE "9p:"
 #define WORD_SIZE 128u
-
-/* The tag in `root=9p:TAG`, or an empty text. */
-static void root_share(char tag[WORD_SIZE])
-{
-    char word[WORD_SIZE];
-    size_t prefix = strlen(ROOT_WORD_SHARE);
-
-    tag[0] = '\0';
-    if (!cmdline_get(platform_cmdline(), "root", word, sizeof(word)))
-        return;
-    if (!strncmp(word, ROOT_WORD_SHARE, prefix) && word[prefix])
-        strcpy(tag, word + prefix);
-    else
-        log_warn("root=%s: not understood (root=9p:TAG is), ignored", word);
-}
 
 /* Where a share belongs. */
 static int share_place(const char *tag, bool is_root, char place[FS_PATH_MAX])
@@ -64,8 +48,7 @@ static void mount_share(struct ninep_transport *share, bool is_root, bool *at_ro
     }
     if (ninep_mount(share, &volume))
         return;
-    char *prefix = strdup(place); /* the mount's for ever */
-    int error = prefix ? fs_mount(prefix, &ninep_ops, volume) : -ENOMEM;
+    int error = fs_mount(place, &ninep_ops, volume);
     if (!error) {
         log_info("fs: 9p %s: mounted at %s", share->tag, place);
         *at_root |= !strcmp(place, "/");
@@ -73,34 +56,22 @@ static void mount_share(struct ninep_transport *share, bool is_root, bool *at_ro
     }
     log_error("fs: 9p %s: not mounted at %s: %s", share->tag, place,
               error == -EBUSY ? "something else is" : "no room");
-    free(prefix);
     ninep_ops.unmount(volume);
-}
-
-static int mount_disk(void)
-{
-    unsigned i;
-    struct blk_device *device;
-    for (i = 0; (device = blk_device_at(i)); i++) {
-        void *volume;
-        if (fat_mount(device, &volume))
-            continue;
-        return fs_mount("/", &fat_ops, volume);
-    }
-    if (i)
-        log_warn("fs: none of %u disks could be mounted: there are no files", i);
-    else
-        log_info("fs: no disk: there are no files");
-    return -ENODEV;
 }
 
 int fs_init(void)
 {
-    char root_tag[WORD_SIZE];
+    char word[WORD_SIZE];
+    const char *root_tag = "", *root_disk = NULL;
     struct ninep_transport *share;
     bool at_root = false, found = false;
 
-    root_share(root_tag);
+    if (cmdline_get(platform_cmdline(), "root", word, sizeof(word)) && word[0]) {
+        if (!strncmp(word, ROOT_WORD_SHARE, strlen(ROOT_WORD_SHARE)))
+            root_tag = word + strlen(ROOT_WORD_SHARE);
+        else
+            root_disk = word;
+    }
     for (unsigned i = 0; (share = virtio_9p_at(i)); i++) {
         bool is_root = !strcmp(share->tag, root_tag);
         mount_share(share, is_root, &at_root);
@@ -108,9 +79,9 @@ int fs_init(void)
     }
     if (root_tag[0] && !found)
         log_error("root=9p:%s: there is no share with this tag", root_tag);
-    if (at_root)
-        return 0;
-    return root_tag[0] ? -ENODEV : mount_disk();
+    disks_format();
+    return disks_mount_all(root_disk, at_root || root_tag[0]) || (root_tag[0] && !at_root) ? -ENODEV
+                                                                                           : 0;
 }
 
 void fs_shutdown(void)

@@ -82,8 +82,8 @@ struct fs_ops {
 int fs_normalise(const char *path, char plain[FS_PATH_MAX]);
 
 /*
- * Puts a volume at `prefix` ("/" or an absolute path, which must outlive the mount). -EBUSY: taken;
- * -ENOSPC: table full. From then on the table owns the volume.
+ * Puts a volume at `prefix` ("/" or an absolute path). -EBUSY: taken; -ENOSPC: table full. From then
+ * on the table owns the volume.
  */
 int fs_mount(const char *prefix, const struct fs_ops *ops, void *volume);
 
@@ -108,9 +108,9 @@ int fs_make_directory(const char *path);
 
 /*
  * Bring-up: mounts the shares of the host where the kernel words `root=` and `9p.TAG=` say, or else
- * at /mnt/TAG; then at "/", unless it is taken, the first block device that holds a FAT volume.
- * Says in one log line each what it found and why something is not used. -ENODEV when nothing is at
- * "/".
+ * at /mnt/TAG; then disks as `format=`, `mount=` and `root=` say, and without `root=` the first one
+ * that holds a volume at "/" (disks.h). Says in one log line each what it found and why something
+ * is not used. -ENODEV when nothing is at "/".
  */
 int fs_init(void);
 

@@ -14,7 +14,7 @@
 #define MOUNTS_MAX 8u
 
 struct mount {
-    const char *prefix; /* without a slash at the end, so "" is the root */
+    char prefix[FS_PATH_MAX]; /* without a slash at the end, so "" is the root */
     size_t prefix_len;
     const struct fs_ops *ops;
     void *volume;
@@ -95,7 +95,11 @@ int fs_mount(const char *prefix, const struct fs_ops *ops, void *volume)
     }
     if (mount_count == MOUNTS_MAX)
         return -ENOSPC;
-    mounts[mount_count++] = (struct mount){prefix, len, ops, volume};
+    if (len >= FS_PATH_MAX)
+        return -ENAMETOOLONG;
+    struct mount *mount = &mounts[mount_count++];
+    *mount = (struct mount){.prefix_len = len, .ops = ops, .volume = volume};
+    memcpy(mount->prefix, prefix, len);
     return 0;
 }
 
@@ -113,8 +117,8 @@ int fs_unmount_all(void)
 {
     int first_error = 0;
     while (mount_count) {
-        struct mount mount = mounts[--mount_count];
-        int error = mount.ops->unmount(mount.volume);
+        const struct mount *mount = &mounts[--mount_count];
+        int error = mount->ops->unmount(mount->volume);
         first_error = first_error ? first_error : error;
     }
     return first_error;

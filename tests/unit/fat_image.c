@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "fat_image.h"
+#include "blk/partition.h"
 #include "fs/virtio_9p.h"
 #include "libc/files.h"
 #include "log.h"
@@ -38,6 +39,17 @@ size_t bytes_direct;
 struct blk_device *blk_device_at(unsigned index)
 {
     return disk_present && !index ? &device : NULL;
+}
+
+const char *blk_holder(const struct blk_device *of)
+{
+    (void)of;
+    return NULL;
+}
+
+struct blk_device *partition_find(const char *word)
+{
+    return disk_present && !strcmp(word, device.name) ? &device : NULL;
 }
 
 static int disk_check(uint64_t sector, uint32_t count)
@@ -62,11 +74,14 @@ int blk_read(struct blk_device *from, uint64_t sector, void *data, uint32_t coun
 
 uint32_t *undo;
 size_t undo_count, undo_room;
+void (*disk_event)(bool flush);
 
 int blk_write(struct blk_device *to, uint64_t sector, const void *data, uint32_t count)
 {
     assert_false(to->read_only);
     disk_writes++;
+    if (disk_event)
+        disk_event(false);
     assert_int_equal(disk_check(sector, count), 0);
     if (write_error)
         return write_error;
@@ -96,6 +111,8 @@ int blk_flush(struct blk_device *of)
 {
     (void)of;
     disk_flushes++;
+    if (disk_event)
+        disk_event(true);
     return write_error;
 }
 
@@ -109,9 +126,11 @@ struct ninep_transport *virtio_9p_at(unsigned index)
     return NULL;
 }
 
+const char *kernel_words = "";
+
 const char *platform_cmdline(void)
 {
-    return "";
+    return kernel_words;
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -302,6 +321,8 @@ int fat_setup(void **state)
     logged[0] = '\0';
     log_lines = 0;
     disk_present = false;
+    disk_event = NULL;
+    kernel_words = "";
     return 0;
 }
 
@@ -309,6 +330,7 @@ int fat_teardown(void **state)
 {
     (void)state;
     read_error = write_error = 0;
+    disk_event = NULL;
     fs_shutdown();
     return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * fat_image.h - a disk in memory for tests of FAT volumes, and the tools to fill and judge it.
+ * fat_image.h - a disk in memory for tests of file systems, and for FAT the tools to fill and judge it.
  *
  * Owns the fake block device (blk_read() and its kin), log_line(), the console and the wall clock
  * of those tests. One disk at a time; its state is here for tests to look at and to spoil.
@@ -39,6 +39,11 @@ extern size_t bytes_direct;                            /* ... and what was read 
 /* The sectors written since undo_count was set to 0; kept while undo_room is not 0. */
 extern uint32_t *undo;
 extern size_t undo_count, undo_room;
+
+/* Called at the start of every write and flush, when it is not NULL. */
+extern void (*disk_event)(bool flush);
+
+extern const char *kernel_words; /* the kernel command line */
 
 /* All log lines, and how many. */
 extern char logged[8192];
