@@ -121,38 +121,6 @@ void *ramdisk_memory(struct blk_device *device)
 
 /* ---- kernel words ---- */
 
-/* `16M` and its like; 0: not a size. */
-static uint64_t parse_size(const char *word)
-{
-    uint64_t value = 0;
-    unsigned shift;
-
-    for (; *word >= '0' && *word <= '9'; word++) {
-        if (value > UINT64_MAX / 100)
-            return 0;
-        value = value * 10 + (unsigned)(*word - '0');
-    }
-    switch (*word) {
-    case '\0':
-        return value;
-    case 'k':
-    case 'K':
-        shift = 10;
-        break;
-    case 'm':
-    case 'M':
-        shift = 20;
-        break;
-    case 'g':
-    case 'G':
-        shift = 30;
-        break;
-    default:
-        return 0;
-    }
-    return word[1] || value > UINT64_MAX >> shift ? 0 : value << shift;
-}
-
 /* A RAM disk with the content of another one. */
 static void copy_disk(struct blk_device *from)
 {
@@ -184,11 +152,11 @@ void ramdisk_from_cmdline(const char *cmdline)
 
     while (cmdline_next(&cmdline, "ramdisk", word, sizeof(word))) {
         struct blk_device *from = partition_find(word);
-        uint64_t size = parse_size(word);
+        uint64_t size;
 
         if (from)
             copy_disk(from);
-        else if (size)
+        else if (cmdline_parse_size(word, &size))
             ramdisk_create(size);
         else
             log_warn("ramdisk=%s: neither a size nor a disk, ignored", word);

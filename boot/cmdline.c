@@ -154,3 +154,30 @@ int cmdline_args(const char *cmdline, const char *name, char **argv, int max, ch
     argv[argc] = NULL;
     return argc;
 }
+
+bool cmdline_parse_size(const char *text, uint64_t *bytes)
+{
+    static const char units[] = "kmgKMG";
+    const char *unit;
+    unsigned shift = 0;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    for (*bytes = 0; *text >= '0' && *text <= '9'; text++) {
+        uint64_t digit = (uint64_t)(*text - '0');
+
+        if (*bytes > (UINT64_MAX - digit) / 10)
+            return false;
+        *bytes = *bytes * 10 + digit;
+    }
+    if (*text != '\0') {
+        unit = strchr(units, *text++);
+        if (unit == NULL)
+            return false;
+        shift = 10 * (unsigned)((unit - units) % 3 + 1);
+    }
+    if (*text != '\0' || *bytes > UINT64_MAX >> shift)
+        return false;
+    *bytes <<= shift;
+    return true;
+}

@@ -9,6 +9,7 @@
 
 #include "balloon/virtio_balloon.h"
 #include "blk/block.h"
+#include "blk/load.h"
 #include "console.h"
 #include "console/console_port.h"
 #include "irq.h"
@@ -54,6 +55,21 @@ static void show_memory(const char *argument)
                 (unsigned long long)irq_count());
     say(text);
     virtio_balloon_print_report();
+}
+
+static void say_line(void *arg, const char *text)
+{
+    (void)arg;
+    say(text);
+    say("\n");
+}
+
+static void load_disk(const char *argument)
+{
+    char text[LINE_SIZE + 4];
+
+    format_text(text, sizeof(text), "blk %s", argument);
+    blk_load_start(text, say_line, NULL);
 }
 
 static void show_disks(const char *argument)
@@ -123,6 +139,7 @@ static const struct command {
     void (*run)(const char *argument);
     const char *help;
 } commands[] = {
+    {"blk", load_disk, "OP BS DEPTH COUNT [DEVICE] [force]: measures a disk"},
     {"disks", show_disks, "disks, partitions and their counters"},
     {"help", help, "this list"},
     {"log", show_log, "the last 16 KiB of log lines"},

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Looks up `key` and copies its value (empty for a bare key), NUL-terminated and unquoted, to
@@ -24,6 +25,12 @@ bool cmdline_get(const char *cmdline, const char *key, char *value, size_t size)
  * fit comes out empty. Words after `--` count as well, because hypervisors append theirs.
  */
 bool cmdline_next(const char **at, const char *key, char *value, size_t size);
+
+/*
+ * A number of bytes: decimal, with k, M or G (or K, m, g) behind it for powers of 1024. False: the
+ * text is something else, or does not fit.
+ */
+bool cmdline_parse_size(const char *text, uint64_t *bytes);
 
 /*
  * Splits the words after `--` into argv (argv[0] is `name`, the list ends in NULL), using `storage`

@@ -20,7 +20,7 @@ struct service {
     int (*start)(void);
 };
 
-extern const struct service echo_service, discard_service, chargen_service;
+extern const struct service echo_service, discard_service, chargen_service, blk_load_service;
 
 /* Listens on every address of both families. 0, -EADDRINUSE or -ENOMEM. */
 int service_listen(uint16_t port, tcp_accept_fn accept);

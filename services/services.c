@@ -32,6 +32,7 @@ static const struct service *const services[] = {
     &echo_service,
     &discard_service,
     &chargen_service,
+    &blk_load_service,
 };
 #define SERVICES (sizeof(services) / sizeof(services[0]))
 
@@ -45,13 +46,13 @@ static int start_one(const char *name, size_t len)
             continue;
         int error = service->start();
         if (error == 0)
-            log_info("services: %s on port %u, TCP and UDP", service->name, service->port);
+            log_info("services: %s on port %u", service->name, service->port);
         else
             log_error("services: %s cannot have port %u: %s", service->name, service->port,
                       error == -ENOMEM ? "no memory" : "it is taken");
         return error;
     }
-    log_error("services: %.*s is none of %s", (int)len, name, services_all);
+    log_error("services: %.*s is none of %s,blk", (int)len, name, services_all);
     return -EINVAL;
 }
 

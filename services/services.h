@@ -16,7 +16,7 @@
  */
 int services_start(const char *names);
 
-/* The names of all that there are, as services_start() takes them. */
+/* The names of all that do no harm, as services_start() takes them: all but blk, which writes to disks. */
 extern const char services_all[];
 
 #endif

@@ -487,7 +487,7 @@ static void ram_disks_from_the_command_line(void **state)
     assert_int_equal(blk_find("rame")->capacity, 1);
     assert_null(blk_find("ramf"));
     expect_log("neither a size nor a disk", 2);
-    expect_log("makes no sense", 1);
+    expect_log("makes no sense", 1); /* 700 */
     expect_log("no memory for a RAM disk of", 1);
     for (char letter = 'b'; letter <= 'e'; letter++)
         ramdisk_destroy(blk_find((char[]){'r', 'a', 'm', letter, '\0'}));

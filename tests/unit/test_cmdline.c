@@ -138,10 +138,46 @@ static void arguments_keep_to_their_memory(void **state)
         }
 }
 
+static void sizes(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+        bool good;
+    } cases[] = {
+        {"0", 0, true},
+        {"512", 512, true},
+        {"4k", 4096, true},
+        {"16M", 16 << 20, true},
+        {"3G", UINT64_C(3) << 30, true},
+        {"18446744073709551615", UINT64_MAX, true},
+        {"18446744073709551616", 0, false},
+        {"18014398509481983k", UINT64_MAX - 1023, true},
+        {"18014398509481984k", 0, false},
+        {"", 0, false},
+        {"k", 0, false},
+        {"-1", 0, false},
+        {"1x", 0, false},
+        {"1kk", 0, false},
+        {"1 ", 0, false},
+        {"0x10", 0, false},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint64_t bytes = 0;
+
+        if (cmdline_parse_size(cases[i].text, &bytes) != cases[i].good ||
+            (cases[i].good && bytes != cases[i].bytes))
+            fail_msg("%s is %llu", cases[i].text, (unsigned long long)bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_of_keys),
+        cmocka_unit_test(sizes),
         cmocka_unit_test(a_value_that_does_not_fit_is_absent),
         cmocka_unit_test(a_key_may_stand_more_than_once),
         cmocka_unit_test(arguments_follow_the_dashes),
