@@ -50,14 +50,61 @@ static void check_features(struct device *device)
             violation("NET-FEATDEP-1", "feature %u without %u", needs[i][0], needs[i][1]);
 }
 
-static void check_tx_header(struct device *device, const struct wire_net_hdr *h, uint32_t len)
+/* Bytes of headers of a TCP frame, Ethernet's to TCP's options; 0: it is none. */
+static uint32_t tcp_headers(const uint8_t *frame, uint32_t len)
+{
+    uint32_t ip = frame[12] == 0x81 ? ETHERNET + 4 : ETHERNET;
+    bool v6 = frame[ip - 2] == 0x86;
+    uint32_t tcp = ip + (v6 ? 40u : (frame[ip] & 15u) * 4u);
+
+    if (len < tcp + 20 || frame[ip + (v6 ? 6 : 9)] != 6)
+        return 0;
+    return tcp + (frame[tcp + 12] >> 4) * 4u;
+}
+
+/* 5.1.9.2.1: a frame that the device is to cut. */
+static void check_tx_segments(struct device *device, const struct wire_net_hdr *h,
+                              const uint8_t *frame, uint32_t len)
+{
+    static const struct {
+        uint8_t type, feature;
+        const char *id;
+    } kinds[] = {{NET_GSO_TCPV4, NET_F_HOST_TSO4, "NET-TX-5"},
+                 {NET_GSO_TCPV6, NET_F_HOST_TSO6, "NET-TX-6"},
+                 {NET_GSO_UDP, NET_F_HOST_UFO, "NET-TX-7"},
+                 {NET_GSO_UDP_L4, NET_F_HOST_USO, "NET-TX-8"}};
+    uint32_t headers = tcp_headers(frame, len);
+    uint8_t type = h->gso_type & (uint8_t)~NET_GSO_ECN;
+    bool known = false;
+
+    for (unsigned i = 0; i < 4; i++) {
+        known = known || type == kinds[i].type;
+        if (type == kinds[i].type && !device_has(device, kinds[i].feature))
+            violation(kinds[i].id, "gso_type %u without its feature", h->gso_type);
+    }
+    if (!known)
+        violation("NET-TX-22", "gso_type %u", h->gso_type);
+    if ((h->gso_type & NET_GSO_ECN) && !device_has(device, NET_F_HOST_ECN))
+        violation("NET-TX-9", "gso_type %u without HOST_ECN", h->gso_type);
+    if (headers && (frame[h->csum_start + 13] & 0x80) && !(h->gso_type & NET_GSO_ECN))
+        violation("NET-TX-10", "CWR in a frame of gso_type %u", h->gso_type);
+    if (!(h->flags & NET_NEEDS_CSUM))
+        violation("NET-TX-23", "gso_type %u without NEEDS_CSUM", h->gso_type);
+    if (!h->gso_size)
+        violation("NET-TX-24", "no gso_size");
+    if (headers && h->hdr_len < headers)
+        violation("NET-TX-26", "hdr_len %u for %u bytes of headers", h->hdr_len, headers);
+}
+
+static void check_tx_header(struct device *device, const struct wire_net_hdr *h,
+                            const uint8_t *frame, uint32_t len)
 {
     if (h->num_buffers)
         violation("NET-TX-2", "num_buffers %u", h->num_buffers);
     if (!device_has(device, NET_F_CSUM) && h->flags)
         violation("NET-TX-3", "flags %#x without CSUM", h->flags);
     if (h->gso_type)
-        violation("NET-TX-22", "gso_type %u without any HOST_ feature", h->gso_type);
+        check_tx_segments(device, h, frame, len);
     if (h->flags & ~NET_NEEDS_CSUM)
         violation("NET-TX-31", "flags %#x", h->flags);
     if ((h->flags & NET_NEEDS_CSUM) && (uint32_t)h->csum_start + h->csum_offset + 2 > len)
@@ -92,8 +139,9 @@ static void take_frame(struct device_net *net, struct ring_chain *chain)
     frame->header.num_buffers = 0;
     ring_chain_read(chain, 0, &frame->header, header);
     frame->len = (uint32_t)ring_chain_read(chain, header, frame->data, DEVICE_NET_FRAME_SIZE);
-    check_tx_header(&net->device, &frame->header, frame->len);
-    check_tx_length(&net->device, frame->data, frame->len);
+    check_tx_header(&net->device, &frame->header, frame->data, frame->len);
+    if (!frame->header.gso_type)
+        check_tx_length(&net->device, frame->data, frame->len);
     net->sent_count++;
 }
 

@@ -146,10 +146,40 @@ enum {
 enum {
     NET_F_CSUM = 0,
     NET_F_GUEST_CSUM = 1,
+    NET_F_CTRL_GUEST_OFFLOADS = 2,
     NET_F_MTU = 3,
     NET_F_MAC = 5,
+    NET_F_GUEST_TSO4 = 7,
+    NET_F_GUEST_TSO6 = 8,
+    NET_F_GUEST_ECN = 9,
+    NET_F_GUEST_UFO = 10,
+    NET_F_HOST_TSO4 = 11,
+    NET_F_HOST_TSO6 = 12,
+    NET_F_HOST_ECN = 13,
+    NET_F_HOST_UFO = 14,
     NET_F_MRG_RXBUF = 15,
-    NET_F_STATUS = 16
+    NET_F_STATUS = 16,
+    NET_F_CTRL_VQ = 17,
+    NET_F_CTRL_RX = 18,
+    NET_F_CTRL_VLAN = 19,
+    NET_F_CTRL_RX_EXTRA = 20,
+    NET_F_GUEST_ANNOUNCE = 21,
+    NET_F_MQ = 22,
+    NET_F_CTRL_MAC_ADDR = 23,
+    NET_F_VQ_NOTF_COAL = 52,
+    NET_F_NOTF_COAL = 53,
+    NET_F_HOST_USO = 56,
+    NET_F_HASH_REPORT = 57,
+    NET_F_RSS = 60,
+    NET_F_SPEED_DUPLEX = 63
+};
+enum {
+    NET_GSO_NONE = 0,
+    NET_GSO_TCPV4 = 1,
+    NET_GSO_UDP = 3,
+    NET_GSO_TCPV6 = 4,
+    NET_GSO_UDP_L4 = 5,
+    NET_GSO_ECN = 0x80
 };
 enum { NET_NEEDS_CSUM = 1, NET_DATA_VALID = 2 };
 struct wire_net_hdr {

@@ -9,9 +9,12 @@
 #include <string.h>
 
 #define ETHERNET_LEN 14u
+#define TYPE_OFFSET 12u
 #define TYPE_IPV4 0x0800u
 #define TYPE_ARP 0x0806u
+#define TYPE_VLAN 0x8100u
 #define TYPE_IPV6 0x86ddu
+#define VLAN_TAG_LEN 4u
 
 #define ARP_LEN 28u /* for Ethernet and IPv4 addresses (RFC 826) */
 
@@ -43,7 +46,8 @@ static bool find_in_ipv4(const uint8_t *ip, size_t len, struct frame_transport *
         return false;
     transport->protocol = ip[9];
     transport->fragment = (read_be16(ip + 6) & (IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET)) != 0;
-    transport->offset = transport->fragment ? 0 : (uint16_t)(ETHERNET_LEN + header);
+    transport->ipv6 = false;
+    transport->offset = transport->fragment ? 0 : (uint16_t)(transport->network + header);
     transport->len = (uint16_t)(total - header);
     return true;
 }
@@ -54,7 +58,8 @@ static bool find_in_ipv6(const uint8_t *ip, size_t len, struct frame_transport *
         return false;
     transport->protocol = ip[6];
     transport->fragment = transport->protocol == IPV6_NEXT_FRAGMENT;
-    transport->offset = ETHERNET_LEN + IPV6_LEN;
+    transport->ipv6 = true;
+    transport->offset = (uint16_t)(transport->network + IPV6_LEN);
     transport->len = read_be16(ip + 4);
     if (!transport->fragment)
         return transport->protocol == FRAME_PROTOCOL_TCP ||
@@ -71,11 +76,16 @@ bool frame_find_transport(const void *frame, size_t len, struct frame_transport 
     const uint8_t *bytes = frame;
     if (len < ETHERNET_LEN)
         return false;
-    switch (read_be16(bytes + 12)) {
+    bool tagged = read_be16(bytes + TYPE_OFFSET) == TYPE_VLAN;
+    unsigned header = ETHERNET_LEN + (tagged ? VLAN_TAG_LEN : 0);
+    if (len < header)
+        return false;
+    transport->network = (uint16_t)header;
+    switch (read_be16(bytes + header - 2)) {
     case TYPE_IPV4:
-        return find_in_ipv4(bytes + ETHERNET_LEN, len - ETHERNET_LEN, transport);
+        return find_in_ipv4(bytes + header, len - header, transport);
     case TYPE_IPV6:
-        return find_in_ipv6(bytes + ETHERNET_LEN, len - ETHERNET_LEN, transport);
+        return find_in_ipv6(bytes + header, len - header, transport);
     default:
         return false;
     }
@@ -91,14 +101,13 @@ bool frame_is_syn(const void *frame, size_t len, const struct frame_transport *t
                   struct frame_syn *syn)
 {
     const uint8_t *bytes = frame;
-    const uint8_t *ip = bytes + ETHERNET_LEN, *tcp = bytes + transport->offset;
+    const uint8_t *ip = bytes + transport->network, *tcp = bytes + transport->offset;
     if (transport->protocol != FRAME_PROTOCOL_TCP || transport->fragment ||
         transport->offset + FRAME_TCP_HEADER_LEN > len ||
         (tcp[TCP_FLAGS] & TCP_FLAGS_OF_INTEREST) != TCP_FLAG_SYN)
         return false;
-    bool ipv6 = read_be16(bytes + 12) == TYPE_IPV6;
-    const uint8_t *source = ip + (ipv6 ? IPV6_SOURCE : IPV4_SOURCE);
-    syn->address_len = ipv6 ? 16 : 4;
+    const uint8_t *source = ip + (transport->ipv6 ? IPV6_SOURCE : IPV4_SOURCE);
+    syn->address_len = transport->ipv6 ? 16 : 4;
     memcpy(syn->source, source, syn->address_len);
     memcpy(syn->destination, source + syn->address_len, syn->address_len);
     syn->source_port = read_be16(tcp);
@@ -119,10 +128,9 @@ static uint16_t fold(uint64_t sum)
 
 uint16_t frame_pseudo_sum(const void *frame, const struct frame_transport *transport)
 {
-    const uint8_t *bytes = frame;
-    const uint8_t *ip = bytes + ETHERNET_LEN;
-    uint64_t sum = read_be16(bytes + 12) == TYPE_IPV6 ? frame_checksum(ip + IPV6_SOURCE, 32)
-                                                      : frame_checksum(ip + IPV4_SOURCE, 8);
+    const uint8_t *ip = (const uint8_t *)frame + transport->network;
+    uint64_t sum = transport->ipv6 ? frame_checksum(ip + IPV6_SOURCE, 32)
+                                   : frame_checksum(ip + IPV4_SOURCE, 8);
     uint8_t rest[4] = {0, transport->protocol, (uint8_t)(transport->len >> 8),
                        (uint8_t)transport->len};
     return fold(sum + frame_checksum(rest, sizeof(rest)));

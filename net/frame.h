@@ -21,13 +21,16 @@
 
 struct frame_transport {
     uint8_t protocol; /* of the header that follows IP's */
+    bool ipv6;        /* else IPv4 */
     bool fragment;    /* a part of a packet: its checksum covers more than this frame */
+    uint16_t network; /* of the IP header, from the start of the frame */
     uint16_t offset;  /* of the transport header, from the start of the frame; 0 for a fragment */
     uint16_t len;     /* bytes of transport header and payload, from the IP header */
 };
 
 /*
- * Finds the transport header of an Ethernet II frame of which `len` contiguous bytes are at hand.
+ * Finds the transport header of an Ethernet II frame, with or without one VLAN tag, of which `len`
+ * contiguous bytes are at hand.
  * False when it is not IP, its header is not wholly there or makes no sense, or IPv6 extension
  * headers other than the fragment header come first.
  */

@@ -1,12 +1,10 @@
 /*
- * lwip_netif.c - NICs as lwIP network interfaces: the only file that knows both lwIP and
- * virtio_net.
+ * lwip_netif.c - NICs as lwIP network interfaces.
  *
- * Owns the way of a frame between them, without a copy either way: a received frame is lwIP's pbuf
- * over the memory that the device wrote, and the memory goes back to the device when lwIP frees the
- * pbuf; a sent pbuf is referenced until the device has read it. Owns the interfaces' loop sources
- * and link state too. Addresses and the life of the stack are in lwip_addresses.c and lwip_stack.c.
- * Specification: 5.1.9. Read lwip_ports.h first.
+ * Owns the way of a received frame, without a copy: it is lwIP's pbuf over the memory that the
+ * device wrote, and the memory goes back to the device when lwIP frees the pbuf. Owns the
+ * interfaces' loop sources and link state too. Sending is in lwip_transmit.c, addresses and the
+ * life of the stack are in lwip_addresses.c and lwip_stack.c. Read lwip_ports.h first.
  */
 #include "net/lwip_ports.h"
 
@@ -14,8 +12,6 @@
 #include <string.h>
 
 #include "lwip/etharp.h"
-#include "lwip/ethip6.h"
-#include "lwip/priv/tcp_priv.h"
 #include "netif/ethernet.h"
 
 #include "log.h"
@@ -48,7 +44,7 @@ static void rx_refill(struct port *port)
 {
     while (port->rx_free != NULL) {
         struct rx_buffer *buffer = port->rx_free;
-        if (virtio_net_rx_provide(port->nic, buffer->memory, port->rx_buffer_len, buffer) != 0)
+        if (nic_rx_provide(port->nic, buffer->memory, port->rx_buffer_len, buffer) != 0)
             return;
         port->rx_free = buffer->next;
         port->rx_lent++;
@@ -70,7 +66,7 @@ static void rx_free(struct pbuf *p)
 }
 
 /* The device's pieces as a chain of pbufs over the same memory. */
-static struct pbuf *rx_wrap(const struct virtio_net_piece *piece, unsigned pieces)
+static struct pbuf *rx_wrap(const struct nic_piece *piece, unsigned pieces)
 {
     struct pbuf *head = NULL;
     for (unsigned i = 0; i < pieces; i++) {
@@ -88,7 +84,7 @@ static struct pbuf *rx_wrap(const struct virtio_net_piece *piece, unsigned piece
 }
 
 /* A copy of the frame, so that its buffers can go back at once. NULL when memory is short. */
-static struct pbuf *rx_copy(const struct virtio_net_piece *piece, unsigned pieces, u16_t total)
+static struct pbuf *rx_copy(const struct nic_piece *piece, unsigned pieces, u16_t total)
 {
     struct pbuf *p = pbuf_alloc(PBUF_RAW, total, PBUF_RAM);
     u16_t at = 0;
@@ -104,8 +100,8 @@ static struct pbuf *rx_copy(const struct virtio_net_piece *piece, unsigned piece
  * says is about TCP or UDP of this very frame, so it is believed for a frame that holds a whole
  * packet of theirs only.
  */
-static u16_t rx_inspect(struct port *port, const struct virtio_net_piece *first,
-                        enum virtio_net_checksum checksum)
+static u16_t rx_inspect(struct port *port, const struct nic_piece *first,
+                        enum nic_checksum checksum)
 {
     struct frame_transport transport;
     struct frame_syn syn;
@@ -114,14 +110,14 @@ static u16_t rx_inspect(struct port *port, const struct virtio_net_piece *first,
         return flags;
     if (frame_is_syn(first->data, first->len, &transport, &syn) && timewait_reuse(&syn))
         port->time_wait_reused++;
-    if (checksum == VIRTIO_NET_CHECKSUM_UNKNOWN)
+    if (checksum == NIC_CHECKSUM_UNKNOWN)
         return flags;
     return flags & (u16_t) ~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP);
 }
 
-/* Callback of virtio_net: a frame. */
-static void on_received(void *arg, const struct virtio_net_piece *piece, unsigned pieces,
-                        enum virtio_net_checksum checksum)
+/* Callback of the NIC: a frame. */
+static void on_received(void *arg, const struct nic_piece *piece, unsigned pieces,
+                        enum nic_checksum checksum)
 {
     struct port *port = arg;
     struct pbuf *p = NULL;
@@ -154,7 +150,7 @@ static void on_received(void *arg, const struct virtio_net_piece *piece, unsigne
     NETIF_SET_CHECKSUM_CTRL(&port->netif, port->checksum_flags);
 }
 
-/* Callback of virtio_net: a buffer came back without a frame. */
+/* Callback of the NIC: a buffer came back without a frame. */
 static void on_reclaimed(void *arg, void *token)
 {
     struct port *port = arg;
@@ -167,7 +163,7 @@ static unsigned rx_buffer_count(const struct port *port)
     uint64_t total, available;
     platform_memory(&total, &available);
     uint64_t count = available / RX_MEMORY_SHARE / port->rx_buffer_len;
-    unsigned room = virtio_net_rx_room(port->nic);
+    unsigned room = nic_rx_room(port->nic);
     if (count > RX_BUFFERS_MAX)
         count = RX_BUFFERS_MAX;
     if (count < RX_BUFFERS_MIN)
@@ -177,7 +173,7 @@ static unsigned rx_buffer_count(const struct port *port)
 
 static bool rx_create(struct port *port)
 {
-    uint32_t least = virtio_net_rx_buffer_size(port->nic);
+    uint32_t least = port->nic->rx_buffer_min;
     port->rx_buffer_len = least > RX_BUFFER_LEN ? (least + 63) / 64 * 64 : RX_BUFFER_LEN;
     unsigned count = rx_buffer_count(port);
     struct rx_buffer *buffers = calloc(count, sizeof(*buffers));
@@ -197,135 +193,21 @@ static bool rx_create(struct port *port)
     return true;
 }
 
-/* ---- sending ---- */
-
-/* Lists the pieces of a packet; 0 when they are too many or one may change before the device has
- * read it. */
-static unsigned tx_collect(const struct pbuf *p, struct virtqueue_sg *sg)
-{
-    unsigned n = 0;
-    for (; p != NULL; p = p->next) {
-        if (PBUF_NEEDS_COPY(p))
-            return 0;
-        if (p->len == 0)
-            continue;
-        if (n == VIRTIO_NET_MAX_TX_PIECES)
-            return 0;
-        sg[n].data = p->payload;
-        sg[n].len = p->len;
-        n++;
-    }
-    return n;
-}
-
-/* What became of the question whether the device is to complete the checksum. */
-enum tx_checksum { TX_CHECKSUM_DONE, TX_CHECKSUM_BY_DEVICE, TX_CHECKSUM_MISSING };
-
-/*
- * lwIP left TCP's checksum to the device: puts the sum of the pseudo-header where the device wants
- * it (5.1.9.2). A part of a packet is what a device cannot complete; lwIP cuts TCP packets up only
- * when the path's MTU shrank under way.
- */
-static enum tx_checksum tx_prepare_checksum(struct pbuf *p, struct virtio_net_tx_checksum *checksum)
-{
-    struct frame_transport transport;
-    if (!frame_find_transport(p->payload, p->len, &transport) ||
-        transport.protocol != FRAME_PROTOCOL_TCP)
-        return TX_CHECKSUM_DONE;
-    if (transport.fragment || transport.offset + FRAME_TCP_HEADER_LEN > p->len)
-        return TX_CHECKSUM_MISSING;
-    uint16_t sum = frame_pseudo_sum(p->payload, &transport);
-    memcpy((uint8_t *)p->payload + transport.offset + FRAME_TCP_CHECKSUM_OFFSET, &sum, sizeof(sum));
-    checksum->start = transport.offset;
-    checksum->offset = FRAME_TCP_CHECKSUM_OFFSET;
-    return TX_CHECKSUM_BY_DEVICE;
-}
-
-/* From now on lwIP computes TCP's checksums itself. */
-static void tx_stop_offload(struct port *port)
-{
-    log_info("%s: TCP packets are sent in fragments, their checksums are made here from now on",
-             port->name);
-    port->checksum_flags |= NETIF_CHECKSUM_GEN_TCP;
-    NETIF_SET_CHECKSUM_CTRL(&port->netif, port->netif.chksum_flags | NETIF_CHECKSUM_GEN_TCP);
-}
-
-static err_t tx_submit(struct port *port, struct pbuf *p,
-                       const struct virtio_net_tx_checksum *checksum)
-{
-    struct virtqueue_sg sg[VIRTIO_NET_MAX_TX_PIECES];
-    unsigned n = tx_collect(p, sg);
-    if (n == 0) {
-        p = pbuf_clone(PBUF_RAW, PBUF_RAM, p);
-        if (p == NULL)
-            return ERR_MEM;
-        port->tx_copied++;
-        n = tx_collect(p, sg);
-    } else {
-        pbuf_ref(p);
-    }
-    /* The reference is the device's now; on_sent() drops it. */
-    int status = virtio_net_tx(port->nic, sg, n, checksum, p);
-    if (status == 0)
-        return ERR_OK;
-    pbuf_free(p);
-    if (status != -ENOSPC)
-        return ERR_IF;
-    port->tx_refused++;
-    port->tx_full = true;
-    return ERR_MEM;
-}
-
-/* netif->linkoutput: a complete frame. */
-static err_t tx_output(struct netif *netif, struct pbuf *p)
-{
-    struct port *port = netif->state;
-    struct virtio_net_tx_checksum checksum;
-    if ((port->checksum_flags & NETIF_CHECKSUM_GEN_TCP) != 0)
-        return tx_submit(port, p, NULL);
-    switch (tx_prepare_checksum(p, &checksum)) {
-    case TX_CHECKSUM_BY_DEVICE:
-        return tx_submit(port, p, &checksum);
-    case TX_CHECKSUM_MISSING:
-        tx_stop_offload(port);
-        return ERR_OK; /* lost; TCP sends it again, with a checksum */
-    default:
-        return tx_submit(port, p, NULL);
-    }
-}
-
-/* Callback of virtio_net: the device has read a frame, or will never. */
-static void on_sent(void *arg, void *token)
-{
-    struct port *port = arg;
-    port->tx_done++;
-    pbuf_free(token);
-}
-
-/* The queue has room again: connections that were refused go on now and not at TCP's next timer. */
-static void tx_resume(struct port *port)
-{
-    port->tx_full = false;
-    for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL && !port->tx_full; pcb = pcb->next)
-        if (pcb->unsent != NULL)
-            tcp_output(pcb);
-}
-
 /* ---- the interface ---- */
 
 static void set_mtu(struct port *port)
 {
-    u16_t mtu = virtio_net_mtu(port->nic);
+    u16_t mtu = port->nic->mtu;
     port->netif.mtu = mtu;
     port->netif.mtu6 = mtu;
 }
 
-/* Callback of virtio_net: link, MTU, or a request to announce ourselves. */
+/* Callback of the NIC: link, MTU, or a request to announce ourselves. */
 static void on_changed(void *arg)
 {
     struct port *port = arg;
     struct netif *netif = &port->netif;
-    bool up = virtio_net_link_up(port->nic), was_up = netif_is_link_up(netif);
+    bool up = port->nic->link_up, was_up = netif_is_link_up(netif);
     set_mtu(port);
     if (up && !was_up)
         netif_set_link_up(netif); /* announces itself, and DHCP starts anew */
@@ -335,18 +217,18 @@ static void on_changed(void *arg)
         etharp_gratuitous(netif);
 }
 
-/* Callback of virtio_net: the device was reset and is back. */
+/* Callback of the NIC: the device was reset and is back. */
 static void on_restarted(void *arg)
 {
     struct port *port = arg;
     rx_refill(port);
-    virtio_net_kick(port->nic);
+    nic_kick(port->nic);
 }
 
-static const struct virtio_net_callbacks callbacks = {
+static const struct nic_callbacks callbacks = {
     .received = on_received,
     .reclaimed = on_reclaimed,
-    .sent = on_sent,
+    .sent = port_sent,
     .changed = on_changed,
     .restarted = on_restarted,
 };
@@ -354,13 +236,13 @@ static const struct virtio_net_callbacks callbacks = {
 static unsigned port_poll(void *arg, unsigned budget)
 {
     struct port *port = arg;
-    unsigned done = virtio_net_poll(port->nic, budget);
+    unsigned done = nic_poll(port->nic, budget);
     rx_refill(port);
     if (port->tx_full && port->tx_done != port->tx_resumed) {
         port->tx_resumed = port->tx_done;
-        tx_resume(port);
+        port_tx_resume(port);
     }
-    virtio_net_kick(port->nic);
+    nic_kick(port->nic);
     return done;
 }
 
@@ -369,8 +251,8 @@ static unsigned port_poll(void *arg, unsigned budget)
 static bool port_arm(void *arg)
 {
     struct port *port = arg;
-    virtio_net_kick(port->nic);
-    return virtio_net_arm(port->nic);
+    nic_kick(port->nic);
+    return nic_arm(port->nic);
 }
 
 /* netif_add()'s callback. */
@@ -380,21 +262,21 @@ static err_t port_setup(struct netif *netif)
     netif->name[0] = 'e';
     netif->name[1] = 't';
     netif->hwaddr_len = ETH_HWADDR_LEN;
-    memcpy(netif->hwaddr, virtio_net_mac(port->nic), ETH_HWADDR_LEN);
+    memcpy(netif->hwaddr, port->nic->mac, ETH_HWADDR_LEN);
     netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_IGMP;
-    netif->output = etharp_output;
-    netif->linkoutput = tx_output;
+    netif->output = port_output;
+    netif->linkoutput = port_link_output;
     set_mtu(port);
     if (port->config.ipv6 != NET_CONFIG_OFF && netif->mtu >= IPV6_MIN_MTU) {
         netif->flags |= NETIF_FLAG_MLD6;
-        netif->output_ip6 = ethip6_output;
+        netif->output_ip6 = port_output_ip6;
     } else {
         port->config.ipv6 = NET_CONFIG_OFF;
     }
-    if (virtio_net_link_up(port->nic))
+    if (port->nic->link_up)
         netif->flags |= NETIF_FLAG_LINK_UP;
     port->checksum_flags = NETIF_CHECKSUM_ENABLE_ALL;
-    if (virtio_net_can_checksum(port->nic))
+    if ((port->nic->offloads & NIC_CHECKSUM) != 0)
         port->checksum_flags &= (u16_t)~NETIF_CHECKSUM_GEN_TCP;
     NETIF_SET_CHECKSUM_CTRL(netif, port->checksum_flags);
     return ERR_OK;
@@ -402,33 +284,37 @@ static err_t port_setup(struct netif *netif)
 
 static void announce(const struct port *port)
 {
-    const uint8_t *mac = virtio_net_mac(port->nic);
-    log_info("%s: %02x:%02x:%02x:%02x:%02x:%02x mtu %u, %s, link %s", port->name, mac[0], mac[1],
-             mac[2], mac[3], mac[4], mac[5], port->netif.mtu,
-             virtio_net_can_checksum(port->nic) ? "checksum by device" : "checksum by software",
-             virtio_net_link_up(port->nic) ? "up" : "down");
+    const uint8_t *mac = port->nic->mac;
+    unsigned offloads = port->nic->offloads;
+    log_info("%s: %02x:%02x:%02x:%02x:%02x:%02x mtu %u, checksum by %s%s%s, link %s", port->name,
+             mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], port->netif.mtu,
+             offloads & NIC_CHECKSUM ? "device" : "software",
+             offloads & NIC_SEGMENT_TCP4 ? ", segments by device" : "",
+             offloads & NIC_LARGE_RECEIVE ? ", large receive" : "",
+             port->nic->link_up ? "up" : "down");
 }
 
-struct port *port_create(struct virtio_net *nic)
+struct port *port_create(struct nic *nic)
 {
     char complaint[200];
     struct port *port = calloc(1, sizeof(*port));
     if (port == NULL)
         goto no_memory;
     port->nic = nic;
-    port->name = virtio_net_name(nic);
+    port->name = nic->name;
     if (!rx_create(port))
         goto no_memory;
     if (net_config_parse(platform_cmdline(), port->name, &port->config, complaint,
                          sizeof(complaint)) != 0)
         log_error("%s: %s", port->name, complaint);
 
-    virtio_net_attach(nic, &callbacks, port);
+    nic_attach(nic, &callbacks, port);
+    port_limit_segments(port);
     netif_add(&port->netif, NULL, NULL, NULL, port, port_setup, ethernet_input);
     netif_set_hostname(&port->netif, port->config.hostname);
     announce(port);
     rx_refill(port);
-    virtio_net_kick(nic);
+    nic_kick(nic);
 
     port->source.name = port->name;
     port->source.poll = port_poll;
@@ -438,12 +324,12 @@ struct port *port_create(struct virtio_net *nic)
     return port;
 
 no_memory:
-    log_error("%s: no memory for receive buffers, not used", virtio_net_name(nic));
+    log_error("%s: no memory for receive buffers, not used", nic->name);
     free(port);
     return NULL;
 }
 
 struct port *port_of(const struct netif *netif)
 {
-    return netif->linkoutput == tx_output ? netif->state : NULL;
+    return netif->linkoutput == port_link_output ? netif->state : NULL;
 }

@@ -24,6 +24,11 @@
 /* lwIP may have one part in this many of the memory that is free when it starts. */
 #define HEAP_SHARE 2u
 
+/* A connection's window and send buffer may each be one part in this many of that memory, and at
+ * most so large. */
+#define WINDOW_SHARE 64u
+#define WINDOW_MAX (1024u * 1024u)
+
 /*
  * The last part of the limit is for small requests, which keep the stack going: a SYN's answer, a
  * connection's state. Data, which comes in larger ones, can wait.
@@ -37,11 +42,15 @@
 static struct lwip_port_stats stats;
 static uint64_t isn_key[2];
 
+unsigned lwip_port_tcp_extra;
+
 void lwip_port_init(void)
 {
     uint64_t total, available;
     platform_memory(&total, &available);
     stats.limit = available / HEAP_SHARE;
+    uint64_t window = available / WINDOW_SHARE < WINDOW_MAX ? available / WINDOW_SHARE : WINDOW_MAX;
+    lwip_port_tcp_extra = window > TCP_WND ? (unsigned)(window - TCP_WND) : 0;
     isn_key[0] = platform_random();
     isn_key[1] = platform_random();
 }

@@ -2,7 +2,7 @@
  * lwip_ports.h - what the files of the lwIP glue share: a NIC together with its network
  * interface.
  *
- * Private to lwip_netif.c (frames), lwip_addresses.c (addresses) and lwip_stack.c (start, timers,
+ * Private to lwip_netif.c (interfaces, receiving), lwip_transmit.c (sending), lwip_addresses.c (addresses) and lwip_stack.c (start, timers,
  * end). A port lives as long as the system.
  */
 #ifndef FERRULE_NET_LWIP_PORTS_H
@@ -17,13 +17,13 @@
 
 #include "loop.h"
 #include "net/net_config.h"
-#include "net/virtio_net.h"
+#include "net/nic.h"
 
 struct rx_buffer;
 
 struct port {
     struct netif netif;
-    struct virtio_net *nic;
+    struct nic *nic;
     const char *name; /* eth0 */
     struct net_config config;
     struct loop_source source;
@@ -44,17 +44,29 @@ struct port {
     ip4_addr_t address_logged;
     ip6_addr_t gateway6; /* from `ip6=`, or zero */
 
-    uint64_t rx_copied, rx_dropped; /* frames */
-    uint64_t tx_copied, tx_refused;
-    uint64_t time_wait_reused; /* connections */
+    uint64_t rx_copied, rx_dropped;         /* frames */
+    uint64_t tx_copied, tx_refused, tx_cut; /* cut: large packets, into segments */
+    uint64_t time_wait_reused;              /* connections */
 };
 
 /* Makes a NIC an interface that is still down, and adds it to the loop. NULL when memory is short
  * (said in the log). */
-struct port *port_create(struct virtio_net *nic);
+struct port *port_create(struct nic *nic);
 
 /* The port behind an interface, or NULL for the loopback interface. */
 struct port *port_of(const struct netif *netif);
+
+/* Sending: lwIP's three output functions, and the NIC's callback for frames that are done with. */
+err_t port_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *destination);
+err_t port_output_ip6(struct netif *netif, struct pbuf *p, const ip6_addr_t *destination);
+err_t port_link_output(struct netif *netif, struct pbuf *p);
+void port_sent(void *port, void *pbuf);
+
+/* The queue has room again: connections that were refused go on now and not at TCP's next timer. */
+void port_tx_resume(struct port *port);
+
+/* Keeps TCP from building larger packets than this NIC's queue can take at once. */
+void port_limit_segments(const struct port *port);
 
 /* Addresses, as the command line wants them. port_release_addresses() returns what was lent by
  * DHCP. */

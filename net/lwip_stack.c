@@ -79,13 +79,13 @@ unsigned net_init(void)
 {
     unsigned count = 0;
     struct port **tail = &ports;
-    struct virtio_net *nic;
+    struct nic *nic;
 
     lwip_port_init();
     lwip_init();
     loop_add(&stack_source); /* before the NICs, so that their poll sends what timers queued */
     port_watch_addresses();
-    for (unsigned i = 0; (nic = virtio_net_at(i)) != NULL; i++) {
+    for (unsigned i = 0; (nic = nic_at(i)) != NULL; i++) {
         struct port *port = port_create(nic);
         if (port == NULL)
             continue;
@@ -95,7 +95,7 @@ unsigned net_init(void)
         tail = &port->next;
         port_take_addresses(port);
     }
-    if (virtio_net_at(0) == NULL)
+    if (nic_at(0) == NULL)
         log_warn("net: no network device");
     return count;
 }
@@ -165,18 +165,21 @@ void net_shutdown(void)
 
 static void print_port(const struct port *port)
 {
-    const struct virtio_net_stats *nic = virtio_net_stats(port->nic);
+    const struct nic_stats *nic = &port->nic->stats;
     log_info(
-        "%s: received %llu frames, %llu bytes, dropped %llu by the driver, %llu for no memory, "
-        "copied %llu; buffers %u, with the device %u",
-        port->name, (unsigned long long)nic->rx_frames, (unsigned long long)nic->rx_bytes,
-        (unsigned long long)nic->rx_dropped, (unsigned long long)port->rx_dropped,
-        (unsigned long long)port->rx_copied, port->rx_buffers, port->rx_lent);
-    log_info("%s: sent %llu frames, %llu bytes, refused %llu times for a full queue, copied %llu; "
-             "connections in TIME-WAIT replaced %llu",
-             port->name, (unsigned long long)nic->tx_frames, (unsigned long long)nic->tx_bytes,
-             (unsigned long long)port->tx_refused, (unsigned long long)port->tx_copied,
-             (unsigned long long)port->time_wait_reused);
+        "%s: received %llu frames (%llu large), %llu bytes, dropped %llu by the driver, %llu for no "
+        "memory, copied %llu; buffers %u, with the device %u",
+        port->name, (unsigned long long)nic->rx_frames, (unsigned long long)nic->rx_large,
+        (unsigned long long)nic->rx_bytes, (unsigned long long)nic->rx_dropped,
+        (unsigned long long)port->rx_dropped, (unsigned long long)port->rx_copied, port->rx_buffers,
+        port->rx_lent);
+    log_info(
+        "%s: sent %llu frames (%llu large, %llu cut here), %llu bytes, refused %llu times for a "
+        "full queue, copied %llu; connections in TIME-WAIT replaced %llu",
+        port->name, (unsigned long long)nic->tx_frames, (unsigned long long)nic->tx_large,
+        (unsigned long long)port->tx_cut, (unsigned long long)nic->tx_bytes,
+        (unsigned long long)port->tx_refused, (unsigned long long)port->tx_copied,
+        (unsigned long long)port->time_wait_reused);
 }
 
 void net_print_report(void)

@@ -49,6 +49,10 @@ void lwip_port_free(void *memory);
 /* lwIP would check the TCP window against that pool. */
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1
 
+/* The payload of a segment of this packet, if it is TCP's (net/lwip_transmit.c). */
+#define LWIP_PBUF_CUSTOM_DATA unsigned short segment_size;
+#define LWIP_PBUF_CUSTOM_DATA_INIT(p) (p)->segment_size = 0
+
 /* Link layer. */
 #define LWIP_ARP 1
 #define ARP_TABLE_SIZE 64
@@ -99,23 +103,28 @@ void lwip_port_free(void *memory);
 #define LWIP_UDP 1
 
 /*
- * TCP: windows of 128 KiB either way. 512 connections, of which at most half may be half-open (a
- * SYN flood takes no more), and lwIP closes the oldest one in TIME-WAIT when it needs room.
+ * TCP: windows and send buffers of 32 KiB and more, by the memory there is (net/lwip_port.c); the
+ * preprocessor, which checks some limits, sees the 32 KiB alone. 512 connections, of which at most
+ * half may be half-open (a SYN flood takes no more), and lwIP closes the oldest one in TIME-WAIT
+ * when it needs room.
  */
+#ifndef __ASSEMBLER__
+extern unsigned lwip_port_tcp_extra; /* bytes beyond 32 KiB */
+#endif
 #define LWIP_TCP 1
 #define TCP_MSS 1460
 #define LWIP_WND_SCALE 1
-#define TCP_RCV_SCALE 2
-#define TCP_WND (90 * TCP_MSS)
-#define TCP_SND_BUF (90 * TCP_MSS)
-#define TCP_SND_QUEUELEN (4 * TCP_SND_BUF / TCP_MSS)
+#define TCP_RCV_SCALE 5
+#define TCP_WND (lwip_port_tcp_extra + 32768)
+#define TCP_SND_BUF TCP_WND
+#define TCP_SND_QUEUELEN 1024
 #define TCP_SNDLOWAT (2 * TCP_MSS)
 #define TCP_MSL 30000 /* ms: 60 s of TIME-WAIT */
 #define TCP_LISTEN_BACKLOG 1
 #define TCP_DEFAULT_LISTEN_BACKLOG 255
 #define TCP_QUEUE_OOSEQ 1
 #define TCP_OOSEQ_MAX_BYTES TCP_WND
-#define TCP_OOSEQ_MAX_PBUFS 90
+#define TCP_OOSEQ_MAX_PBUFS 256
 #define LWIP_TCP_SACK_OUT 1
 #define LWIP_TCP_KEEPALIVE 1
 #define SO_REUSE 1

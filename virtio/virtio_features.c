@@ -59,6 +59,14 @@ static bool is_wanted(const struct virtio_device *device, unsigned bit)
     return !feature->by_transport || virtio_features_has(&device->transport_features, bit);
 }
 
+static bool has_prerequisites(const struct virtio_features *accepted,
+                              const struct virtio_feature *feature)
+{
+    if (feature->depends && !virtio_features_has(accepted, feature->requires))
+        return false;
+    return !feature->requires_too || virtio_features_has(accepted, feature->requires_too);
+}
+
 /*
  * What we want of what is offered. Prerequisites may be chained, so removal goes on until nothing
  * changes (2.2.1).
@@ -76,10 +84,8 @@ void virtio_choose_features(struct virtio_device *device)
     do {
         changed = false;
         for (bit = 0; bit < VIRTIO_FEATURE_BITS; bit++) {
-            const struct virtio_feature *feature = virtio_find_feature(device->driver, bit);
-
-            if (virtio_features_has(accepted, bit) && feature->depends &&
-                !virtio_features_has(accepted, feature->requires)) {
+            if (virtio_features_has(accepted, bit) &&
+                !has_prerequisites(accepted, virtio_find_feature(device->driver, bit))) {
                 virtio_features_remove(accepted, bit);
                 changed = true;
             }

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "net/virtio_net.h"
+#include "net/nic.h"
 #include "platform.h"
 
 #define BUFFER_BYTES 2048u
@@ -26,7 +26,7 @@ struct frame {
     uint8_t payload[BUFFER_BYTES - 18];
 };
 
-static struct virtio_net *nic;
+static struct nic *nic;
 static uint8_t *rx_memory, *tx_memory;
 static struct frame *tx_free[NET_PORT_SLOTS];
 static void *rx_free[NET_PORT_SLOTS];
@@ -59,8 +59,8 @@ static bool is_right(const struct frame *frame, uint32_t len)
     return true;
 }
 
-static void received(void *arg, const struct virtio_net_piece *piece, unsigned pieces,
-                     enum virtio_net_checksum checksum)
+static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
+                     enum nic_checksum checksum)
 {
     (void)arg;
     (void)checksum;
@@ -89,8 +89,8 @@ static void sent(void *arg, void *token)
 
 static void lend_buffers(void)
 {
-    while (rx_free_count > 0 && virtio_net_rx_provide(nic, rx_free[rx_free_count - 1], BUFFER_BYTES,
-                                                      rx_free[rx_free_count - 1]) == 0)
+    while (rx_free_count > 0 && nic_rx_provide(nic, rx_free[rx_free_count - 1], BUFFER_BYTES,
+                                               rx_free[rx_free_count - 1]) == 0)
         rx_free_count--;
 }
 
@@ -103,20 +103,20 @@ static void restarted(void *arg)
 {
     (void)arg;
     lend_buffers();
-    virtio_net_kick(nic);
+    nic_kick(nic);
 }
 
-static const struct virtio_net_callbacks callbacks = {.received = received,
-                                                      .reclaimed = reclaimed,
-                                                      .sent = sent,
-                                                      .changed = changed,
-                                                      .restarted = restarted};
+static const struct nic_callbacks callbacks = {.received = received,
+                                               .reclaimed = reclaimed,
+                                               .sent = sent,
+                                               .changed = changed,
+                                               .restarted = restarted};
 
 /* ---- the user's side ---- */
 
 bool net_port_open(void)
 {
-    nic = virtio_net_at(0);
+    nic = nic_at(0);
     rx_free_count = tx_free_count = 0;
     next_number = 0;
     outstanding = 0;
@@ -130,9 +130,9 @@ bool net_port_open(void)
         rx_free[rx_free_count++] = rx_memory + (size_t)i * BUFFER_BYTES;
         tx_free[tx_free_count++] = (struct frame *)(tx_memory + (size_t)i * BUFFER_BYTES);
     }
-    virtio_net_attach(nic, &callbacks, NULL);
+    nic_attach(nic, &callbacks, NULL);
     lend_buffers();
-    virtio_net_kick(nic);
+    nic_kick(nic);
     return true;
 }
 
@@ -147,8 +147,8 @@ bool net_port_close(void)
 
 static void fill(struct frame *frame, uint32_t number, unsigned len)
 {
-    memcpy(frame->destination, virtio_net_mac(nic), 6);
-    memcpy(frame->source, virtio_net_mac(nic), 6);
+    memcpy(frame->destination, nic->mac, 6);
+    memcpy(frame->source, nic->mac, 6);
     frame->type[0] = 0x88; /* 0x88b5: for local experiments (IEEE 802) */
     frame->type[1] = 0xb5;
     memcpy(frame->number, &number, sizeof(number));
@@ -171,7 +171,7 @@ unsigned net_port_send(unsigned count, unsigned len)
         if (expected[number % EXPECTED])
             break;
         fill(frame, number, bytes);
-        if (virtio_net_tx(nic, &piece, 1, NULL, frame))
+        if (nic_tx(nic, &piece, 1, NULL, frame))
             break;
         tx_free_count--;
         next_number++;
@@ -184,10 +184,10 @@ unsigned net_port_send(unsigned count, unsigned len)
 
 unsigned net_port_poll(void)
 {
-    unsigned done = virtio_net_poll(nic, BUDGET);
+    unsigned done = nic_poll(nic, BUDGET);
 
     lend_buffers();
-    virtio_net_kick(nic);
+    nic_kick(nic);
     return done;
 }
 

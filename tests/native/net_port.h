@@ -4,7 +4,7 @@
  *
  * Owns receive buffers and frames in device memory. The device must send every frame back
  * (testpmd's loop, or a peer that does). Stands for the TCP/IP stack in native tests and
- * benchmarks. Read net/virtio_net.h first.
+ * benchmarks. Read net/nic.h first.
  */
 #ifndef FERRULE_TESTS_NATIVE_NET_PORT_H
 #define FERRULE_TESTS_NATIVE_NET_PORT_H

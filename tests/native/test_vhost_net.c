@@ -1,4 +1,5 @@
-// sources: net/virtio_net.c virtio/virtio.c virtio/virtio_config.c
+// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c virtio/virtio.c
+// sources: virtio/virtio_config.c
 // sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtqueue.c
 // sources: virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/violation.c

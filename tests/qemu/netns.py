@@ -4,6 +4,7 @@ sockets inside it.
 Owns the names, the addresses and the clean-up; the host's own network is never touched. Needs root.
 Read test_net.py next.
 """
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -25,6 +26,7 @@ IFF_TAP_NO_PI = 0x1002
 SIOCETHTOOL = 0x8946
 ETHTOOL_STXCSUM = 0x17
 ETH_P_ALL = 3
+SO_RCVBUFFORCE = 33
 
 
 class NetworkError(AssertionError):
@@ -194,6 +196,31 @@ class Network:
             return made
 
         return self.inside(make)
+
+    @contextlib.contextmanager
+    def capture(self, interface):
+        """A list that holds, at the end, every frame which the interface sent or received."""
+        frames, stop = [], threading.Event()
+        wire = self.packet_socket(interface)
+        wire.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+        wire.settimeout(0.2)
+
+        def listen():
+            while True:
+                try:
+                    frames.append(wire.recv(1 << 17))
+                except TimeoutError:
+                    if stop.is_set():
+                        return
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        try:
+            yield frames
+        finally:
+            stop.set()
+            listener.join()
+            wire.close()
 
     def set_transmit_checksum(self, interface, on):
         """Whether the interface leaves checksums to whoever is behind it, as `ethtool -K ... tx`

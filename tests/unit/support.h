@@ -27,7 +27,7 @@
  * A failed test leaves its own memory behind, which is no news; the memory that counts is booked by
  * the arena.
  */
-const char *__asan_default_options(void);
+__attribute__((weak)) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
     return "detect_leaks=0";

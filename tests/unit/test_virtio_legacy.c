@@ -2,7 +2,8 @@
 // sources: virtio/virtio_pci.c virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c
 // sources: virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c
 // sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
-// sources: blk/block.c blk/virtio_blk.c net/virtio_net.c hosted/platform_linux.c hosted/dma_arena.c
+// sources: blk/block.c blk/virtio_blk.c net/nic.c net/virtio_net.c net/virtio_net_setup.c
+// sources: hosted/platform_linux.c hosted/dma_arena.c
 // sources: hosted/registers.c hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c
 // sources: hosted/device.c hosted/device_setup.c hosted/device_legacy.c hosted/device_mmio.c
 // sources: hosted/device_blk.c hosted/device_net.c tests/unit/plain_driver.c hosted/violation.c
@@ -270,8 +271,8 @@ static struct {
     unsigned frames, sent, home;
 } user;
 
-static void received(void *arg, const struct virtio_net_piece *piece, unsigned pieces,
-                     enum virtio_net_checksum checksum)
+static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
+                     enum nic_checksum checksum)
 {
     (void)arg;
     (void)checksum;
@@ -303,34 +304,35 @@ static void nothing(void *arg)
     (void)arg;
 }
 
-static const struct virtio_net_callbacks callbacks = {received, reclaimed, sent, nothing, nothing};
+static const struct nic_callbacks callbacks = {received, reclaimed, sent,
+                                               nothing,  nothing,   nothing};
 
-static void transfer_frames(struct device_net *model, struct virtio_net *nic, uint8_t *memory)
+static void transfer_frames(struct device_net *model, struct nic *nic, uint8_t *memory)
 {
     static uint8_t frame[1514];
 
     for (unsigned i = 0; i < sizeof(frame); i++)
         frame[i] = (uint8_t)(i * 7 + 1);
     for (unsigned i = 0; i < RX_BUFFERS; i++)
-        assert_int_equal(virtio_net_rx_provide(nic, memory + i * RX_SIZE, RX_SIZE, memory), 0);
-    virtio_net_kick(nic);
+        assert_int_equal(nic_rx_provide(nic, memory + i * RX_SIZE, RX_SIZE, memory), 0);
+    nic_kick(nic);
     for (unsigned i = 0; i < 4; i++) {
         uint32_t len = i == 0 ? 60 : sizeof(frame);
         struct virtqueue_sg sg = {memory + RX_BUFFERS * RX_SIZE, len};
 
         assert_int_equal(device_net_receive(model, frame, len, NULL), 1);
         device_signal(&model->device, 0);
-        while (virtio_net_poll(nic, 64))
+        while (nic_poll(nic, 64))
             continue;
         assert_int_equal(user.frames, i + 1);
         assert_int_equal(user.len, len);
         assert_memory_equal(user.frame, frame, len);
 
         memcpy(sg.data, frame, len);
-        assert_int_equal(virtio_net_tx(nic, &sg, 1, NULL, memory), 0);
-        virtio_net_kick(nic);
+        assert_int_equal(nic_tx(nic, &sg, 1, NULL, memory), 0);
+        nic_kick(nic);
         device_run(&model->device);
-        virtio_net_poll(nic, 64);
+        nic_poll(nic, 64);
         assert_int_equal(user.sent, i + 1);
         assert_int_equal(device_net_last(model)->len, len);
         assert_memory_equal(device_net_last(model)->data, frame, len);
@@ -347,7 +349,7 @@ static void frames_over_a_legacy_nic_5_1_9_1(void **state)
     for (unsigned i = 0; i < 16; i++) {
         size_t size = RX_BUFFERS * RX_SIZE + 4096;
         uint8_t *memory = platform_dma_alloc(size, 4096);
-        struct virtio_net *nic;
+        struct nic *nic;
 
         fake_pci_reset();
         memset(&user, 0, sizeof(user));
@@ -360,12 +362,12 @@ static void frames_over_a_legacy_nic_5_1_9_1(void **state)
                             (uint64_t)(i >> 2) << F_INDIRECT_DESC,
                         32, 3);
         assert_int_equal(virtio_pci_scan(), 1);
-        nic = virtio_net_at(0);
-        virtio_net_attach(nic, &callbacks, &user);
-        assert_memory_equal(virtio_net_mac(nic), "\x52\x54\0\x12\x34\x56", 6);
-        assert_true(virtio_net_link_up(nic));
+        nic = nic_at(0);
+        nic_attach(nic, &callbacks, &user);
+        assert_memory_equal(nic->mac, "\x52\x54\0\x12\x34\x56", 6);
+        assert_true(nic->link_up);
         /* A header of its own takes a descriptor of its own. */
-        assert_int_equal(virtio_net_rx_room(nic), i & 2 ? 32 : 16);
+        assert_int_equal(nic_rx_room(nic), i & 2 ? 32 : 16);
         transfer_frames(&model, nic, memory);
         virtio_shutdown();
         assert_int_equal(user.home, RX_BUFFERS);

@@ -1,0 +1,42 @@
+/*
+ * nic.c - the list of network devices that are up, whatever drives them. See nic.h.
+ */
+#include "net/nic.h"
+
+#include <errno.h>
+
+#include "log.h"
+
+#define MAX_NICS 8
+
+static struct nic *nics[MAX_NICS];
+
+int nic_register(struct nic *nic)
+{
+    for (unsigned i = 0; i < MAX_NICS; i++) {
+        if (nics[i] == NULL) {
+            nics[i] = nic;
+            format_text(nic->name, sizeof(nic->name), "eth%u", i);
+            return 0;
+        }
+    }
+    return -ENOSPC;
+}
+
+void nic_unregister(struct nic *nic)
+{
+    for (unsigned i = 0; i < MAX_NICS; i++)
+        if (nics[i] == nic)
+            nics[i] = NULL;
+}
+
+struct nic *nic_at(unsigned index)
+{
+    return index < MAX_NICS ? nics[index] : NULL;
+}
+
+void nic_attach(struct nic *nic, const struct nic_callbacks *callbacks, void *arg)
+{
+    nic->callbacks = callbacks;
+    nic->arg = arg;
+}

@@ -1,0 +1,179 @@
+/*
+ * nic.h - what a network device driver and the TCP/IP stack's glue owe each other: frames in,
+ * frames out.
+ *
+ * A driver embeds a struct nic, fills in what it can do and registers it; the user
+ * (net/lwip_netif.c) attaches callbacks, lends it receive buffers, and polls it. Receive buffers
+ * are the device's from nic_rx_provide() until they come back by received() or reclaimed(). Sent
+ * memory is the device's from nic_tx() until sent(). All of it runs in loop context. Drivers:
+ * virtio_net.c.
+ */
+#ifndef FERRULE_NET_NIC_H
+#define FERRULE_NET_NIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "virtio/virtqueue.h" /* struct virtqueue_sg, a piece of memory */
+
+/* Most pieces of a received frame, and of one to be sent. */
+#define NIC_MAX_RX_PIECES 48u
+#define NIC_MAX_TX_PIECES 15u
+
+#define NIC_ETHERNET_HEADER 14u
+#define NIC_VLAN_TAG 4u
+
+/* The largest frame that a device with NIC_LARGE_RECEIVE delivers: an IP packet of 65535 bytes. */
+#define NIC_LARGE_FRAME (65535u + NIC_ETHERNET_HEADER + NIC_VLAN_TAG)
+
+struct nic;
+
+/* What a device does for the frames given to it, and with the ones it delivers. */
+enum {
+    NIC_CHECKSUM = 1,       /* completes a checksum: struct nic_offload may be given */
+    NIC_SEGMENT_TCP4 = 2,   /* cuts a large TCP/IPv4 frame into segments */
+    NIC_SEGMENT_TCP6 = 4,   /* the same for IPv6 */
+    NIC_SEGMENT_ECN = 8,    /* does so with the CWR flag set, too */
+    NIC_LARGE_RECEIVE = 16, /* delivers frames beyond the MTU, of several segments */
+};
+
+/* A piece of a received frame: where the bytes are, and the token its buffer was provided with. */
+struct nic_piece {
+    void *data;
+    uint32_t len;
+    void *token;
+};
+
+/* What the device says about the checksum of a received frame. */
+enum nic_checksum {
+    NIC_CHECKSUM_UNKNOWN, /* check it */
+    NIC_CHECKSUM_VALID,   /* the device checked it */
+    NIC_CHECKSUM_PARTIAL, /* comes from this machine, never left it; correct but not filled in */
+};
+
+struct nic_callbacks {
+    /* A frame. The buffers of all pieces belong to the user again. */
+    void (*received)(void *arg, const struct nic_piece *piece, unsigned pieces,
+                     enum nic_checksum checksum);
+    /* The buffer of a frame that was dropped (or that a reset took back) without received(). */
+    void (*reclaimed)(void *arg, void *token);
+    /* The memory given by nic_tx() with this token is the user's again, whether or not it was sent.
+     */
+    void (*sent)(void *arg, void *token);
+    /* Link state or MTU. */
+    void (*changed)(void *arg);
+    /* The device asks for packets that tell the network where this address is now (5.1.9.5.4). */
+    void (*announce)(void *arg);
+    /* The device is (again) able to take buffers and frames: provide receive buffers now. */
+    void (*restarted)(void *arg);
+};
+
+/* What the device is to do with a frame. Only what its `offloads` allow. */
+struct nic_offload {
+    uint16_t checksum_start;  /* first byte of the frame that is summed */
+    uint16_t checksum_offset; /* from start to the 16-bit field, which holds the pseudo-header sum
+                               */
+    uint16_t segment_size;    /* 0: send it as it is; else payload bytes of each TCP segment ... */
+    uint16_t header_len;      /* ... behind so many bytes of headers, ... */
+    bool ipv6, ecn;           /* ... of this IP version, ... and with CWR set */
+};
+
+struct nic_stats {
+    uint64_t rx_frames, rx_bytes, rx_dropped; /* dropped: malformed, or larger than its buffers */
+    uint64_t rx_large;                        /* of several segments */
+    uint64_t tx_frames, tx_bytes, tx_full;
+    uint64_t tx_large; /* cut by the device */
+};
+
+/* What a driver implements; the functions below say what each does. */
+struct nic_ops {
+    unsigned (*rx_room)(const struct nic *nic);
+    int (*rx_provide)(struct nic *nic, void *buffer, uint32_t len, void *token);
+    unsigned (*tx_room)(const struct nic *nic);
+    int (*tx)(struct nic *nic, const struct virtqueue_sg *sg, unsigned n,
+              const struct nic_offload *offload, void *token);
+    void (*kick)(struct nic *nic);
+    unsigned (*poll)(struct nic *nic, unsigned budget);
+    bool (*arm)(struct nic *nic);
+};
+
+/* The user reads; all but callbacks, arg and name is the driver's. */
+struct nic {
+    const struct nic_ops *ops;
+    const struct nic_callbacks *callbacks;
+    void *arg;
+    char name[8];           /* eth0, eth1, ... */
+    uint8_t mac[6];         /* random and locally administered when the device gives none */
+    uint16_t mtu;           /* 1500 unless the device says otherwise; 68..65535 */
+    bool link_up;           /* */
+    unsigned offloads;      /* NIC_CHECKSUM ... */
+    unsigned tx_queue;      /* frames that can be out at once */
+    uint32_t rx_buffer_min; /* bytes that a receive buffer must have at least */
+    struct nic_stats stats;
+};
+
+/* Names the NIC and lists it; -ENOSPC: there are too many. nic_unregister() takes any. */
+int nic_register(struct nic *nic);
+void nic_unregister(struct nic *nic);
+
+/* The NICs that are up, in the order they were found; NULL past the end. */
+struct nic *nic_at(unsigned index);
+
+void nic_attach(struct nic *nic, const struct nic_callbacks *callbacks, void *arg);
+
+/* Receive buffers that the NIC has room for now. */
+static inline unsigned nic_rx_room(const struct nic *nic)
+{
+    return nic->ops->rx_room(nic);
+}
+
+/*
+ * Lends the NIC a receive buffer of `len` bytes, device memory in the sense of platform_dma_map().
+ * The frame will start somewhere in it. 0, -ENOSPC: no room now; -EIO: the device is broken;
+ * -EINVAL: too small.
+ */
+static inline int nic_rx_provide(struct nic *nic, void *buffer, uint32_t len, void *token)
+{
+    return nic->ops->rx_provide(nic, buffer, len, token);
+}
+
+/* Pieces of frames that nic_tx() would take now at least. */
+static inline unsigned nic_tx_room(const struct nic *nic)
+{
+    return nic->ops->tx_room(nic);
+}
+
+/*
+ * Queues a frame of n pieces. `offload` may be NULL. 0; -ENOSPC: no room even after reaping
+ * completions; -EINVAL: too many pieces, a frame shorter than 14 bytes or longer than the device
+ * may be given, or an offload that it does not have; -EIO. Unless 0 the memory stays the user's and
+ * sent() is not called.
+ */
+static inline int nic_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n,
+                         const struct nic_offload *offload, void *token)
+{
+    return nic->ops->tx(nic, sg, n, offload, token);
+}
+
+/* Makes what was queued since the last call visible: at most one notification for each direction.
+ */
+static inline void nic_kick(struct nic *nic)
+{
+    nic->ops->kick(nic);
+}
+
+/* Reaps transmissions, then delivers at most `budget` frames. Returns the number of frames and
+ * completions. Notifications are off after it. */
+static inline unsigned nic_poll(struct nic *nic, unsigned budget)
+{
+    return nic->ops->poll(nic, budget);
+}
+
+/* Turns notifications on; false: there is work already. */
+static inline bool nic_arm(struct nic *nic)
+{
+    return nic->ops->arm(nic);
+}
+
+#endif

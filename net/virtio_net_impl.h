@@ -1,0 +1,43 @@
+/*
+ * virtio_net_impl.h - the state of a network device, for the files of its driver: virtio_net.c
+ * (frames) and virtio_net_setup.c (features, configuration, bring-up).
+ */
+#ifndef FERRULE_NET_VIRTIO_NET_IMPL_H
+#define FERRULE_NET_VIRTIO_NET_IMPL_H
+
+#include "net/virtio_net.h"
+#include "virtio/spec.h"
+
+/* A frame that the device is sending: the header, which it reads, and whose frame it is. */
+struct tx_slot {
+    struct virtio_net_hdr header;
+    void *token;
+    struct tx_slot *next_free;
+};
+
+/* A receive buffer that the device has. */
+struct rx_slot {
+    uint8_t *data;
+    void *token;
+    struct rx_slot *next_free;
+};
+
+struct virtio_net {
+    struct nic nic; /* first: what the user has a pointer to */
+    struct virtio_device *device;
+    struct virtqueue *rx, *tx;
+    uint8_t header_size; /* of every frame's virtio header (5.1.9, 5.1.9.1) */
+    uint8_t rx_pieces;   /* descriptors of a receive buffer */
+    bool merge_buffers, guest_checksum, guest_ecn;
+    uint8_t guest_segments; /* kinds of large frames it may deliver: bit n for gso_type n */
+    struct tx_slot *tx_slots, *tx_free;
+    struct rx_slot *rx_slots, *rx_free;
+};
+
+/* The operations of nic.h, for registration. */
+extern const struct nic_ops virtio_net_ops;
+
+/* The device or this queue of it was reset: gives the queue's buffers back to the user. */
+void virtio_net_reclaim(struct virtio_net *net, const struct virtqueue *vq);
+
+#endif

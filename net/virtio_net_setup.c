@@ -1,0 +1,299 @@
+/*
+ * virtio_net_setup.c - the network device driver (5.1): which features it takes, what it reads from
+ * the configuration, and how a device comes up, changes and goes.
+ *
+ * Frames are virtio_net.c's. Read virtio_net_impl.h first.
+ */
+#include "net/virtio_net_impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "log.h"
+
+enum { QUEUE_RX, QUEUE_TX, QUEUES };
+
+#define QUEUE_SIZE 256
+#define DEFAULT_MTU 1500u
+#define MIN_MTU 68u
+
+static void random_mac(uint8_t mac[6])
+{
+    uint64_t value = platform_random();
+
+    memcpy(mac, &value, 6);
+    mac[0] = (uint8_t)((mac[0] & 0xfc) | 0x02); /* locally administered, one station */
+}
+
+static int read_mac(struct virtio_net *net)
+{
+    if (virtio_has_feature(net->device, VIRTIO_NET_F_MAC))
+        return virtio_config_read(net->device, offsetof(struct virtio_net_config, mac),
+                                  net->nic.mac, sizeof(net->nic.mac), 1);
+    random_mac(net->nic.mac);
+    return 0;
+}
+
+/* 5.1.4.2: without STATUS the link is up. An unreadable status leaves it as it is. */
+static void read_link(struct virtio_net *net)
+{
+    le16 status;
+
+    if (!virtio_has_feature(net->device, VIRTIO_NET_F_STATUS))
+        net->nic.link_up = true;
+    else if (VIRTIO_CONFIG_READ(net->device, struct virtio_net_config, status, &status) == 0)
+        net->nic.link_up = le16_to_cpu(status) & VIRTIO_NET_S_LINK_UP;
+}
+
+static void read_mtu(struct virtio_net *net)
+{
+    le16 mtu;
+
+    if (!net->nic.mtu)
+        net->nic.mtu = DEFAULT_MTU;
+    if (!virtio_has_feature(net->device, VIRTIO_NET_F_MTU) ||
+        VIRTIO_CONFIG_READ(net->device, struct virtio_net_config, mtu, &mtu))
+        return;
+    if (le16_to_cpu(mtu) < MIN_MTU)
+        log_warn("%s: MTU %u is too small for IP, using %u", net->device->name, le16_to_cpu(mtu),
+                 net->nic.mtu);
+    else
+        net->nic.mtu = le16_to_cpu(mtu);
+}
+
+static int make_slots(struct virtio_net *net)
+{
+    unsigned i, rx = virtqueue_size(net->rx), tx = virtqueue_size(net->tx);
+
+    net->tx_slots = platform_dma_alloc(tx * sizeof(*net->tx_slots), 64);
+    net->rx_slots = platform_dma_alloc(rx * sizeof(*net->rx_slots), 64);
+    if (!net->tx_slots || !net->rx_slots)
+        return -ENOMEM;
+    for (i = 0; i < tx; i++) {
+        net->tx_slots[i].next_free = net->tx_free;
+        net->tx_free = &net->tx_slots[i];
+    }
+    for (i = 0; i < rx; i++) {
+        net->rx_slots[i].next_free = net->rx_free;
+        net->rx_free = &net->rx_slots[i];
+    }
+    return 0;
+}
+
+static void net_free(struct virtio_net *net)
+{
+    if (net->tx_slots)
+        platform_dma_free(net->tx_slots, virtqueue_size(net->tx) * sizeof(*net->tx_slots));
+    if (net->rx_slots)
+        platform_dma_free(net->rx_slots, virtqueue_size(net->rx) * sizeof(*net->rx_slots));
+    platform_dma_free(net, sizeof(*net));
+}
+
+/* How header and frame lie in buffers; the legacy interface has its own ways (5.1.9.1, 5.1.9.8). */
+static void choose_framing(struct virtio_net *net)
+{
+    struct virtio_device *device = net->device;
+    bool any_layout = !device->legacy || virtio_has_feature(device, VIRTIO_F_ANY_LAYOUT);
+
+    net->merge_buffers = virtio_has_feature(device, VIRTIO_NET_F_MRG_RXBUF);
+    net->header_size = sizeof(struct virtio_net_hdr);
+    if (device->legacy && !net->merge_buffers)
+        net->header_size = VIRTIO_NET_LEGACY_HDR_SIZE;
+    net->rx_pieces = any_layout ? 1 : 2;
+}
+
+/* What the device does for the user, as nic.h has it, and which large frames it may deliver. */
+static void choose_offloads(struct virtio_net *net)
+{
+    static const struct {
+        uint8_t feature;
+        unsigned offload;
+    } offloads[] = {{VIRTIO_NET_F_CSUM, NIC_CHECKSUM},
+                    {VIRTIO_NET_F_HOST_TSO4, NIC_SEGMENT_TCP4},
+                    {VIRTIO_NET_F_HOST_TSO6, NIC_SEGMENT_TCP6},
+                    {VIRTIO_NET_F_HOST_ECN, NIC_SEGMENT_ECN},
+                    {VIRTIO_NET_F_GUEST_TSO4, NIC_LARGE_RECEIVE},
+                    {VIRTIO_NET_F_GUEST_TSO6, NIC_LARGE_RECEIVE},
+                    {VIRTIO_NET_F_GUEST_UFO, NIC_LARGE_RECEIVE}};
+    static const uint8_t kinds[][2] = {{VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_HDR_GSO_TCPV4},
+                                       {VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_HDR_GSO_TCPV6},
+                                       {VIRTIO_NET_F_GUEST_UFO, VIRTIO_NET_HDR_GSO_UDP}};
+    unsigned i;
+
+    for (i = 0; i < sizeof(offloads) / sizeof(offloads[0]); i++)
+        if (virtio_has_feature(net->device, offloads[i].feature))
+            net->nic.offloads |= offloads[i].offload;
+    for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (virtio_has_feature(net->device, kinds[i][0]))
+            net->guest_segments |= (uint8_t)(1u << kinds[i][1]);
+    net->guest_ecn = virtio_has_feature(net->device, VIRTIO_NET_F_GUEST_ECN);
+    net->guest_checksum = virtio_has_feature(net->device, VIRTIO_NET_F_GUEST_CSUM);
+}
+
+/* 5.1.9.3.1; with merged buffers a larger frame takes several. */
+static uint32_t rx_buffer_min(const struct virtio_net *net)
+{
+    uint32_t frame = net->nic.mtu + NIC_ETHERNET_HEADER + NIC_VLAN_TAG + net->header_size;
+
+    return net->merge_buffers || frame < VIRTIO_NET_RX_BUFFER_MIN ? VIRTIO_NET_RX_BUFFER_MIN
+                                                                  : frame;
+}
+
+static int net_probe(struct virtio_device *device)
+{
+    struct virtio_queue_request requests[QUEUES] = {
+        [QUEUE_RX] = {.name = "net rx", .index = 0, .max_size = QUEUE_SIZE},
+        [QUEUE_TX] = {.name = "net tx",
+                      .index = 1,
+                      .max_size = QUEUE_SIZE,
+                      .max_segments = NIC_MAX_TX_PIECES + 1},
+    };
+    struct virtio_net *net = platform_dma_alloc(sizeof(*net), 64);
+    int error;
+
+    if (!net)
+        return -ENOMEM;
+    net->device = device;
+    net->nic.ops = &virtio_net_ops;
+    choose_framing(net);
+    requests[QUEUE_RX].max_segments = net->rx_pieces;
+    choose_offloads(net);
+    error = read_mac(net);
+    if (error)
+        goto out;
+    read_link(net);
+    read_mtu(net);
+    net->nic.rx_buffer_min = rx_buffer_min(net);
+    error = virtio_find_queues(device, requests, QUEUES);
+    if (error)
+        goto out;
+    net->rx = device->queue[QUEUE_RX];
+    net->tx = device->queue[QUEUE_TX];
+    net->nic.tx_queue = virtqueue_size(net->tx);
+    error = make_slots(net);
+    if (error)
+        goto out;
+    device->driver_data = net;
+    return 0;
+
+out:
+    net_free(net);
+    return error;
+}
+
+static int net_ready(struct virtio_device *device)
+{
+    struct virtio_net *net = device->driver_data;
+
+    if (device->recovering) {
+        if (net->nic.callbacks)
+            net->nic.callbacks->restarted(net->nic.arg);
+        return 0;
+    }
+    if (nic_register(&net->nic) != 0) {
+        device->refusal = "too many network devices";
+        return -ENOSPC;
+    }
+    return 0;
+}
+
+static void net_reclaim_queue(struct virtio_device *device, unsigned i)
+{
+    virtio_net_reclaim(device->driver_data, device->queue[i]);
+}
+
+static void net_reclaim(struct virtio_device *device)
+{
+    unsigned i;
+
+    for (i = 0; i < device->queue_count; i++)
+        net_reclaim_queue(device, i);
+}
+
+static void net_ready_queue(struct virtio_device *device, unsigned i)
+{
+    struct virtio_net *net = device->driver_data;
+
+    if (device->queue[i] == net->rx && net->nic.callbacks)
+        net->nic.callbacks->restarted(net->nic.arg);
+}
+
+static void net_remove(struct virtio_device *device)
+{
+    struct virtio_net *net = device->driver_data;
+
+    nic_unregister(&net->nic);
+    net_free(net);
+    device->driver_data = NULL;
+}
+
+static void net_config_changed(struct virtio_device *device)
+{
+    struct virtio_net *net = device->driver_data;
+    bool was_up = net->nic.link_up;
+
+    read_link(net);
+    if (net->nic.link_up != was_up)
+        log_info("%s: link %s", net->nic.name, net->nic.link_up ? "up" : "down");
+    if (net->nic.callbacks)
+        net->nic.callbacks->changed(net->nic.arg);
+}
+
+#define NEEDS(feature) .depends = true, .requires = feature
+/* Large frames without merged buffers would need receive buffers of 64 KiB each (5.1.9.3.1). */
+#define LARGE_FRAMES NEEDS(VIRTIO_NET_F_GUEST_CSUM), .requires_too = VIRTIO_NET_F_MRG_RXBUF
+#define NO_CONTROL "the control queue is not used"
+#define NO_GLUED "datagrams would arrive glued together"
+#define ONE_PAIR "one queue pair is used"
+
+static const struct virtio_feature features[] = {
+    {.bit = VIRTIO_NET_F_CSUM, .name = "CSUM"},
+    {.bit = VIRTIO_NET_F_GUEST_CSUM, .name = "GUEST_CSUM"},
+    {.bit = VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, .name = "CTRL_GUEST_OFFLOADS", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_MTU, .name = "MTU"},
+    {.bit = VIRTIO_NET_F_MAC, .name = "MAC"},
+    {.bit = VIRTIO_NET_F_GSO, .name = "GSO", .refusal = "legacy"},
+    {.bit = VIRTIO_NET_F_GUEST_TSO4, .name = "GUEST_TSO4", LARGE_FRAMES},
+    {.bit = VIRTIO_NET_F_GUEST_TSO6, .name = "GUEST_TSO6", LARGE_FRAMES},
+    {.bit = VIRTIO_NET_F_GUEST_ECN, .name = "GUEST_ECN", NEEDS(VIRTIO_NET_F_GUEST_TSO4)},
+    {.bit = VIRTIO_NET_F_GUEST_UFO, .name = "GUEST_UFO", LARGE_FRAMES},
+    {.bit = VIRTIO_NET_F_HOST_TSO4, .name = "HOST_TSO4", NEEDS(VIRTIO_NET_F_CSUM)},
+    {.bit = VIRTIO_NET_F_HOST_TSO6, .name = "HOST_TSO6", NEEDS(VIRTIO_NET_F_CSUM)},
+    {.bit = VIRTIO_NET_F_HOST_ECN, .name = "HOST_ECN", NEEDS(VIRTIO_NET_F_HOST_TSO4)},
+    {.bit = VIRTIO_NET_F_HOST_UFO, .name = "HOST_UFO", .refusal = "datagrams are cut by lwIP"},
+    {.bit = VIRTIO_NET_F_MRG_RXBUF, .name = "MRG_RXBUF"},
+    {.bit = VIRTIO_NET_F_STATUS, .name = "STATUS"},
+    {.bit = VIRTIO_NET_F_CTRL_VQ, .name = "CTRL_VQ", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_CTRL_RX, .name = "CTRL_RX", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_CTRL_VLAN, .name = "CTRL_VLAN", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_CTRL_RX_EXTRA, .name = "CTRL_RX_EXTRA", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_GUEST_ANNOUNCE, .name = "GUEST_ANNOUNCE", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_MQ, .name = "MQ", .refusal = ONE_PAIR},
+    {.bit = VIRTIO_NET_F_CTRL_MAC_ADDR, .name = "CTRL_MAC_ADDR", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_NOTF_COAL, .name = "NOTF_COAL", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_VQ_NOTF_COAL, .name = "VQ_NOTF_COAL", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_GUEST_USO4, .name = "GUEST_USO4", .refusal = NO_GLUED},
+    {.bit = VIRTIO_NET_F_GUEST_USO6, .name = "GUEST_USO6", .refusal = NO_GLUED},
+    {.bit = VIRTIO_NET_F_HOST_USO, .name = "HOST_USO", .refusal = "nobody sends datagrams in rows"},
+    {.bit = VIRTIO_NET_F_HASH_REPORT, .name = "HASH_REPORT", .refusal = ONE_PAIR},
+    {.bit = VIRTIO_NET_F_RSS, .name = "RSS", .refusal = ONE_PAIR},
+    {.bit = VIRTIO_NET_F_RSC_EXT, .name = "RSC_EXT", .refusal = "of no use"},
+    {.bit = VIRTIO_NET_F_STANDBY, .name = "STANDBY", .refusal = "no fail-over"},
+    {.bit = VIRTIO_NET_F_SPEED_DUPLEX, .name = "SPEED_DUPLEX", .refusal = "of no use"},
+};
+
+static const uint16_t device_types[] = {VIRTIO_ID_NET, 0};
+
+const struct virtio_driver virtio_net_driver = {
+    .name = "virtio-net",
+    .device_types = device_types,
+    .features = features,
+    .feature_count = sizeof(features) / sizeof(features[0]),
+    .probe = net_probe,
+    .ready = net_ready,
+    .reclaim = net_reclaim,
+    .reclaim_queue = net_reclaim_queue,
+    .ready_queue = net_ready_queue,
+    .remove = net_remove,
+    .config_changed = net_config_changed,
+};

@@ -1,0 +1,189 @@
+"""Segments made and merged by the device, seen from the wire: bulk transfers in both directions,
+byte by byte, over taps that offer everything, something and nothing.
+
+The guest runs apps/bulk.c, whose bytes follow from their place in the stream. Read netns.py and
+test_net.py first.
+"""
+import os
+import re
+import socket
+import struct
+
+import pytest
+
+from ferrule import BUILD, Guest
+from frames import ETHERTYPE_IPV4, GUEST_LINK_LOCAL, GUEST_MAC, TCP, tcp_checksum_good
+from netns import GUEST, HOST, STATIC, Network, why_not
+
+TAP = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off"
+PERIOD = 65521
+PATTERN = bytes(i % 251 for i in range(PERIOD))
+SINK, SINK_COMPARING, SOURCE, SOURCE_COPYING = 5009, 5010, 5019, 5020
+TRANSFER_TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="module", autouse=True)
+def possible():
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+
+
+def bytes_of(count):
+    return (PATTERN * (count // PERIOD + 1))[:count]
+
+
+def bulk_guest(network, nic="", **options):
+    guest = Guest(
+        None,
+        backend=TAP,
+        namespace=network.name,
+        words=STATIC,
+        nic=nic,
+        kernel=os.path.join(BUILD, "bulk.elf"),
+        **options,
+    )
+    return guest
+
+
+def ready(guest):
+    guest.wait_for(r"bulk: ready")
+    guest.wait_for(rf"(?i)eth0: {GUEST_LINK_LOCAL}/64")
+
+
+def from_guest(network, count, port=SOURCE, address=GUEST, small_buffer=False):
+    with network.connect(port, address, TRANSFER_TIMEOUT_S) as stream:
+        if small_buffer:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        stream.sendall(b"%d\n" % count)
+        received = bytearray()
+        while part := stream.recv(1 << 20):
+            received += part
+    assert len(received) == count
+    assert bytes(received) == bytes_of(count)
+
+
+def to_guest(network, count, address=GUEST):
+    with network.connect(SINK_COMPARING, address, TRANSFER_TIMEOUT_S) as stream:
+        stream.sendall(bytes_of(count))
+        stream.shutdown(socket.SHUT_WR)
+        assert stream.recv(100) == b"ok %d\n" % count
+
+
+def counters(guest):
+    """What the console's `net` command says: large frames received, sent, and cut by the stack."""
+    text = guest.command_output("net", r"lwip: tcp received")
+    received = re.search(r"eth0: received \d+ frames \((\d+) large\)", text)
+    sent = re.search(r"eth0: sent \d+ frames \((\d+) large, (\d+) cut here\)", text)
+    return int(received[1]), int(sent[1]), int(sent[2])
+
+
+@pytest.mark.parametrize(
+    "nic, large_in, large_out",
+    [
+        ("", True, True),
+        ("host_tso4=off,host_tso6=off", True, False),
+        ("csum=off,guest_csum=off", False, False),
+        ("mrg_rxbuf=off,indirect_desc=off", False, True),
+        ("packed=on", True, True),
+        ("host_tso4=off,host_tso6=off,tx_queue_size=256,indirect_desc=off", True, False),
+    ],
+)
+def test_bulk_both_ways(nic, large_in, large_out):
+    """Megabytes both ways over IPv4 and IPv6, with a copy and without: the same bytes arrive,
+    whoever makes segments of them.
+
+    covers: NET-TX-5 NET-TX-6 NET-TX-24 NET-TX-26 NET-RX-1 NET-RXPROC-4
+    """
+    with Network() as network, bulk_guest(network, nic) as guest:
+        ready(guest)
+        for address in (GUEST, f"{GUEST_LINK_LOCAL}%tap0"):
+            from_guest(network, 3_000_001, SOURCE, address)
+            from_guest(network, 1_000_001, SOURCE_COPYING, address)
+            to_guest(network, 3_000_001, address)
+        received, sent, cut = counters(guest)
+        assert (received > 0) == large_in
+        assert (sent > 0) == large_out
+        assert (cut > 0) != large_out
+        guest.power_off()
+
+
+def payloads(frames):
+    """Payload lengths of the TCP/IPv4 segments that the guest sent."""
+    lengths = []
+    for frame in frames:
+        if frame[6:12] != GUEST_MAC or frame[12:14] != ETHERTYPE_IPV4 or frame[23] != TCP:
+            continue
+        tcp = 14 + (frame[14] & 15) * 4
+        lengths.append(14 + struct.unpack("!H", frame[16:18])[0] - tcp - (frame[tcp + 12] >> 4) * 4)
+    return lengths
+
+
+@pytest.mark.parametrize("nic", ["", "host_tso4=off,host_tso6=off", "csum=off"])
+@pytest.mark.parametrize("mss", [1460, 600])
+def test_segments_on_the_wire(nic, mss):
+    """Behind a bridge, whoever has cut them: no segment is larger than the peer's MSS, nearly all
+    are as large, and every checksum is right.
+
+    covers: NET-TX-19 NET-TX-20 NET-TX-21 NET-TX-24 NET-TX-25
+    """
+    count = 400_000
+    with Network(bridge=True) as network, bulk_guest(network, nic) as guest:
+        network.run(
+            "ip", "route", "change", "10.77.0.0/24", "dev", "veth0", "src", HOST, "advmss", str(mss)
+        )
+        ready(guest)
+        with network.capture("veth0") as frames:
+            from_guest(network, count)
+        results = [tcp_checksum_good(frame) for frame in frames if frame[6:12] == GUEST_MAC]
+        assert results.count(False) == 0
+        lengths = payloads(frames)
+        assert max(lengths) == mss
+        assert sum(lengths) >= count
+        assert lengths.count(mss) > 0.8 * count / mss
+        guest.power_off()
+
+
+def test_large_frames_reach_the_tap():
+    """A bulk transfer costs the device few frames: each stands for many segments."""
+    count = 3_000_000
+    with Network() as network, bulk_guest(network) as guest:
+        ready(guest)
+        with network.capture("tap0") as frames:
+            from_guest(network, count)
+        lengths = payloads(frames)
+        assert sum(lengths) >= count
+        assert max(lengths) > 40_000
+        guest.power_off()
+
+
+@pytest.mark.parametrize("nic", ["", "host_tso4=off,host_tso6=off"])
+def test_small_receive_window(nic):
+    """A peer whose window is smaller than a large packet gets its bytes all the same, in time."""
+    with Network() as network, bulk_guest(network, nic) as guest:
+        ready(guest)
+        from_guest(network, 300_000, SOURCE, small_buffer=True)
+        from_guest(network, 300_000, SOURCE_COPYING, small_buffer=True)
+        guest.power_off()
+
+
+@pytest.mark.parametrize("nic", ["", "host_tso4=off,host_tso6=off"])
+def test_loss(nic):
+    """Lost segments, which a large packet turns into lost parts of it: every byte arrives."""
+    with Network() as network, bulk_guest(network, nic) as guest:
+        ready(guest)
+        lose = "-p tcp -m statistic --mode random --probability 0.02 -j DROP"
+        network.run("iptables", "-A", "INPUT", *lose.split())
+        from_guest(network, 500_000)
+        to_guest(network, 500_000)
+        guest.power_off()
+
+
+def test_little_memory():
+    """A guest with 4 MiB has small windows, and transfers megabytes."""
+    with Network() as network, bulk_guest(network, memory="4M") as guest:
+        guest.wait_for(r"bulk: ready")
+        from_guest(network, 2_000_000)
+        to_guest(network, 2_000_000)
+        assert not re.search(r"no memory [1-9]", guest.log())
+        guest.power_off()
