@@ -20,6 +20,8 @@ NEWLIB_SRC ?=
 LWIP_SRC ?=
 FATFS_SRC ?=
 LITTLEFS_SRC ?=
+SQLITE_SRC ?=
+USES ?=
 DISK_SIZE ?=
 T ?=
 N ?=
@@ -90,6 +92,11 @@ LITTLEFS := $(BUILD)/src/littlefs
 LITTLEFS_OBJS := $(OBJ)/littlefs/lfs2.o $(OBJ)/littlefs/lfs2_util.o
 LITTLEFS_FLAGS := -include fs/littlefs_port.h
 
+# Only for applications that use it: see USES below. Temporary files stay in memory, one thread, no shared libraries.
+SQLITE := $(BUILD)/src/sqlite
+SQLITE_FLAGS := -w -DSQLITE_OS_OTHER=1 -DSQLITE_THREADSAFE=0 -DSQLITE_TEMP_STORE=3 -DSQLITE_DEFAULT_SYNCHRONOUS=3 \
+  -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_OMIT_DEPRECATED -DSQLITE_DEFAULT_MEMSTATUS=0 -DSQLITE_DQS=0
+
 NEWLIB := $(BUILD)/newlib/install/x86_64-elf
 GCC_LIB = $(eval GCC_LIB := $$(shell gcc -print-libgcc-file-name))$(GCC_LIB)
 CC_INCLUDE = $(eval CC_INCLUDE := $$(shell $(CC) -print-file-name=include))$(CC_INCLUDE)
@@ -113,7 +120,7 @@ LINK := ld -static -nostdlib -z noexecstack -z max-page-size=4096 --gc-sections 
 
 # --- Set-up: packages and third-party sources --------------------------------------------------------------------------
 
-PACKAGE_GROUPS := build clang disk run iso test bench gdb format
+PACKAGE_GROUPS := build sqlite clang disk run iso test bench gdb format
 BUILD_PACKAGES := packages-build $(if $(findstring clang,$(CC)),packages-clang)
 .PHONY: $(PACKAGE_GROUPS:%=packages-%) deps FORCE
 $(PACKAGE_GROUPS:%=packages-%): packages-%:
@@ -123,6 +130,7 @@ NEWLIB_READY := $(BUILD)/newlib/ready
 LWIP_READY := $(BUILD)/src/lwip.ready
 FATFS_READY := $(BUILD)/src/fatfs.ready
 LITTLEFS_READY := $(BUILD)/src/littlefs.ready
+SQLITE_READY := $(BUILD)/src/sqlite.ready
 THIRD_PARTY := $(NEWLIB_READY) $(LWIP_READY) $(FATFS_READY) $(LITTLEFS_READY)
 
 deps: $(THIRD_PARTY) | packages-build packages-disk packages-run
@@ -135,7 +143,9 @@ $(BUILD)/src/newlib.from: private SOURCE := $(NEWLIB_SRC)
 $(BUILD)/src/lwip.from: private SOURCE := $(LWIP_SRC)
 $(BUILD)/src/fatfs.from: private SOURCE := $(FATFS_SRC)
 $(BUILD)/src/littlefs.from: private SOURCE := $(LITTLEFS_SRC)
-$(BUILD)/src/newlib.from $(BUILD)/src/lwip.from $(BUILD)/src/fatfs.from $(BUILD)/src/littlefs.from: FORCE
+$(BUILD)/src/sqlite.from: private SOURCE := $(SQLITE_SRC)
+$(BUILD)/src/newlib.from $(BUILD)/src/lwip.from $(BUILD)/src/fatfs.from $(BUILD)/src/littlefs.from \
+  $(BUILD)/src/sqlite.from: FORCE
 	$(call keep,$(or $(SOURCE),pinned))
 
 # A mark without what it stands for (the cache was emptied, say) counts for nothing.
@@ -143,6 +153,7 @@ $(NEWLIB_READY): $(if $(wildcard $(NEWLIB)/lib/libc.a),,FORCE)
 $(LWIP_READY): $(if $(wildcard $(LWIP)/src/core/init.c),,FORCE)
 $(FATFS_READY): $(if $(wildcard $(FATFS)/ff.c),,FORCE)
 $(LITTLEFS_READY): $(if $(wildcard $(LITTLEFS)/lfs2.c),,FORCE)
+$(SQLITE_READY): $(if $(wildcard $(SQLITE)/sqlite3.c),,FORCE)
 
 $(NEWLIB_READY): $(BUILD)/src/newlib.from third_party/manifest.tsv tools/build-newlib | packages-build
 	@CC=gcc tools/build-newlib $(BUILD) $(NEWLIB_SRC)
@@ -160,9 +171,14 @@ $(LITTLEFS_READY): $(BUILD)/src/littlefs.from third_party/manifest.tsv tools/unp
 	@tools/unpack-source littlefs $(LITTLEFS) $(LITTLEFS_SRC)
 	@touch $@
 
+$(SQLITE_READY): $(BUILD)/src/sqlite.from third_party/manifest.tsv tools/unpack-source | packages-build packages-sqlite
+	@tools/unpack-source sqlite $(SQLITE) $(SQLITE_SRC)
+	@touch $@
+
 $(LWIP)/%.c: | $(LWIP_READY) ;
 $(FATFS)/%.c: | $(FATFS_READY) ;
 $(LITTLEFS)/%.c: | $(LITTLEFS_READY) ;
+$(SQLITE)/%.c: | $(SQLITE_READY) ;
 
 # --- Objects -----------------------------------------------------------------------------------------------------------
 
@@ -198,11 +214,18 @@ $(FATFS_OBJS): $(OBJ)/fatfs/%.o: $(FATFS)/%.c $(READY)
 $(LITTLEFS_OBJS): $(OBJ)/littlefs/%.o: $(LITTLEFS)/%.c fs/littlefs_port.h $(READY)
 	$(call compile,$(LITTLEFS_FLAGS))
 
+$(OBJ)/sqlite/sqlite3.o: $(SQLITE)/sqlite3.c $(SQLITE_READY) $(READY)
+	$(call compile,$(SQLITE_FLAGS))
+
+$(OBJ)/sqlite/sqlite_vfs.o: fs/sqlite/sqlite_vfs.c $(SQLITE_READY) $(READY)
+	$(call compile,-Werror -I$(SQLITE))
+
 # Third-party code lies in archives, so that a part nobody uses is not even looked at by the linker.
 $(OBJ)/liblwip.a: $(LWIP_OBJS)
 $(OBJ)/libfatfs.a: $(FATFS_OBJS)
 $(OBJ)/liblittlefs.a: $(LITTLEFS_OBJS)
-$(OBJ)/liblwip.a $(OBJ)/libfatfs.a $(OBJ)/liblittlefs.a:
+$(OBJ)/libsqlite.a: $(OBJ)/sqlite/sqlite3.o $(OBJ)/sqlite/sqlite_vfs.o
+$(OBJ)/liblwip.a $(OBJ)/libfatfs.a $(OBJ)/liblittlefs.a $(OBJ)/libsqlite.a:
 	$(call note,AR,$@)rm -f $@ && ar rcsD $@ $^
 
 # --- Images: the kernel with one application ---------------------------------------------------------------------------
@@ -221,20 +244,28 @@ $(OBJ)/no-symbols.S: tools/ksyms $(OBJ)/flags
 %/symbols.o: %/symbols.S
 	@$(CC) -c $< -o $@
 
+# What an application takes beside the kernel: USES_name here, or USES= for the one that APP= names.
+USES_store := sqlite
+uses = $(USES_$(1)) $(if $(filter $(1),$(NAME)),$(USES))
+sqlite_NEEDS := $(SQLITE_READY)
+sqlite_FLAGS := -I$(SQLITE)
+sqlite_LIBRARY := $(OBJ)/libsqlite.a
+
 # $(call application,NAME,SOURCES): the rules for $(BUILD)/NAME.elf.
 define application
 $(1)_DIR := $(OBJ)/app/$(1)
 $(1)_OBJS := $(foreach source,$(2),$(OBJ)/app/$(1)/$(notdir $(source:.c=.o)))
 APP_OBJS += $$($(1)_OBJS)
 $(foreach source,$(2),
-$(OBJ)/app/$(1)/$(notdir $(source:.c=.o)): $(source) $$(READY)
-	$$(call compile,-Werror -I$(dir $(source)))
+$(OBJ)/app/$(1)/$(notdir $(source:.c=.o)): $(source) $$(READY) $(foreach lib,$(call uses,$(1)),$($(lib)_NEEDS))
+	$$(call compile,-Werror -I$(dir $(source)) $(foreach lib,$(call uses,$(1)),$($(lib)_FLAGS)))
 )
-$$($(1)_DIR)/first.elf: $$(LINK_INPUTS) $$($(1)_OBJS) $(OBJ)/no-symbols.o linker.ld
+$(1)_LIBRARIES := $(foreach lib,$(call uses,$(1)),$($(lib)_LIBRARY))
+$$($(1)_DIR)/first.elf: $$(LINK_INPUTS) $$($(1)_LIBRARIES) $$($(1)_OBJS) $(OBJ)/no-symbols.o linker.ld
 	$$(Q)$$(call link,$$@)
 $$($(1)_DIR)/symbols.S: $$($(1)_DIR)/first.elf tools/ksyms
 	$$(Q)nm $$< | tools/ksyms >$$@
-$(BUILD)/$(1).debug.elf: $$(LINK_INPUTS) $$($(1)_OBJS) $$($(1)_DIR)/symbols.o linker.ld
+$(BUILD)/$(1).debug.elf: $$(LINK_INPUTS) $$($(1)_LIBRARIES) $$($(1)_OBJS) $$($(1)_DIR)/symbols.o linker.ld
 	$$(call note,LD,$$@)$$(call link,$$@) -Map $(BUILD)/$(1).map
 	$$(Q)nm $$@ | tools/ksyms | cmp -s - $$($(1)_DIR)/symbols.S || { \
 	  echo "$$@: the symbol table moved the code it describes; .ksyms must lie behind it (linker.ld)" >&2; rm -f $$@; exit 1; }
@@ -427,10 +458,11 @@ help:
 ##   make clean         remove build/;  make distclean  the cache of fetched sources too
 ##
 ## Variables
+##   USES=sqlite        what the application of APP= takes beside the kernel
 ##   WWW=dir            what the disk holds and the web application serves (apps/www)
 ##   PORT=n             port on 127.0.0.1 that reaches the guest's port 80 (8080, or the next free one)
 ##   CMDLINE="words"    more kernel command line     QEMU_ARGS="args"   more for QEMU
 ##   MACHINE=q35|pc     ACCEL=tcg|kvm    CPU=max    MEM=128M    QEMU=qemu-system-x86_64
 ##   CC=gcc|clang       CFLAGS="flags"   V=1 shows commands     BUILD=dir   DISK_SIZE=64M
-##   NEWLIB_SRC= LWIP_SRC= FATFS_SRC= LITTLEFS_SRC=   a folder or tarball to use instead of fetching
+##   NEWLIB_SRC= LWIP_SRC= FATFS_SRC= LITTLEFS_SRC= SQLITE_SRC=   a folder or tarball to use instead of fetching
 ##   FERRULE_CACHE=dir  where fetched sources and the built C library are kept

@@ -19,6 +19,7 @@
 
 #define WORD_SIZE 160u
 #define LABEL_WORD "LABEL="
+#define NO_ROOT "none"
 
 /* A disk is blank when this much of its start and end is zero: no format leaves both free. */
 #define BLANK_BYTES 65536u
@@ -164,6 +165,8 @@ int disks_mount_all(const char *root, bool at_root)
         return 0;
     if (!root)
         return mount_first();
+    if (!strcmp(root, NO_ROOT))
+        return -ENODEV;
     struct blk_device *device = disks_find(root);
     return device ? disks_mount(device, "/") : -ENODEV;
 }

@@ -27,7 +27,8 @@ void disks_format(void);
 
 /*
  * `mount=`: what it names is mounted where it says. Then "/": `root`, or without one (NULL) the
- * first disk with a volume that is not mounted yet, unless something is at "/" already. -ENODEV when
+ * first disk with a volume that is not mounted yet, unless something is at "/" already; "none" is
+ * nothing. -ENODEV when
  * nothing came to "/" by this call.
  */
 int disks_mount_all(const char *root, bool at_root);

@@ -87,6 +87,9 @@ int fs_normalise(const char *path, char plain[FS_PATH_MAX]);
  */
 int fs_mount(const char *prefix, const struct fs_ops *ops, void *volume);
 
+/* The type of the volume that holds a path ("fat", "littlefs", "9p"), or NULL. */
+const char *fs_type(const char *path);
+
 /* Syncs all volumes; the first error. */
 int fs_sync_all(void);
 

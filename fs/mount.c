@@ -103,6 +103,14 @@ int fs_mount(const char *prefix, const struct fs_ops *ops, void *volume)
     return 0;
 }
 
+const char *fs_type(const char *path)
+{
+    char plain[FS_PATH_MAX];
+    const struct mount *mount;
+    const char *inner;
+    return mount_find(path, plain, &mount, &inner) ? NULL : mount->ops->name;
+}
+
 int fs_sync_all(void)
 {
     int first_error = 0;
