@@ -63,6 +63,9 @@ void device_init(struct device *device, const struct device_setup *setup)
     device->state = setup->state;
     device->offered[0] = (uint32_t)features;
     device->offered[1] = (uint32_t)(features >> 32);
+    /* One that offers it needs it, and sits behind the IOMMU. */
+    if (features >> F_ACCESS_PLATFORM & 1)
+        hosted_dma_use_iommu(true);
     device->common_length = CC_LENGTH;
     if (features >> F_NOTIF_CONFIG_DATA & 1)
         device->common_length = CC_LENGTH_WITH_NOTIF_CONFIG;

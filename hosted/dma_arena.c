@@ -3,7 +3,8 @@
  * of every mapping.
  *
  * The arena is a memfd, so that a back end in another process can map the same rings. Device
- * addresses equal pointers (what the kernel has, too), but only memory in the arena has one. Free
+ * addresses equal pointers (what the kernel has, too), but only memory in the arena has one; behind
+ * the IOMMU of hosted_dma_use_iommu() each mapping has addresses of its own, never used twice. Free
  * memory is poisoned for AddressSanitizer, with a gap between allocations; the book of mappings
  * lets a model device refuse what the driver did not map. Owns no time and no registers.
  */
@@ -21,6 +22,9 @@
 /* Where the arena goes if that is free: low, as a legacy queue has a page number of 32 bits. */
 #define ARENA_HINT ((void *)0x20000000)
 #define FREED_PATTERN 0xdf
+/* Where the addresses behind the IOMMU begin: far above the arena. */
+#define IOMMU_FIRST ((dma_addr_t)1 << 44)
+#define IOMMU_PAGE 4096u
 
 /* One allocation; the list is sorted by offset. */
 struct block {
@@ -34,6 +38,7 @@ struct block {
  */
 struct mapping {
     dma_addr_t addr;
+    char *memory;
     size_t len;
     enum dma_direction direction;
     struct mapping *chain;
@@ -49,6 +54,8 @@ static struct block *blocks;
 static struct mapping *mappings[HASH_SIZE];
 static struct mapping *large_mappings, *small_mappings;
 static unsigned block_count, mapping_count, fail_countdown;
+static bool iommu;
+static dma_addr_t next_iommu_page = IOMMU_FIRST;
 static size_t allocated_bytes;
 
 static void arena_open(void)
@@ -139,10 +146,10 @@ void *platform_dma_alloc(size_t size, size_t align)
     return memset(arena + offset, 0, size);
 }
 
-static bool overlaps(const struct mapping *m, dma_addr_t start, size_t size)
+static bool overlaps(const struct mapping *m, uintptr_t start, size_t size)
 {
     for (; m; m = m->next)
-        if (m->addr < start + size && start < m->addr + m->len)
+        if ((uintptr_t)m->memory < start + size && start < (uintptr_t)m->memory + m->len)
             return true;
     return false;
 }
@@ -187,6 +194,23 @@ static bool in_arena(uintptr_t start, size_t len)
            len <= ARENA_SIZE - (start - base);
 }
 
+void hosted_dma_use_iommu(bool on)
+{
+    iommu = on;
+}
+
+/* The offset in a page stays. One page more lies between two mappings. */
+static dma_addr_t address_for(const char *memory, size_t len)
+{
+    size_t offset = (uintptr_t)memory % IOMMU_PAGE;
+    dma_addr_t page = next_iommu_page;
+
+    if (!iommu)
+        return (uintptr_t)memory;
+    next_iommu_page += (offset + len + 2 * IOMMU_PAGE - 1) / IOMMU_PAGE * IOMMU_PAGE;
+    return page + offset;
+}
+
 dma_addr_t hosted_dma_map(const void *memory, size_t len, enum dma_direction direction)
 {
     if (!in_arena((uintptr_t)memory, len))
@@ -202,7 +226,10 @@ dma_addr_t hosted_dma_map(const void *memory, size_t len, enum dma_direction dir
     struct mapping *m = malloc(sizeof(*m));
     if (!m)
         hosted_fail("out of memory for the book of mappings");
-    *m = (struct mapping){.addr = (uintptr_t)memory, .len = len, .direction = direction};
+    *m = (struct mapping){.addr = address_for(memory, len),
+                          .memory = (char *)(uintptr_t)memory,
+                          .len = len,
+                          .direction = direction};
     struct mapping **bucket = &mappings[hash(m->addr)];
     m->chain = *bucket;
     *bucket = m;
@@ -244,18 +271,16 @@ static bool allows(const struct mapping *m, dma_addr_t addr, size_t len, bool de
 
 void *hosted_dma_device_pointer(dma_addr_t addr, size_t len, bool device_writes)
 {
-    if (!len || !in_arena((uintptr_t)addr, len))
+    struct mapping *m = mappings[hash(addr)];
+
+    if (!len)
         return NULL;
-    for (struct mapping *m = mappings[hash(addr)]; m; m = m->chain)
-        if (allows(m, addr, len, device_writes))
-            return (void *)(uintptr_t)addr;
-    for (struct mapping *m = large_mappings; m; m = m->next)
-        if (allows(m, addr, len, device_writes))
-            return (void *)(uintptr_t)addr;
-    for (struct mapping *m = small_mappings; m; m = m->next)
-        if (allows(m, addr, len, device_writes))
-            return (void *)(uintptr_t)addr;
-    return NULL;
+    while (m && !allows(m, addr, len, device_writes))
+        m = m->chain;
+    for (unsigned i = 0; i < 2 && !m; i++)
+        for (m = i ? small_mappings : large_mappings; m && !allows(m, addr, len, device_writes);)
+            m = m->next;
+    return m ? m->memory + (addr - m->addr) : NULL;
 }
 
 static void forget(struct mapping **list)
@@ -282,6 +307,7 @@ bool hosted_dma_reset(void)
     block_count = 0;
     allocated_bytes = 0;
     fail_countdown = 0;
+    iommu = false;
     if (arena && leaked)
         ASAN_POISON_MEMORY_REGION(arena, ARENA_SIZE);
     return leaked;

@@ -55,6 +55,12 @@ void hosted_dma_fail_nth(unsigned nth);
 void hosted_dma_fail_map_nth(unsigned nth);
 
 /*
+ * From here on device addresses are no pointers (VIRTIO_F_ACCESS_PLATFORM): each mapping gets some
+ * that no other had before. Off at first.
+ */
+void hosted_dma_use_iommu(bool on);
+
+/*
  * The device's way into memory: the pointer for `len` bytes at `addr`, or NULL unless the driver
  * has mapped all of them for that direction.
  */

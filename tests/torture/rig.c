@@ -14,6 +14,7 @@ static void notify(void *arg, struct virtqueue *vq)
 
     RIG_CHECK(vq == rig->vq);
     rig->kicks++;
+    rig->data = data;
     if (data != ring_device_notification_data(&rig->ring))
         violation(rig->ring.params.packed ? "CORE-T-NDATA-2" : "CORE-T-NDATA-1", "%#x, not %#x",
                   data, ring_device_notification_data(&rig->ring));
@@ -25,6 +26,7 @@ void rig_attach(struct rig *rig)
     const struct virtqueue_areas *areas = virtqueue_areas(rig->vq);
     struct ring_params params = rig->ring.params;
 
+    params.size = virtqueue_size(rig->vq);
     params.descriptor = areas->descriptor;
     params.driver = areas->driver;
     params.device = areas->device;
@@ -46,6 +48,7 @@ void rig_open(struct rig *rig, uint16_t size, unsigned kind)
                                       .notify_arg = rig};
 
     memset(rig, 0, sizeof(*rig));
+    hosted_dma_use_iommu(kind & RIG_ACCESS_PLATFORM);
     rig->vq = virtqueue_create(&params);
     RIG_CHECK(rig->vq);
     rig->ring.params = (struct ring_params){.name = "test",
@@ -68,6 +71,7 @@ void rig_close(struct rig *rig)
     ring_device_finish(&rig->ring);
     virtqueue_destroy(rig->vq);
     platform_dma_free(rig->memory, rig->memory_size);
+    hosted_dma_use_iommu(false);
 }
 
 uint8_t *rig_buffer(const struct rig *rig, unsigned slot, unsigned piece)

@@ -20,16 +20,27 @@ struct rig {
     uint8_t *memory; /* [size][RIG_PIECES][RIG_BUFFER_SIZE] */
     size_t memory_size;
     unsigned kicks; /* notifications that arrived; the data of 2.9 is checked with each */
+    uint16_t data;  /* of the last one */
 };
 
-/* The sixteen kinds of rings, by number. */
-enum { RIG_EVENT_IDX = 1, RIG_INDIRECT = 2, RIG_IN_ORDER = 4, RIG_PACKED = 8, RIG_KINDS = 16 };
+/* The sixteen kinds of rings, by number, and what else may be chosen with each. */
+enum {
+    RIG_EVENT_IDX = 1,
+    RIG_INDIRECT = 2,
+    RIG_IN_ORDER = 4,
+    RIG_PACKED = 8,
+    RIG_KINDS = 16,
+    RIG_ACCESS_PLATFORM = 16,   /* device addresses are no pointers */
+    RIG_NOTIFICATION_DATA = 32, /* for traffic.c: the data follows from what was added */
+    RIG_RING_RESET = 64,        /* for traffic.c: resets of the queue, and other sizes */
+    RIG_ALL_KINDS = 128
+};
 
 void rig_open(struct rig *rig, uint16_t size, unsigned kind);
 /* Buffers that are still out are taken back first. */
 void rig_close(struct rig *rig);
 
-/* The device starts anew on the rings, as after a reset. */
+/* The device starts anew on the rings, with the size that they have, as after a reset. */
 void rig_attach(struct rig *rig);
 
 uint8_t *rig_buffer(const struct rig *rig, unsigned slot, unsigned piece);

@@ -3,8 +3,9 @@
 // sources: hosted/violation.c hosted/ring_device.c hosted/ring_split.c hosted/ring_packed.c
 // sources: tests/torture/rig.c tests/torture/traffic.c
 /*
- * ring_torture.c - a lot of random traffic over every kind of ring at ten sizes, in poison mode,
- * without sanitizers.
+ * ring_torture.c - a lot of random traffic over every kind of ring (split or packed, with or without
+ * EVENT_IDX, INDIRECT_DESC, IN_ORDER, NOTIFICATION_DATA, RING_RESET, ACCESS_PLATFORM) at ten sizes,
+ * in poison mode, without sanitizers.
  *
  * ring_torture [TRANSFERS [SEED]]: each of the combinations is a process of its own, as many at a
  * time as there are CPUs, so that a wild write fails one and a crash is counted. The last line is
@@ -23,7 +24,7 @@
 #include "tests/torture/traffic.h"
 
 #define SIZES 10
-#define JOBS (RIG_KINDS * SIZES)
+#define JOBS (RIG_ALL_KINDS * SIZES)
 
 static const uint16_t split_sizes[SIZES] = {1, 2, 4, 8, 16, 64, 256, 1024, 4096, 32768};
 static const uint16_t packed_sizes[SIZES] = {1, 2, 3, 7, 16, 100, 255, 1000, 4096, 32768};
@@ -70,23 +71,49 @@ static pid_t start(unsigned job)
     _exit(0);
 }
 
+static void print_kind(unsigned kind)
+{
+    printf("%s%s%s%s%s%s%s", kind & RIG_PACKED ? "packed" : "split",
+           kind & RIG_EVENT_IDX ? " event_idx" : "", kind & RIG_INDIRECT ? " indirect" : "",
+           kind & RIG_IN_ORDER ? " in_order" : "",
+           kind & RIG_NOTIFICATION_DATA ? " notification_data" : "",
+           kind & RIG_RING_RESET ? " ring_reset" : "",
+           kind & RIG_ACCESS_PLATFORM ? " access_platform" : "");
+}
+
 static bool report(unsigned job, int status)
 {
     struct traffic_setup setup = job_setup(job);
-    const struct traffic_counts *c = &counts[job];
-    bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    char kind[64];
 
-    snprintf(kind, sizeof(kind), "%s%s%s%s", setup.kind & RIG_PACKED ? "packed" : "split",
-             setup.kind & RIG_EVENT_IDX ? " event_idx" : "",
-             setup.kind & RIG_INDIRECT ? " indirect" : "",
-             setup.kind & RIG_IN_ORDER ? " in_order" : "");
-    printf("%s %-35s %5u entries: %llu notified, %llu not, %llu interrupts, %llu tables, "
-           "%llu batches\n",
-           good ? "ok  " : "FAIL", kind, setup.size, (unsigned long long)c->notifications,
-           (unsigned long long)c->suppressed, (unsigned long long)c->interrupts,
-           (unsigned long long)c->indirect, (unsigned long long)c->batched);
-    return good;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true;
+    printf("FAIL ");
+    print_kind(setup.kind);
+    printf(", %u entries, seed %llu\n", setup.size, (unsigned long long)seed);
+    return false;
+}
+
+/* What happened on the way, over all sizes of a kind. */
+static void print_counts(unsigned kind)
+{
+    struct traffic_counts sum = {0};
+
+    for (unsigned job = kind * SIZES; job < (kind + 1) * SIZES; job++) {
+        sum.notifications += counts[job].notifications;
+        sum.suppressed += counts[job].suppressed;
+        sum.interrupts += counts[job].interrupts;
+        sum.indirect += counts[job].indirect;
+        sum.batched += counts[job].batched;
+        sum.resets += counts[job].resets;
+        sum.resizes += counts[job].resizes;
+    }
+    print_kind(kind);
+    printf(": %llu notified, %llu not, %llu interrupts, %llu tables, %llu batches, %llu resets, "
+           "%llu sizes\n",
+           (unsigned long long)sum.notifications, (unsigned long long)sum.suppressed,
+           (unsigned long long)sum.interrupts, (unsigned long long)sum.indirect,
+           (unsigned long long)sum.batched, (unsigned long long)sum.resets,
+           (unsigned long long)sum.resizes);
 }
 
 /* Keeps every CPU busy. Returns how many combinations failed. */
@@ -133,6 +160,8 @@ int main(int argc, char **argv)
     clock_gettime(CLOCK_MONOTONIC, &begin);
     unsigned bad = run_all();
     clock_gettime(CLOCK_MONOTONIC, &end);
+    for (unsigned kind = 0; kind < RIG_ALL_KINDS; kind++)
+        print_counts(kind);
     double seconds =
         (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
     printf("%.1f s, %.0f transfers per second\n", seconds, (double)transfers / seconds);

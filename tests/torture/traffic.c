@@ -5,7 +5,8 @@
  * it, and what the device writes with others; the device checks the former, puts a third kind into
  * a part of the latter, and the driver checks all of it when the buffer comes back. Buffers must
  * reach the device in the order of their adding and come back in the order of their return, each
- * once. A side that said it would sleep must be notified of the next thing that happens.
+ * once. A side that said it would sleep must be notified of the next thing that happens. Where the
+ * queue is reset on the way, what the device had must come back to the driver, each buffer once.
  */
 #include "tests/torture/traffic.h"
 
@@ -18,6 +19,10 @@
 
 #define MOST_A_TURN 4096u /* adds, or returns */
 #define PATIENCE 10000u   /* turns in which nothing comes back, before it is lost for sure */
+/* Resets happen in one of so many turns, during the first part of so many. Then the indices are left
+ * to wrap. */
+#define RESET_TURNS 16u
+#define RESET_PART 8u
 
 /* A buffer as the driver added it. */
 struct sent {
@@ -46,6 +51,10 @@ struct traffic {
     bool driver_sleeps; /* so did the driver */
     bool driver_polls;  /* it asked not to be */
     bool unkicked;      /* buffers were added since the last kick */
+    /* By resets, were lost: buffers in all; of these not taken by the device; returned in vain. */
+    uint64_t lost, lost_untaken, lost_returned;
+    bool reset_done; /* the last one was */
+    uint64_t fresh;  /* ring entries used for what was added since the last reset */
 };
 
 static uint32_t below(struct traffic *t, uint32_t limit)
@@ -103,7 +112,9 @@ static void check_bytes(const uint8_t *data, uint32_t len, uint32_t first, uint6
 static bool add_one(struct traffic *t)
 {
     struct virtqueue_sg sg[RIG_PIECES];
-    unsigned most = t->setup->size < RIG_PIECES ? t->setup->size : RIG_PIECES;
+    uint16_t size = virtqueue_size(t->rig.vq);
+    unsigned most = size < RIG_PIECES ? size : RIG_PIECES;
+    uint64_t tables = virtqueue_stats(t->rig.vq)->indirect;
     unsigned slot = t->home[t->homes - 1], count = below(t, most) + 1;
     struct sent *s = &t->sent[slot];
 
@@ -123,9 +134,22 @@ static bool add_one(struct traffic *t)
         RIG_CHECK(!(t->setup->kind & RIG_INDIRECT) || room == 0);
         return false;
     }
+    /* A split ring counts buffers, a packed one entries. */
+    bool table = virtqueue_stats(t->rig.vq)->indirect != tables;
+    t->fresh += t->setup->kind & RIG_PACKED && !table ? count : 1;
     t->homes--;
     t->fifo[t->added++ % t->setup->size] = slot;
     return true;
+}
+
+/* 2.9: the data of a notification, from what was added and not from what the rings say. */
+static uint16_t notification_data(const struct traffic *t)
+{
+    uint16_t size = virtqueue_size(t->rig.vq);
+
+    if (!(t->setup->kind & RIG_PACKED))
+        return (uint16_t)t->fresh;
+    return (uint16_t)(t->fresh % size | (t->fresh / size % 2 ? 0 : 0x8000));
 }
 
 static void give(struct traffic *t)
@@ -142,6 +166,8 @@ static void give(struct traffic *t)
         RIG_CHECK(t->rig.kicks == kicks + 1);
     if (!t->unkicked)
         RIG_CHECK(t->rig.kicks == kicks);
+    if (t->setup->kind & RIG_NOTIFICATION_DATA && t->rig.kicks != kicks)
+        RIG_CHECK(t->rig.data == notification_data(t));
     t->device_sleeps &= t->added == t->taken;
     t->unkicked = false;
 }
@@ -297,7 +323,73 @@ static void take_back(struct traffic *t)
         RIG_CHECK(t->driver_sleeps == (t->got == t->pushed));
     }
     RIG_CHECK(virtqueue_in_flight(t->rig.vq) == t->setup->size - t->homes);
-    RIG_CHECK(virtqueue_in_flight(t->rig.vq) == t->added - t->got);
+    RIG_CHECK(virtqueue_in_flight(t->rig.vq) == t->added - t->got - t->lost);
+}
+
+/* ---- the queue is reset ---- */
+
+static void take_lost_back(struct traffic *t)
+{
+    uint64_t out = t->added - t->got - t->lost;
+    struct sent *s;
+
+    for (; (s = virtqueue_detach_unused(t->rig.vq)); out--) {
+        RIG_CHECK(out && s->out_there);
+        s->out_there = false;
+        t->home[t->homes++] = (unsigned)(s - t->sent);
+        t->lost++;
+    }
+    RIG_CHECK(out == 0 && t->homes == t->setup->size);
+}
+
+/* Often the size of before, else any up to that of the start. */
+static uint16_t another_size(struct traffic *t)
+{
+    unsigned size = below(t, t->setup->size) + 1, power = 1;
+
+    if (coin(t))
+        return virtqueue_size(t->rig.vq);
+    while (power * 2 <= size)
+        power *= 2;
+    return (uint16_t)(t->setup->kind & RIG_PACKED ? size : power);
+}
+
+/* 2.6.1, as virtio_reset_queue() and virtio_enable_queue() do it. */
+static void reset_queue(struct traffic *t)
+{
+    struct ring_counters count = t->rig.ring.count;
+    uint16_t size = another_size(t);
+
+    virtqueue_stop(t->rig.vq);
+    RIG_CHECK(ring_device_is_mapped(&t->rig.ring));
+    t->lost_untaken += t->added - t->taken;
+    t->lost_returned += t->pushed - t->got;
+    take_lost_back(t);
+    t->taken = t->added;
+    t->pushed = t->got;
+    if (size != virtqueue_size(t->rig.vq)) {
+        RIG_CHECK(virtqueue_resize(t->rig.vq, size) == 0);
+        t->counts->resizes++;
+    }
+    virtqueue_reinit(t->rig.vq);
+    rig_attach(&t->rig);
+    t->rig.ring.count = count;
+    t->rig.ring.poison = t->setup->poison;
+    t->first = t->end = 0;
+    t->fresh = 0;
+    t->device_sleeps = t->driver_sleeps = t->unkicked = false;
+    t->driver_polls = true;
+    t->counts->resets++;
+}
+
+static bool is_due(struct traffic *t)
+{
+    if (!(t->setup->kind & RIG_RING_RESET))
+        return false;
+    if (t->got < t->setup->transfers / RESET_PART)
+        return !below(t, RESET_TURNS);
+    /* Once more at the end of that part, for a ring that is through with it in a few turns. */
+    return !t->reset_done;
 }
 
 /* ---- all of it ---- */
@@ -333,7 +425,8 @@ static void close_traffic(struct traffic *t)
     RIG_CHECK(!virtqueue_is_broken(t->rig.vq) && stats->bad == 0);
     RIG_CHECK(stats->used == t->got && stats->added == t->added);
     RIG_CHECK(stats->notifications == t->rig.ring.count.notified);
-    RIG_CHECK(t->rig.ring.count.popped == t->taken && t->rig.ring.count.pushed == t->pushed);
+    RIG_CHECK(t->rig.ring.count.popped + t->lost_untaken == t->taken);
+    RIG_CHECK(t->rig.ring.count.pushed == t->pushed + t->lost_returned);
     if (violation_count(NULL))
         hosted_fail("%u violations:\n%s", violation_count(NULL), violation_text());
     t->counts->indirect += stats->indirect;
@@ -360,6 +453,10 @@ void traffic_run(const struct traffic_setup *setup, struct traffic_counts *count
         give(&t);
         work(&t);
         take_back(&t);
+        if (is_due(&t)) {
+            t.reset_done = t.got >= setup->transfers / RESET_PART;
+            reset_queue(&t);
+        }
         if (t.got != before)
             idle = 0;
         RIG_CHECK(idle < PATIENCE);

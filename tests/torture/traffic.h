@@ -20,7 +20,7 @@ struct traffic_setup {
 };
 
 struct traffic_counts {
-    uint64_t indirect, batched, notifications, suppressed, interrupts;
+    uint64_t indirect, batched, notifications, suppressed, interrupts, resets, resizes;
 };
 
 /* What was seen on the way is added to `counts`, so that a caller can see that it was. */

@@ -180,7 +180,8 @@ static void a_broken_transmit_queue_is_recovered(void **state)
     ring_device_push_raw(&model.device.queue[1].ring, 12345, 0);
     nic_poll(nic, 64);
     assert_int_equal(user.sent, 1);
-    assert_int_equal(user.restarted, 1);
+    /* A transmit queue that is reset alone leaves what was lent for reception where it is. */
+    assert_int_equal(user.restarted, !device_has(&model.device, F_RING_RESET));
     assert_int_equal(receive(200, NULL), 1);
     end();
 }

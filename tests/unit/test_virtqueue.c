@@ -50,6 +50,27 @@ static void check_counts(const struct traffic_counts *counts)
 }
 
 /*
+ * The same for queues that are reset and get other sizes on the way, notifications that say how far
+ * the driver is, and device addresses that are no pointers. covers: CORE-QRESET-2
+ */
+static void buffers_are_conserved_whatever_is_negotiated_2_6_1(void **state)
+{
+    struct traffic_counts counts = {0};
+
+    (void)state;
+    for (unsigned kind = RIG_KINDS; kind < RIG_ALL_KINDS; kind++)
+        for (unsigned i = 0; i < 3; i++)
+            traffic_run(&(struct traffic_setup){.size = (uint16_t[]){1, 8, 128}[i],
+                                                .kind = kind,
+                                                .transfers = 3000,
+                                                .seed = 77 * i + kind,
+                                                .poison = kind & 1},
+                        &counts);
+    check_counts(&counts);
+    assert_true(counts.resets > 1000 && counts.resizes > 100);
+}
+
+/*
  * covers: SPLIT-ALIGN-1 SPLIT-FRAME-1 SPLIT-DESC-1 SPLIT-DESC-2 SPLIT-IND-1 SPLIT-IND-2 SPLIT-IND-3
  * covers: SPLIT-IND-4 SPLIT-IND-5 SPLIT-AVAIL-1 SPLIT-INTR-1 SPLIT-INTR-3 SPLIT-KICK-1
  * covers: SPLIT-T-SIZE-1 SPLIT-T-SLOT-1 SPLIT-T-WRAP-1 SPLIT-T-INORDER-1 SPLIT-T-INORDER-2
@@ -547,6 +568,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(buffers_are_conserved_in_split_rings_2_7),
+        TEST(buffers_are_conserved_whatever_is_negotiated_2_6_1),
         TEST(buffers_are_conserved_in_packed_rings_2_8),
         TEST(senseless_parameters_are_refused_2_7),
         TEST(creation_survives_lack_of_memory),
