@@ -10,7 +10,7 @@
 #include "log.h"
 #include "platform.h"
 
-#define LINE_SIZE 512
+#define LINE_SIZE 1024
 #define RING_SIZE 16384
 
 static enum log_level shown_level = LOG_INFO;

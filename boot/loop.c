@@ -28,6 +28,7 @@ struct turn {
 static struct loop_source *sources;
 static struct turn *current_turn;
 static bool polling;
+static struct loop_stats stats;
 
 void loop_add(struct loop_source *source)
 {
@@ -128,8 +129,16 @@ static uint64_t first_deadline(void)
 int loop_run(void)
 {
     while (!platform_stop_requested()) {
-        if (loop_turn() == 0 && arm_all())
+        stats.turns++;
+        if (loop_turn() == 0 && arm_all()) {
+            stats.halts++;
             platform_wait(first_deadline());
+        }
     }
     return 0;
+}
+
+const struct loop_stats *loop_stats(void)
+{
+    return &stats;
 }

@@ -102,10 +102,44 @@ static void show_random(const char *argument)
     virtio_rng_print_report();
 }
 
+static void show_loop(void)
+{
+    const struct loop_stats *stats = loop_stats();
+
+    log_info("loop: %llu turns, %llu halts, %llu interrupts", (unsigned long long)stats->turns,
+             (unsigned long long)stats->halts, (unsigned long long)irq_count());
+    log_info("loop-report: turns=%llu halts=%llu interrupts=%llu", (unsigned long long)stats->turns,
+             (unsigned long long)stats->halts, (unsigned long long)irq_count());
+}
+
+/* "DEVICE QUEUE": marks a queue broken, as if its device had done something impossible. */
+static void break_queue(const char *numbers)
+{
+    struct virtio_device *device = virtio_devices();
+    unsigned number[2] = {0, 0}, i;
+
+    for (i = 0; i < 2; i++) {
+        for (; *numbers >= '0' && *numbers <= '9'; numbers++)
+            number[i] = number[i] * 10 + (unsigned)(*numbers - '0');
+        while (*numbers == ' ')
+            numbers++;
+    }
+    for (i = 0; device && i < number[0]; i++)
+        device = device->next;
+    if (device && device->driver_ok && number[1] < device->queue_count)
+        virtqueue_break(device->queue[number[1]], "by a command");
+    else
+        say("no such queue of a running device: virtio break DEVICE QUEUE, counted from 0\n");
+}
+
 static void show_virtio(const char *argument)
 {
-    (void)argument;
+    if (strncmp(argument, "break ", 6) == 0) {
+        break_queue(argument + 6);
+        return;
+    }
     virtio_print_report();
+    show_loop();
 }
 
 static void show_network(const char *argument)
@@ -148,7 +182,8 @@ static const struct command {
     {"pci", show_pci, "PCI functions and their drivers"},
     {"ports", show_ports, "ports of virtio consoles"},
     {"random", show_random, "where random numbers come from"},
-    {"virtio", show_virtio, "virtio devices, features, queues"},
+    {"virtio", show_virtio,
+     "virtio devices, features, queues; break DEVICE QUEUE: to see it mended"},
     {"poweroff", stop, "end the application and power off"},
     {"reboot", restart, "restart the machine"},
     {"crash", crash, "KIND: crash on purpose"},

@@ -44,6 +44,12 @@ void loop_remove(struct loop_source *source); /* also from within its own poll; 
 int loop_run(void);
 unsigned loop_turn(void);
 
+/* Since the start: turns that loop_run() made, and how many of them ended in a halt. */
+struct loop_stats {
+    uint64_t turns, halts;
+};
+const struct loop_stats *loop_stats(void);
+
 /*
  * With polling on (`irq=poll`) a halt lasts at most LOOP_POLL_INTERVAL_NS, since no device will end
  * it.

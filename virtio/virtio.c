@@ -369,6 +369,7 @@ int virtio_add_device(struct virtio_device *device)
     static struct loop_source source = {
         .name = "virtio", .poll = loop_poll, .arm = loop_arm, .deadline = loop_deadline};
     struct virtio_device **link = &first_device;
+    int error = 0;
 
     if (!first_device)
         loop_add(&source);
@@ -381,9 +382,11 @@ int virtio_add_device(struct virtio_device *device)
         device->refusal = "no driver for this device type";
         /* Firmware may have left it running, with rings in memory that is ours now. */
         stop_device(device);
-        return 0;
+    } else {
+        error = bring_up(device);
     }
-    return bring_up(device);
+    virtio_log_device(device);
+    return error;
 }
 
 void virtio_shutdown(void)

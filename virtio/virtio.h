@@ -99,6 +99,7 @@ enum virtio_interrupt_mode { VIRTIO_INTERRUPT_NONE, VIRTIO_INTERRUPT_INTX, VIRTI
  * never waits on the device.
  */
 struct virtio_transport_ops {
+    const char *name; /* pci, mmio: for the report */
     uint8_t (*get_status)(struct virtio_device *device);
     void (*set_status)(struct virtio_device *device, uint8_t status);
     void (*get_features)(struct virtio_device *device, struct virtio_features *offered);
@@ -162,9 +163,10 @@ struct virtio_device {
     enum virtio_interrupt_mode interrupt_mode;
     struct virtqueue *queue[VIRTIO_MAX_QUEUES];
     bool queue_interrupt[VIRTIO_MAX_QUEUES];
-    unsigned queue_count; /* made by virtio_find_queues() */
-    bool driver_ok;       /* it is live: queues may be used */
-    bool failed;          /* FAILED was set, or it would not come back */
+    uint16_t queue_vector[VIRTIO_MAX_QUEUES]; /* by the transport, with MSI-X: its table entry */
+    unsigned queue_count;                     /* made by virtio_find_queues() */
+    bool driver_ok;                           /* it is live: queues may be used */
+    bool failed;                              /* FAILED was set, or it would not come back */
     bool recovering;
     volatile bool config_pending; /* set in interrupt context by virtio_config_interrupt() */
     uint64_t config_poll_ns;      /* when to ask a device without interrupts next */
@@ -188,7 +190,10 @@ enum virtio_interrupt_mode virtio_interrupt_limit(void);
 /* The devices found, driven or not, linked by `next`. */
 struct virtio_device *virtio_devices(void);
 
-/* Logs for each device: features offered, accepted and refused, queues, vectors, counters. */
+/*
+ * Logs for each device: features offered, accepted and refused, queues, vectors, counters; each as a
+ * line to read and as one for programs, whose format docs/ARCHITECTURE.md describes.
+ */
 void virtio_print_report(void);
 
 /* Removes every driver and resets every device: nothing writes to our memory afterwards. */

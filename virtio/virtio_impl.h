@@ -17,4 +17,7 @@ void virtio_choose_features(struct virtio_device *device);
 void virtio_log_features(const struct virtio_device *device);
 void virtio_log_queues(const struct virtio_device *device);
 
+/* The line about a device for programs: all of that, or why it is not driven. */
+void virtio_log_device(const struct virtio_device *device);
+
 #endif

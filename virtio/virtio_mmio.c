@@ -276,6 +276,7 @@ static void mmio_release(struct virtio_device *device)
 }
 
 static const struct virtio_transport_ops mmio_ops = {
+    .name = "mmio",
     .get_status = mmio_get_status,
     .set_status = mmio_set_status,
     .get_features = mmio_get_features,

@@ -231,6 +231,7 @@ void virtio_pci_release(struct virtio_device *device)
 }
 
 static const struct virtio_transport_ops pci_ops = {
+    .name = "pci",
     .get_status = pci_get_status,
     .set_status = pci_set_status,
     .get_features = pci_get_features,

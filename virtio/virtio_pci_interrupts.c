@@ -114,12 +114,10 @@ void virtio_pci_interrupts_teardown(struct virtio_device *device)
 }
 
 /* The table entry that queue number i (in order of creation) of the device interrupts by. */
-static bool route_vector(struct virtio_pci *pci, struct virtqueue *vq, uint16_t *vector)
+static bool route_vector(struct virtio_pci *pci, unsigned i, uint16_t *vector)
 {
-    unsigned i = 0;
+    struct virtqueue *vq = pci->device.queue[i];
 
-    while (pci->device.queue[i] != vq)
-        i++;
     if (pci->vector_per_queue) {
         *vector = (uint16_t)(VECTOR_FIRST_QUEUE + i);
         /* A queue that was reset alone finds its entry as it was. */
@@ -136,11 +134,16 @@ static bool route_vector(struct virtio_pci *pci, struct virtqueue *vq, uint16_t 
 void virtio_pci_set_queue_vector(struct virtio_pci *pci, struct virtqueue *vq, bool interrupt)
 {
     uint16_t vector = VIRTIO_MSI_NO_VECTOR;
+    unsigned i = 0;
 
+    while (pci->device.queue[i] != vq)
+        i++;
     /* 4.1.5.1.2.2: it is read back, since a device may have run out of resources for it. */
-    if ((!interrupt || route_vector(pci, vq, &vector)) &&
-        pci->interrupt_registers->set_queue_vector(pci, vector) == vector)
+    if ((!interrupt || route_vector(pci, i, &vector)) &&
+        pci->interrupt_registers->set_queue_vector(pci, vector) == vector) {
+        pci->device.queue_vector[i] = vector;
         return;
+    }
     /* Without MSI-X the device ignores all vectors, also those of the queues that are enabled
      * already. */
     log_warn("%s: no MSI-X vector for %s: going without MSI-X", pci->name, virtqueue_name(vq));

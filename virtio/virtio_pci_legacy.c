@@ -130,6 +130,7 @@ static const struct virtio_pci_interrupt_registers interrupt_registers = {
 };
 
 static const struct virtio_transport_ops legacy_ops = {
+    .name = "pci",
     .get_status = legacy_get_status,
     .set_status = legacy_set_status,
     .get_features = legacy_get_features,

@@ -324,6 +324,7 @@ void *virtqueue_get_buf(struct virtqueue *vq, uint32_t *len)
     uint32_t written;
     uint16_t id;
 
+    vq->stats.polls++;
     if (vq->broken ||
         !(vq->params.layout.in_order ? pop_in_order(vq, &id, &written)
                                      : pop_checked(vq, &id, &written)) ||
@@ -344,6 +345,7 @@ void virtqueue_disable_cb(struct virtqueue *vq)
 
 bool virtqueue_enable_cb(struct virtqueue *vq)
 {
+    vq->stats.arms++;
     /* A broken queue has nothing more to say, so its owner may sleep. */
     return vq->broken || (!vq->batch && vq->ops->enable_cb(vq));
 }
@@ -419,11 +421,12 @@ void virtqueue_dump(const struct virtqueue *vq)
              vq->params.index, vq->params.size, vq->free, vq->in_flight,
              vq->broken ? ", broken" : "");
     log_info(
-        "%s: added %llu (%llu indirect) used %llu full %llu notified %llu suppressed %llu interrupts %llu bad %llu",
+        "%s: added %llu (%llu indirect) used %llu full %llu notified %llu suppressed %llu interrupts %llu polls %llu arms %llu bad %llu",
         vq->params.name, (unsigned long long)stats->added, (unsigned long long)stats->indirect,
         (unsigned long long)stats->used, (unsigned long long)stats->full,
         (unsigned long long)stats->notifications, (unsigned long long)stats->suppressed,
-        (unsigned long long)stats->interrupts, (unsigned long long)stats->bad);
+        (unsigned long long)stats->interrupts, (unsigned long long)stats->polls,
+        (unsigned long long)stats->arms, (unsigned long long)stats->bad);
     vq->ops->dump(vq);
 }
 

@@ -55,6 +55,8 @@ struct virtqueue_stats {
     uint64_t notifications; /* available buffer notifications sent */
     uint64_t suppressed;    /* kicks that needed none */
     uint64_t interrupts;    /* used buffer notifications seen */
+    uint64_t polls;         /* looks for a used buffer: virtqueue_get_buf() */
+    uint64_t arms;          /* notifications asked for, to sleep: virtqueue_enable_cb() */
     uint64_t full;          /* adds refused for lack of space */
     uint64_t indirect;      /* buffers added through an indirect table */
     uint64_t bad;           /* violations by the device */

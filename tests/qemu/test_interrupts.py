@@ -8,7 +8,7 @@ from website import check
 
 COUNTERS = (
     r"^(?:\[[ .0-9]*\] )?(.*): added \d+ .* "
-    r"notified (\d+) suppressed \d+ interrupts (\d+) bad (\d+)"
+    r"notified (\d+) suppressed \d+ interrupts (\d+) .*bad (\d+)"
 )
 
 

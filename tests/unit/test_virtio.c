@@ -317,7 +317,7 @@ static void a_device_without_version_1_is_refused(void **state)
     assert_int_equal(virtio_pci_scan(), 0);
     assert_failed();
     assert_int_equal(driver.probes, 0);
-    expect_log("VERSION_1", 1);
+    expect_log("does not offer VERSION_1", 1);
     end();
 }
 
@@ -737,6 +737,49 @@ static void a_device_without_driver_is_reset_and_left_alone(void **state)
     assert_non_null(device.pci->fn.refusal);
     virtio_print_report();
     expect_log("not driven", 1);
+    expect_log("driver=none state=off reason=no_driver_for_this_device_type", 2);
+    end();
+}
+
+/* One line for programs at boot, and all counters on demand. */
+static void the_report_says_what_was_negotiated(void **state)
+{
+    (void)state;
+    make_device(1 | 1 << 2 | UINT64_C(1) << 50);
+    assert_int_equal(virtio_pci_scan(), 1);
+    expect_log("virtio-report: device=pci_00:00.0 type=unknown id=60 transport=pci-modern "
+               "driver=test-driver state=running offered=0x0004000100000005 "
+               "accepted=0x0000000100000001 irq=msix recoveries=0 "
+               "queues=first:0:16:vec1,second:1:64:vec2 "
+               "refused=UNWANTED:it_is_a_test,50:unknown_to_the_driver\n",
+               1);
+    device_run(&device);
+    answer(&device, 2);
+    hosted_interrupts_deliver();
+    assert_int_equal(drain(), 2);
+    virtqueue_enable_cb(driver.device->queue[0]);
+    virtqueue_break(driver.device->queue[1], "test");
+    virtio_print_report();
+    expect_log("state=running", 2);
+    expect_log("virtio-queue: device=pci_00:00.0 queue=0 name=first size=16 in_flight=4 added=6 "
+               "used=2 indirect=0 notified=1 suppressed=0 interrupts=0 polls=3 arms=1 full=0 "
+               "bad=0 broken=0\n",
+               1);
+    expect_log("queue=1 name=second size=64 in_flight=0 added=0 used=0 indirect=0 notified=0 "
+               "suppressed=0 interrupts=0 polls=0 arms=0 full=0 bad=1 broken=1\n",
+               1);
+    end();
+}
+
+/* A device that failed says why, also for programs. */
+static void the_report_says_why_a_device_is_off(void **state)
+{
+    (void)state;
+    make_device(0);
+    device.lies.refuse_features = true;
+    virtio_set_interrupt_limit(VIRTIO_INTERRUPT_NONE);
+    assert_int_equal(virtio_pci_scan(), 0);
+    expect_log("driver=test-driver state=off reason=the_device_refused_our_choice_of_features", 1);
     end();
 }
 
@@ -786,6 +829,8 @@ int main(void)
         TEST(a_device_that_keeps_failing_is_given_up),
         TEST(a_device_that_fails_now_and_then_is_kept),
         TEST(a_device_without_driver_is_reset_and_left_alone),
+        TEST(the_report_says_what_was_negotiated),
+        TEST(the_report_says_why_a_device_is_off),
         TEST(shutdown_resets_a_live_device),
         TEST(notifying_before_driver_ok_is_caught), /* last: it leaves a bring-up in the middle */
     };
