@@ -384,8 +384,8 @@ $(HOST)/littlefs-image: $(LITTLEFS_IMAGE_OBJS)
 test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf) $(SHIPPED_APPS:%=$(BUILD)/%.elf)
 TEST_IMAGES := $(BUILD)/disk.img $(BUILD)/ferrule.iso $(HOST)/littlefs-image
 
-test: $(UNIT) $(NATIVE) test-kernels $(TEST_IMAGES) | packages-run packages-test
-	@T='$(T)' tools/run-tests $(BUILD) unit native qemu
+test: $(UNIT) $(NATIVE) $(HOST)/ring_torture test-kernels $(TEST_IMAGES) | packages-run packages-test
+	@T='$(T)' $(MUTANTS) tools/run-tests $(BUILD) unit native mutants qemu
 
 test-unit: $(UNIT) | packages-test
 	@T='$(T)' tools/run-tests $(BUILD) unit
@@ -410,6 +410,12 @@ $(HOST)/ring_torture: $(TORTURE_OBJS)
 .PHONY: ring-torture
 ring-torture: $(HOST)/ring_torture
 	@$(HOST)/ring_torture '$(N)' '$(SEED)'
+
+# Do the tests notice bugs? A table of small ones, each put into a copy of its source.
+.PHONY: mutants
+MUTANTS = CC='$(CC)' HOST_FLAGS='$(subst ','\'',$(HOST_FLAGS))' TORTURE_FLAGS='$(subst ','\'',$(TORTURE_FLAGS))'
+mutants: $(UNIT) $(HOST)/ring_torture | packages-test
+	@$(MUTANTS) tools/mutants $(BUILD) --only '$(T)'
 
 # Which requirements of the specification the tests cover; fails on a claim whose test did not pass.
 conformance: test
@@ -450,6 +456,7 @@ help:
 ##   make APP=my.c      build/my.elf: the kernel with your application (a file or a folder); also with run, gdb, size
 ##   make gdb           boot it under gdb, stopped at app_main
 ##   make iso           build/ferrule.iso, which boots by BIOS and UEFI (ISO_CMDLINE="words")
+##   make mutants       puts bugs into copies of the drivers; the tests must catch each (T=part of a name)
 ##   make ring-torture  random traffic over every kind of ring (N=transfers, SEED=number)
 ##   make bench         measure (takes minutes)
 ##   make size          sections and sizes;  make dis  disassembly in build/ferrule.dis

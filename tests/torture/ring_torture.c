@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "hosted/hosted.h"
+#include "hosted/violation.h"
 #include "tests/torture/rig.h"
 #include "tests/torture/traffic.h"
 
@@ -46,7 +47,8 @@ static struct traffic_setup job_setup(unsigned job)
 
 static void failed(const char *text)
 {
-    fprintf(stderr, "%s\n", text);
+    /* What the model noticed before tells more than what went wrong after it. */
+    fprintf(stderr, "%.400s%s\n", violation_text(), text);
     _exit(1);
 }
 
