@@ -65,7 +65,9 @@ static void acknowledge(struct device_balloon *balloon, unsigned queue, struct r
 
     for (size_t at = 0; ring_chain_read(chain, at, &number, 4) == 4; at += 4)
         change_page(balloon, queue, number);
-    ring_device_push(&balloon->device.queue[queue].ring, chain, 0);
+    /* 5.5.6.1: what a legacy device says it wrote means nothing. */
+    ring_device_push(&balloon->device.queue[queue].ring, chain,
+                     device_is_legacy(&balloon->device) ? 77 : 0);
 }
 
 static void take_request(struct device_balloon *balloon, unsigned queue, struct ring_chain *chain)

@@ -75,6 +75,8 @@ static void deliver(struct device_console *console, unsigned id)
     while (port->to_send_len > 0 && (chain = take_buffer(console, rx_queue(id)))) {
         size_t n = ring_chain_write(chain, 0, port->to_send, port->to_send_len);
 
+        /* What lies behind the bytes that are claimed is nobody's business (2.7.8.2). */
+        ring_chain_write(chain, n, "behind the end", 14);
         port->to_send += n;
         port->to_send_len -= n;
         ring_device_push(&console->device.queue[rx_queue(id)].ring, chain, (uint32_t)n);
@@ -130,11 +132,19 @@ static void device_ready(struct device_console *console)
     deliver_control(console);
 }
 
+/* What a legacy device says it wrote to what it only reads means nothing (5.3.6.2). */
+static uint32_t used_length(const struct device_console *console)
+{
+    return device_is_legacy(&console->device) ? 77 : 0;
+}
+
 static void take_control(struct device_console *console, struct ring_chain *chain)
 {
     struct wire_console_control message;
     struct device_console_port *port;
 
+    if (device_is_legacy(&console->device) && chain->out != 1)
+        violation("LEG-CONSOLE-FRAME-1", "a control message in %u descriptors", chain->out);
     if (chain->readable != sizeof(message)) {
         violation("CONSOLE-T-INIT-2", "a control message of %u bytes", chain->readable);
         return;
@@ -226,7 +236,7 @@ void device_console_release(struct device_console *console, unsigned id)
 
     for (unsigned i = 0; i < port->held_count; i++) {
         take_text(console, queue, port->held[i]);
-        ring_device_push(&console->device.queue[queue].ring, port->held[i], 0);
+        ring_device_push(&console->device.queue[queue].ring, port->held[i], used_length(console));
     }
     port->held_count = 0;
     device_signal(&console->device, queue);
@@ -236,7 +246,8 @@ void device_console_release_control(struct device_console *console)
 {
     for (unsigned i = 0; i < console->held_control_count; i++) {
         take_control(console, console->held_control[i]);
-        ring_device_push(&console->device.queue[CONTROL_TX].ring, console->held_control[i], 0);
+        ring_device_push(&console->device.queue[CONTROL_TX].ring, console->held_control[i],
+                         used_length(console));
     }
     console->held_control_count = 0;
     device_signal(&console->device, CONTROL_TX);

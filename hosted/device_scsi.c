@@ -371,6 +371,12 @@ static bool parse(struct device_scsi *scsi, struct ring_chain *chain, struct com
 
     memset(command, 0, sizeof(*command));
     command->chain = chain;
+    if (device_is_legacy(&scsi->device) && chain->out && chain->piece[0].len != REQUEST)
+        violation("LEG-SCSI-FRAME-1", "header and CDB in a descriptor of %u bytes",
+                  chain->piece[0].len);
+    if (device_is_legacy(&scsi->device) && chain->in && chain->piece[chain->out].len != RESPONSE)
+        violation("LEG-SCSI-FRAME-2", "response and sense in a descriptor of %u bytes",
+                  chain->piece[chain->out].len);
     if (chain->readable < REQUEST || chain->writable < RESPONSE) {
         violation("SCSI-T-REQ-1", "a command of %u readable and %u writable bytes", chain->readable,
                   chain->writable);

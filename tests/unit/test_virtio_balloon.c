@@ -6,6 +6,7 @@
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
 // sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
 // sources: hosted/device_balloon.c hosted/pages.c hosted/violation.c hosted/ring_packed.c
+// sources: hosted/device_legacy.c
 /*
  * test_virtio_balloon.c - the memory balloon driver (5.5) against the model balloon.
  *
@@ -13,6 +14,8 @@
  * target and count. Read hosted/device_balloon.h and hosted/pages.h first.
  */
 #include "support.h"
+
+#include "hosted/device_legacy.h"
 
 #include "balloon/virtio_balloon.h"
 #include "hosted/device_balloon.h"
@@ -61,7 +64,7 @@ static void assert_balloon(unsigned pages)
 
 /*
  * covers: BALLOON-OP-1 BALLOON-OP-2 BALLOON-OP-5 BALLOON-OP-8 BALLOON-OP-9 BALLOON-OP-10
- * covers: BALLOON-T-PFN-1
+ * covers: BALLOON-T-PFN-1 LEG-BALLOON-CFG-1 LEG-BALLOON-OP-1 LEG-BALLOON-OP-2
  */
 static void the_balloon_follows_the_target(void **state)
 {
@@ -256,7 +259,7 @@ static void a_silent_device_ends_pressure_in_time(void **state)
 
 /*
  * covers: BALLOON-STATS-1 BALLOON-STATS-2 BALLOON-STATS-3 BALLOON-STATS-4 BALLOON-STATS-5
- * covers: BALLOON-STATS-6
+ * covers: BALLOON-STATS-6 LEG-BALLOON-STATS-1
  */
 static void statistics_are_the_machines(void **state)
 {
@@ -423,5 +426,8 @@ int main(void)
         TEST(memory_may_be_short_at_bring_up),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("balloon", tests, NULL, NULL);
+
+    device_set_front(&device_legacy_front);
+    return failed + cmocka_run_group_tests_name("balloon, legacy interface", tests, NULL, NULL);
 }

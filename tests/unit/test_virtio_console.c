@@ -6,6 +6,7 @@
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
 // sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
 // sources: hosted/device_console.c hosted/violation.c hosted/ring_packed.c
+// sources: hosted/device_legacy.c
 /*
  * test_virtio_console.c - the console device driver (5.3) against the model console: consoles,
  * named ports, control messages, and what happens when the other side is slow, rude or gone.
@@ -14,6 +15,8 @@
  * hosted/device_console.h first.
  */
 #include "support.h"
+
+#include "hosted/device_legacy.h"
 
 #include "console.h"
 #include "console/console_port.h"
@@ -154,7 +157,7 @@ static void start_app(void)
 
 /* ---- consoles ---- */
 
-/* covers: CONSOLE-OP-1 CONSOLE-OP-2 */
+/* covers: CONSOLE-OP-1 CONSOLE-OP-2 LEG-CONSOLE-CFG-1 */
 static void without_multiport_there_is_one_console(void **state)
 {
     struct device_console_setup setup = {.size = true, .msix_vectors = 2};
@@ -179,7 +182,11 @@ static void without_multiport_there_is_one_console(void **state)
     end();
 }
 
-/* covers: CONSOLE-MP-1 CONSOLE-MP-2 CONSOLE-MP-3 CONSOLE-MP-4 CONSOLE-T-INIT-2 */
+/*
+ * The legacy interface has the same fields, in the CPU's byte order, which is little-endian here.
+ * covers: CONSOLE-MP-1 CONSOLE-MP-2 CONSOLE-MP-3 CONSOLE-MP-4 CONSOLE-T-INIT-2 LEG-CONSOLE-OP-1
+ * covers: LEG-CONSOLE-OP-2 LEG-CONSOLE-FRAME-1
+ */
 static void ports_that_are_consoles_are_attached(void **state)
 {
     (void)state;
@@ -334,6 +341,7 @@ static void without_the_register_the_last_words_are_output(void **state)
 
 /* ---- ports ---- */
 
+/* The device writes more than it says, which must not be read. covers: SPLIT-USED-1 */
 static void a_named_port_carries_bytes_both_ways(void **state)
 {
     static uint8_t sent[30000], got[30000];
@@ -654,5 +662,8 @@ int main(void)
         TEST(memory_may_be_short),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("console", tests, NULL, NULL);
+
+    device_set_front(&device_legacy_front);
+    return failed + cmocka_run_group_tests_name("console, legacy interface", tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
 // sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
 // sources: hosted/device_scsi.c hosted/violation.c hosted/ring_packed.c virtio/virtqueue_packed.c
+// sources: hosted/device_legacy.c
 /*
  * test_virtio_scsi.c - SCSI disks behind virtio (5.6) under the block layer, against the model SCSI
  * host.
@@ -16,6 +17,8 @@
  * told.
  */
 #include "support.h"
+
+#include "hosted/device_legacy.h"
 
 #include "blk/block.h"
 #include "blk/virtio_scsi.h"
@@ -348,7 +351,7 @@ static void every_allocation_may_fail(void **state)
 
 /*
  * Data under every combination of ring features, limits and block sizes.
- * covers: SCSI-T-REQ-1 SCSI-CFG-2
+ * covers: SCSI-T-REQ-1 SCSI-CFG-2 LEG-SCSI-REQ-1 LEG-SCSI-FRAME-1 LEG-SCSI-FRAME-2 LEG-SCSI-OP-1
  */
 static void data_goes_where_it_should(void **state)
 {
@@ -599,7 +602,9 @@ static void the_log_is_not_drowned(void **state)
 
 /* ---- units that come, go and change ---- */
 
-/* covers: SCSI-FEAT-1 SCSI-EVT-1 SCSI-EVT-2 SCSI-EVT-3 SCSI-EVT-4 */
+/*
+ * covers: SCSI-FEAT-1 SCSI-EVT-1 SCSI-EVT-2 SCSI-EVT-3 SCSI-EVT-4 LEG-SCSI-EVT-1 LEG-SCSI-CFG-1
+ */
 static void disks_come_and_go(void **state)
 {
     struct device_scsi_unit *unit;
@@ -956,5 +961,8 @@ int main(void)
         TEST(shutdown_ends_requests),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("scsi", tests, NULL, NULL);
+
+    device_set_front(&device_legacy_front);
+    return failed + cmocka_run_group_tests_name("scsi, legacy interface", tests, NULL, NULL);
 }

@@ -322,6 +322,8 @@ static void run_race(bool packed, bool event_idx)
 }
 
 /*
+ * What orders memory for another CPU does so for a device on x86, so there is one kind of barrier,
+ * with ORDER_PLATFORM and without. covers: RSVF-8
  * covers: SPLIT-BARRIER-IDX-1 SPLIT-BARRIER-KICK-1 SPLIT-T-RECHECK-1 SPLIT-KICK-4 SPLIT-KICK-6
  * covers: SPLIT-INTR-4
  */
