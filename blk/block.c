@@ -19,9 +19,12 @@
 /* How long a waiting request is polled for before the CPU is given up: about what a fast device
  * needs. */
 #define SPIN_NS 20000
+/* A device of which nothing was heard for so long is looked after: it may have been pulled out. */
+#define LOOK_NS 100000000u
 
 static struct blk_device *devices[BLK_DEVICES_MAX];
 static unsigned devices_added;
+static void (*watcher)(struct blk_device *device, bool added);
 
 /* The device that has the queue: itself, or of a partition its disk. */
 static struct blk_device *disk_of(struct blk_device *device)
@@ -207,7 +210,8 @@ static int submit_part(struct blk_device *device, struct blk_request *request)
     }
     /* Counted before the call, in which the part may already complete. */
     request->parts++;
-    device->parts_in_flight++;
+    if (device->parts_in_flight++ == 0)
+        device->look_ns = platform_now_ns() + LOOK_NS;
     error = device->ops->submit(device, &part);
     if (error) {
         request->parts--;
@@ -387,7 +391,22 @@ static uint64_t wake_deadline(struct blk_device *device)
     uint64_t deadline = first_deadline(device);
     uint64_t wanted = device->ops->deadline ? device->ops->deadline(device) : PLATFORM_NO_DEADLINE;
 
+    if (device->ops->look && device->parts_in_flight > 0 && device->look_ns < deadline)
+        deadline = device->look_ns;
     return wanted < deadline ? wanted : deadline;
+}
+
+static bool look_after(struct blk_device *device, bool progress)
+{
+    uint64_t now = platform_now_ns();
+    unsigned parts = device->parts_in_flight;
+
+    if (!progress && (!device->ops->look || now < device->look_ns))
+        return false;
+    device->look_ns = now + LOOK_NS;
+    if (!progress)
+        device->ops->look(device);
+    return device->parts_in_flight < parts;
 }
 
 unsigned blk_poll(struct blk_device *device, unsigned budget)
@@ -398,6 +417,8 @@ unsigned blk_poll(struct blk_device *device, unsigned budget)
         return 0;
     device = disk_of(device);
     work = device->ops->poll(device, budget);
+    if (device->parts_in_flight > 0)
+        work += look_after(device, work > 0);
     if (device->parts_in_flight > 0 && first_deadline(device) <= platform_now_ns()) {
         log_error("%s: a request took longer than %u ms: resetting the device", device->name,
                   device->timeout_ms);
@@ -489,7 +510,7 @@ static int enter(struct blk_device *device)
         return -ENOSPC;
     devices[i] = device;
     devices_added++;
-    device->gone = device->scanned = false;
+    device->gone = device->scanned = device->left = device->removed = false;
     return 0;
 }
 
@@ -514,12 +535,15 @@ int blk_add(struct blk_device *device)
                                           .deadline = source_deadline,
                                           .arg = device};
     loop_add(&device->source);
+    if (watcher)
+        watcher(device, true);
     return 0;
 }
 
 int blk_add_partition(struct blk_device *device, unsigned number)
 {
     const struct blk_device *disk = device->parent;
+    int error;
 
     format_text(device->name, sizeof(device->name), "%s%u", disk->name, number);
     if (blk_find(device->name))
@@ -529,7 +553,40 @@ int blk_add_partition(struct blk_device *device, unsigned number)
     device->has_flush = disk->has_flush;
     device->limits = disk->limits;
     device->timeout_ms = disk->timeout_ms;
-    return enter(device);
+    error = enter(device);
+    if (!error && watcher)
+        watcher(device, true);
+    return error;
+}
+
+void blk_watch(void (*new_watcher)(struct blk_device *device, bool added))
+{
+    watcher = new_watcher;
+}
+
+/* Partitions first. A device that left already is not told of again. */
+void blk_leave(struct blk_device *device)
+{
+    unsigned i;
+
+    if (device->left)
+        return;
+    device->left = true;
+    for (i = 0; i < BLK_DEVICES_MAX; i++)
+        if (devices[i] && devices[i]->parent == device)
+            blk_leave(devices[i]);
+    if (watcher)
+        watcher(device, false);
+}
+
+static void mark_gone(struct blk_device *device)
+{
+    unsigned i;
+
+    device->gone = true;
+    for (i = 0; i < BLK_DEVICES_MAX; i++)
+        if (devices[i] && devices[i]->parent == device)
+            devices[i]->gone = true;
 }
 
 /* Takes a disk and its partitions off the list. Who holds one of these gets -EIO from now on. */
@@ -542,7 +599,6 @@ static void leave(struct blk_device *device)
 
         if (!other || (other != device && other->parent != device))
             continue;
-        other->gone = true;
         other->parent = NULL;
         devices[i] = NULL;
     }
@@ -550,7 +606,7 @@ static void leave(struct blk_device *device)
 
 void blk_remove(struct blk_device *device)
 {
-    device->gone = true;
+    mark_gone(device);
     loop_remove(&device->source);
     while (device->waiting_head) {
         struct blk_request *request = device->waiting_head;
@@ -559,7 +615,11 @@ void blk_remove(struct blk_device *device)
         request->status = -EIO;
         finish(request);
     }
+    blk_leave(device);
     leave(device);
+    device->removed = true;
+    if (!device->holder && device->ops->destroy)
+        device->ops->destroy(device);
 }
 
 unsigned blk_devices_added(void)
@@ -592,6 +652,8 @@ int blk_claim(struct blk_device *device, const char *holder)
 void blk_release(struct blk_device *device)
 {
     device->holder = NULL;
+    if (device->removed && device->ops->destroy)
+        device->ops->destroy(device);
 }
 
 struct blk_device *blk_device_at(unsigned index)

@@ -117,9 +117,16 @@ struct blk_ops {
     /* When poll wants to run even without a notification, on platform_now_ns()'s clock, or
      * PLATFORM_NO_DEADLINE. May be NULL. */
     uint64_t (*deadline)(struct blk_device *device);
+    /*
+     * Called now and then while nothing comes back: is the device still able to answer? If not, it
+     * takes everything back, as reset does. May be NULL.
+     */
+    void (*look)(struct blk_device *device);
     /* Takes everything back from a device that stalls: after it, no part is in flight (each went to
      * blk_complete() or blk_lost()). */
     void (*reset)(struct blk_device *device);
+    /* The device was removed and nobody has a claim on it any more: its memory may go. May be NULL. */
+    void (*destroy)(struct blk_device *device);
 };
 
 struct blk_statistics {
@@ -150,10 +157,13 @@ struct blk_device {
         *waiting_tail;                             /* not (wholly) given to the device, in order */
     struct blk_request *active_head, *active_tail; /* wholly given, oldest first */
     unsigned parts_in_flight;
-    bool flushing; /* a BLK_FLUSH is with the device */
+    uint64_t look_ns; /* with parts in flight: when to look after the device */
+    bool flushing;    /* a BLK_FLUSH is with the device */
     bool dispatching, gone;
     bool timing_out; /* what comes back lost is not given again */
     bool scanned;    /* for partitions */
+    bool left;       /* the watcher knows that it goes */
+    bool removed;    /* blk_remove() is over; a disk's only */
     const char *holder;
     struct loop_source source;
 };
@@ -179,6 +189,18 @@ void blk_lost(struct blk_device *device, struct blk_request *token);
  */
 int blk_add_partition(struct blk_device *device, unsigned number);
 
+/*
+ * For drivers: the device will be removed, and still works. Requests that are submitted and waited
+ * for in the watcher are the last ones.
+ */
+void blk_leave(struct blk_device *device);
+
+/*
+ * Called with each device that is added from now on, partitions too, and once with each that leaves:
+ * while it still works where that is known before (blk_leave()), else when it is gone already.
+ */
+void blk_watch(void (*watcher)(struct blk_device *device, bool added));
+
 /* The devices, in the order they were found, partitions too; NULL past the end. */
 struct blk_device *blk_device_at(unsigned index);
 
@@ -195,7 +217,8 @@ unsigned blk_devices_added(void);
  * Who uses a device for itself (a mounted volume): a claim is refused with -EBUSY while the device,
  * its disk or a partition of it is claimed. It binds only those who ask; requests are not checked.
  * `holder` is for people and must live as long as the claim. blk_holder() says who has claimed
- * something of this device's sectors, or NULL.
+ * something of this device's sectors, or NULL. A device that is removed stays in memory until its
+ * claim is released, off the list, and ends every request with -EIO.
  */
 int blk_claim(struct blk_device *device, const char *holder);
 void blk_release(struct blk_device *device);

@@ -208,11 +208,25 @@ static uint64_t op_deadline(struct blk_device *block)
     return scsi_host_deadline(((struct scsi_disk *)block->driver)->host);
 }
 
+static void op_look(struct blk_device *block)
+{
+    scsi_host_look(((struct scsi_disk *)block->driver)->host);
+}
+
 static void op_reset(struct blk_device *block)
 {
     struct scsi_disk *disk = block->driver;
 
     scsi_host_reset(disk->host, disk, "a request timed out");
+}
+
+/* The structure serves again while the adapter is there. */
+static void op_destroy(struct blk_device *block)
+{
+    struct scsi_disk *disk = block->driver;
+
+    if (disk->orphan)
+        platform_dma_free(disk, sizeof(*disk));
 }
 
 static const struct blk_ops disk_ops = {
@@ -221,7 +235,9 @@ static const struct blk_ops disk_ops = {
     .poll = op_poll,
     .arm = op_arm,
     .deadline = op_deadline,
+    .look = op_look,
     .reset = op_reset,
+    .destroy = op_destroy,
 };
 
 /* ---- the disks of an adapter ---- */
@@ -240,15 +256,26 @@ int scsi_disks_init(struct scsi_host *host)
     return 0;
 }
 
+void scsi_disks_leave(struct scsi_host *host)
+{
+    struct scsi_disk *disk;
+
+    for (disk = host->disks; disk; disk = disk->next)
+        if (disk->listed)
+            blk_leave(&disk->block);
+}
+
 void scsi_disks_finish(struct scsi_host *host)
 {
     struct scsi_disk *disk;
 
     while ((disk = host->disks) != NULL) {
         host->disks = disk->next;
+        disk->orphan = true;
         if (disk->listed)
-            blk_remove(&disk->block);
-        platform_dma_free(disk, sizeof(*disk));
+            blk_remove(&disk->block); /* frees it when nobody has a claim on it */
+        else if (!disk->block.holder)
+            platform_dma_free(disk, sizeof(*disk));
     }
     if (host->command_pool)
         platform_dma_free(host->command_pool, host->commands * sizeof(*host->command_pool));

@@ -32,6 +32,7 @@ struct scsi_disk {
     uint8_t target;
     uint16_t lun;
     bool listed;  /* the block layer has it */
+    bool orphan;  /* its adapter is gone, but somebody has a claim on it */
     bool leaving; /* it takes nothing new, and goes when its last part came back */
     bool short_commands;
     char identity[SCSI_IDENTITY_SIZE];
@@ -44,6 +45,9 @@ struct scsi_disk {
 /* 0 or -ENOMEM. The end takes all disks off the block layer; no command may be under way. */
 int scsi_disks_init(struct scsi_host *host);
 void scsi_disks_finish(struct scsi_host *host);
+
+/* The adapter goes, and still works: so do its disks. */
+void scsi_disks_leave(struct scsi_host *host);
 
 /* The disk at an address, or NULL; one that leaves does not count. */
 struct scsi_disk *scsi_disk_find(struct scsi_host *host, unsigned target, unsigned lun);

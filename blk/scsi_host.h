@@ -106,6 +106,9 @@ bool scsi_host_arm(struct scsi_host *host);
 /* When scsi_host_poll() wants to run even without a notification. */
 uint64_t scsi_host_deadline(const struct scsi_host *host);
 
+/* Is the adapter still there, and does it work? If not, it is reset or given up (virtio_look()). */
+void scsi_host_look(struct scsi_host *host);
+
 /*
  * Takes every command back from a device of which one unit stalls, by a reset of the device.
  * Commands of `disk` end in -ECONNRESET, all others in -ECANCELED.

@@ -43,6 +43,7 @@ struct virtio_blk {
     struct slot *slots, *free_slots;
     unsigned slot_count;
     uint32_t seg_max; /* data pieces */
+    bool listed;      /* the block layer knows it */
 };
 
 static struct virtio_blk *to_virtio_blk(struct blk_device *block)
@@ -151,12 +152,24 @@ static void blk_op_reset(struct blk_device *block)
     virtio_recover(to_virtio_blk(block)->device, "a request timed out");
 }
 
+static void blk_op_look(struct blk_device *block)
+{
+    virtio_look(to_virtio_blk(block)->device);
+}
+
+static void blk_op_destroy(struct blk_device *block)
+{
+    platform_dma_free(to_virtio_blk(block), sizeof(struct virtio_blk));
+}
+
 static const struct blk_ops blk_ops = {
     .submit = blk_op_submit,
     .kick = blk_op_kick,
     .poll = blk_op_poll,
     .arm = blk_op_arm,
+    .look = blk_op_look,
     .reset = blk_op_reset,
+    .destroy = blk_op_destroy,
 };
 
 /* ---- set-up ---- */
@@ -219,11 +232,11 @@ static int make_slots(struct virtio_blk *blk)
     return 0;
 }
 
-static void blk_free(struct virtio_blk *blk)
+static void free_slots(struct virtio_blk *blk)
 {
     if (blk->slots)
         platform_dma_free(blk->slots, blk->slot_count * sizeof(*blk->slots));
-    platform_dma_free(blk, sizeof(*blk));
+    blk->slots = blk->free_slots = NULL;
 }
 
 static int blk_probe(struct virtio_device *device)
@@ -263,7 +276,8 @@ static int blk_probe(struct virtio_device *device)
     return 0;
 
 out:
-    blk_free(blk);
+    free_slots(blk);
+    platform_dma_free(blk, sizeof(*blk));
     return error;
 }
 
@@ -278,6 +292,7 @@ static int blk_ready(struct virtio_device *device)
     error = blk_add(block);
     if (error)
         return error;
+    blk->listed = true;
     log_info("%s: %s: %llu MiB, blocks of %u bytes%s%s", device->name, block->name,
              (unsigned long long)(block->capacity >> 11), block->block_size,
              block->read_only ? ", read-only" : "", block->has_flush ? ", flush" : "");
@@ -297,9 +312,20 @@ static void blk_driver_remove(struct virtio_device *device)
 {
     struct virtio_blk *blk = device->driver_data;
 
-    blk_remove(&blk->block);
-    blk_free(blk);
     device->driver_data = NULL;
+    free_slots(blk);
+    blk->vq = NULL;
+    if (!blk->listed)
+        platform_dma_free(blk, sizeof(*blk));
+    else
+        blk_remove(&blk->block); /* frees it when nobody has a claim on it */
+}
+
+static void blk_leaving(struct virtio_device *device)
+{
+    struct virtio_blk *blk = device->driver_data;
+
+    blk_leave(&blk->block);
 }
 
 static void blk_config_changed(struct virtio_device *device)
@@ -346,5 +372,6 @@ const struct virtio_driver virtio_blk_driver = {
     .ready = blk_ready,
     .reclaim = blk_reclaim,
     .remove = blk_driver_remove,
+    .leaving = blk_leaving,
     .config_changed = blk_config_changed,
 };

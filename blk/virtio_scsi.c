@@ -379,6 +379,13 @@ static void scsi_remove(struct virtio_device *device)
     device->driver_data = NULL;
 }
 
+static void scsi_leaving(struct virtio_device *device)
+{
+    struct virtio_scsi *scsi = device->driver_data;
+
+    scsi_disks_leave(&scsi->host);
+}
+
 static const struct virtio_feature features[] = {
     {.bit = VIRTIO_SCSI_F_INOUT, .name = "INOUT", .refusal = "no command moves data both ways"},
     {.bit = VIRTIO_SCSI_F_HOTPLUG, .name = "HOTPLUG"},
@@ -399,4 +406,5 @@ const struct virtio_driver virtio_scsi_driver = {
     .ready = scsi_ready,
     .reclaim = scsi_reclaim,
     .remove = scsi_remove,
+    .leaving = scsi_leaving,
 };

@@ -345,6 +345,15 @@ void virtio_scsi_take_back(struct virtio_scsi *scsi)
     }
 }
 
+void scsi_host_look(struct scsi_host *host)
+{
+    struct virtio_scsi *scsi = to_scsi(host);
+
+    virtio_look(scsi->device);
+    if (scsi->device->failed)
+        virtio_scsi_fail_waiting(scsi, NULL, "the adapter was given up");
+}
+
 void scsi_host_reset(struct scsi_host *host, const struct scsi_disk *disk, const char *reason)
 {
     struct virtio_scsi *scsi = to_scsi(host);

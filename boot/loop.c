@@ -93,6 +93,11 @@ unsigned loop_turn(void)
     return done;
 }
 
+bool loop_is_nested(void)
+{
+    return current_turn != NULL && current_turn->outer != NULL;
+}
+
 /* Arms every source. False: one of them has work already. */
 static bool arm_all(void)
 {

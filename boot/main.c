@@ -80,7 +80,7 @@ static void log_level_from_cmdline(void)
     log_warn("loglevel=%s: not one of error, warn, info, debug", word);
 }
 
-static void virtio_init(void)
+static enum virtio_interrupt_mode interrupts_from_cmdline(void)
 {
     static const struct {
         const char *word;
@@ -91,16 +91,36 @@ static void virtio_init(void)
         {"msix", VIRTIO_INTERRUPT_MSIX},
     };
     char word[WORD_SIZE];
-    bool known = !cmdline_get(info.cmdline, "irq", word, sizeof(word));
+    bool known = cmdline_get(info.cmdline, "irq", word, sizeof(word));
 
     for (unsigned i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-        if (strcmp(word, modes[i].word) == 0) {
-            virtio_set_interrupt_limit(modes[i].limit);
-            known = true;
-        }
+        if (known && strcmp(word, modes[i].word) == 0)
+            return modes[i].limit;
     }
-    if (!known)
+    if (known)
         log_warn("irq=%s: not one of poll, intx, msix", word);
+    return VIRTIO_INTERRUPT_MSIX;
+}
+
+static void on_plugged_in(struct pci_function *fn)
+{
+    virtio_pci_probe(fn);
+}
+
+static void hotplug_init(void)
+{
+    enum virtio_interrupt_mode limit = virtio_interrupt_limit();
+    const struct pci_hotplug hotplug = {.added = on_plugged_in,
+                                        .removed = virtio_pci_remove,
+                                        .msix = limit == VIRTIO_INTERRUPT_MSIX,
+                                        .intx = limit >= VIRTIO_INTERRUPT_INTX};
+
+    pci_hotplug_init(&hotplug);
+}
+
+static void virtio_init(void)
+{
+    virtio_set_interrupt_limit(interrupts_from_cmdline());
     virtio_set_drivers(drivers, sizeof(drivers) / sizeof(drivers[0]));
     virtio_pci_scan();
     virtio_mmio_scan();
@@ -170,6 +190,7 @@ void kernel_main(uint32_t magic, uint32_t info_address)
     ramdisk_from_cmdline(info.cmdline);
     fs_init();
     net_init();
+    hotplug_init();
     monitor_from_cmdline();
 
     argc = cmdline_args(info.cmdline, "ferrule", argv, ARGUMENTS_MAX, argument_text,

@@ -171,6 +171,21 @@ int disks_mount_all(const char *root, bool at_root)
     return device ? disks_mount(device, "/") : -ENODEV;
 }
 
+void disks_mount_plugged(struct blk_device *device, const char *root, bool elsewhere)
+{
+    const char *at = platform_cmdline();
+    char word[WORD_SIZE];
+    while (cmdline_next(&at, "mount", word, sizeof(word))) {
+        char *path = split_word(word);
+        if (!path || find(word) != device)
+            continue;
+        disks_mount(device, path);
+        return;
+    }
+    if (!elsewhere && !fs_is_mount("/") && (!root || find(root) == device))
+        disks_mount(device, "/");
+}
+
 /* --- Making volumes --------------------------------------------------------------------------- */
 
 /* 1, 0, or an error. */

@@ -1,8 +1,8 @@
 /*
  * disks.h - which disk is mounted where, by the words of the kernel command line.
  *
- * Owns the words `root=`, `mount=` and `format=` as far as they are about disks. Bring-up only. Read
- * disks.c next.
+ * Owns the words `root=`, `mount=` and `format=` as far as they are about disks. Read disks.c
+ * next.
  */
 #ifndef FERRULE_FS_DISKS_H
 #define FERRULE_FS_DISKS_H
@@ -32,5 +32,10 @@ void disks_format(void);
  * nothing came to "/" by this call.
  */
 int disks_mount_all(const char *root, bool at_root);
+
+/*
+ * The same for one disk or partition that was plugged in. `elsewhere`: no disk belongs at "/".
+ */
+void disks_mount_plugged(struct blk_device *device, const char *root, bool elsewhere);
 
 #endif

@@ -275,6 +275,7 @@ static int fat_directory_close(void *object)
 {
     struct fat_directory *directory = object;
     int error = fat_result(directory->volume, f_closedir(&directory->dir));
+    fat_volume_put(directory->volume);
     free(directory);
     return error;
 }
@@ -303,6 +304,7 @@ static int fat_open_directory(void *context, const char *path, struct file_objec
             return -ENOTDIR;
         return result == FR_INVALID_NAME ? -ENOENT : fat_result(volume, result);
     }
+    volume->open++;
     *out = (struct file_object){&fat_directory_ops, directory};
     return 0;
 }
@@ -314,15 +316,35 @@ static int fat_sync(void *context)
     return fat_disk_flush(context);
 }
 
+static void fat_volume_free(struct fat_volume *volume)
+{
+    blk_release(volume->device);
+    free(volume);
+}
+
+void fat_volume_put(struct fat_volume *volume)
+{
+    if (--volume->open == 0 && volume->unmounted)
+        fat_volume_free(volume);
+}
+
 static int fat_unmount(void *context)
 {
     struct fat_volume *volume = context;
     int error = fat_disk_flush(volume);
     f_umount(&volume->fs);
-    blk_release(volume->device);
     blk_cache_destroy(volume->cache);
-    free(volume);
+    volume->cache = NULL;
+    volume->unmounted = true;
+    if (volume->open == 0)
+        fat_volume_free(volume);
     return error;
+}
+
+static bool fat_is_on(const void *context, const void *device)
+{
+    const struct fat_volume *volume = context;
+    return volume->device == device;
 }
 
 /*
@@ -478,4 +500,5 @@ const struct fs_ops fat_ops = {
     .make_directory = fat_make_directory,
     .sync = fat_sync,
     .unmount = fat_unmount,
+    .is_on = fat_is_on,
 };

@@ -43,6 +43,8 @@ static bool disk_range(const struct fat_volume *volume, uint64_t *sector, uint32
 
 static int disk_transfer_in(struct fat_volume *volume, uint64_t sector, void *data, uint32_t count)
 {
+    if (volume->unmounted)
+        return -EIO;
     return volume->cache ? blk_cache_read(volume->cache, sector, data, count)
                          : blk_read(volume->device, sector, data, count);
 }
@@ -50,6 +52,8 @@ static int disk_transfer_in(struct fat_volume *volume, uint64_t sector, void *da
 static int disk_transfer_out(struct fat_volume *volume, uint64_t sector, const void *data,
                              uint32_t count)
 {
+    if (volume->unmounted)
+        return -EIO;
     return volume->cache ? blk_cache_write(volume->cache, sector, data, count)
                          : blk_write(volume->device, sector, data, count);
 }

@@ -195,6 +195,8 @@ static ssize_t fat_file_read(void *object, void *data, size_t count)
 {
     struct fat_file *file = object;
     uint32_t size = f_size(&file->fil);
+    if (file->volume->unmounted)
+        return -EIO;
     if (file->position >= size)
         return 0;
     uint32_t wanted = count < size - file->position ? (uint32_t)count : size - file->position;
@@ -244,6 +246,8 @@ static void fat_touch(struct fat_file *file)
 static ssize_t fat_file_write(void *object, const void *data, size_t count)
 {
     struct fat_file *file = object;
+    if (file->volume->unmounted)
+        return -EIO;
     if (file->flags & O_APPEND)
         file->position = f_size(&file->fil);
     if (file->position == FAT_FILE_MAX)
@@ -334,6 +338,7 @@ static int fat_file_close(void *object)
         f_close(&file->fil);
     }
     int error = fat_result(file->volume, result);
+    fat_volume_put(file->volume);
     free(file->extents);
     free(file);
     return error;
@@ -412,6 +417,7 @@ int fat_open(void *context, const char *path, int flags, struct file_object *out
         free(file);
         return fat_open_failed(volume, path, flags, result);
     }
+    volume->open++;
     fat_note_entry(file);
     /*
      * FatFs would allocate clusters, even for reading, when a damaged entry has a size but no first

@@ -25,7 +25,9 @@ struct fat_volume {
     struct blk_cache *cache; /* for directories, allocation tables and small files; may be NULL */
     uint32_t sector_size;    /* the volume's, at least the device's block size */
     bool unflushed;          /* something was written since the last BLK_FLUSH */
-    unsigned complaints;     /* log lines about errors so far */
+    unsigned open;           /* files and directories */
+    bool unmounted;
+    unsigned complaints; /* log lines about errors so far */
 };
 
 /*
@@ -35,6 +37,9 @@ struct fat_volume {
 int fat_disk_read(struct fat_volume *volume, void *data, uint64_t sector, uint32_t count);
 int fat_disk_write(struct fat_volume *volume, const void *data, uint64_t sector, uint32_t count);
 int fat_disk_flush(struct fat_volume *volume);
+
+/* A file or directory of the volume was closed. It may have been what an unmounted one waited for. */
+void fat_volume_put(struct fat_volume *volume);
 
 /* FatFs's result as a negative errno. A damaged volume is said in the log, a few times. */
 int fat_result(struct fat_volume *volume, FRESULT result);

@@ -59,19 +59,56 @@ static void mount_share(struct ninep_transport *share, bool is_root, bool *at_ro
     ninep_ops.unmount(volume);
 }
 
+/* What `root=` says: the tag of a share, else an empty text, or a disk, else NULL. */
+static void read_root_word(char word[WORD_SIZE], const char **tag, const char **disk)
+{
+    size_t prefix = strlen(ROOT_WORD_SHARE);
+
+    *tag = "";
+    *disk = NULL;
+    if (!cmdline_get(platform_cmdline(), "root", word, WORD_SIZE) || !word[0])
+        return;
+    if (!strncmp(word, ROOT_WORD_SHARE, prefix))
+        *tag = word + prefix;
+    else
+        *disk = word;
+}
+
+static void on_disk(struct blk_device *device, bool added)
+{
+    char word[WORD_SIZE];
+    const char *root_tag, *root_disk;
+
+    read_root_word(word, &root_tag, &root_disk);
+    if (added)
+        disks_mount_plugged(device, root_disk, root_tag[0]);
+    else
+        fs_unmount_from(device);
+}
+
+static void on_share(struct ninep_transport *share, bool added)
+{
+    char word[WORD_SIZE];
+    const char *root_tag, *root_disk;
+    bool at_root = false;
+
+    read_root_word(word, &root_tag, &root_disk);
+    if (added)
+        mount_share(share, !strcmp(share->tag, root_tag), &at_root);
+    else
+        fs_unmount_from(share);
+}
+
 int fs_init(void)
 {
     char word[WORD_SIZE];
-    const char *root_tag = "", *root_disk = NULL;
+    const char *root_tag, *root_disk;
     struct ninep_transport *share;
     bool at_root = false, found = false;
 
-    if (cmdline_get(platform_cmdline(), "root", word, sizeof(word)) && word[0]) {
-        if (!strncmp(word, ROOT_WORD_SHARE, strlen(ROOT_WORD_SHARE)))
-            root_tag = word + strlen(ROOT_WORD_SHARE);
-        else
-            root_disk = word;
-    }
+    virtio_9p_watch(on_share);
+    blk_watch(on_disk);
+    read_root_word(word, &root_tag, &root_disk);
     for (unsigned i = 0; (share = virtio_9p_at(i)); i++) {
         bool is_root = !strcmp(share->tag, root_tag);
         mount_share(share, is_root, &at_root);

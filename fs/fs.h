@@ -70,8 +70,13 @@ struct fs_ops {
     int (*rename)(void *volume, const char *from, const char *to);
     int (*make_directory)(void *volume, const char *path);
     int (*sync)(void *volume);
-    /* Ends use of the volume and frees it, whatever it returns. No file of it is open. */
+    /*
+     * Ends use of the volume, whatever it returns. Files of it that are still open end every call
+     * with an error from now on; its memory goes with the last of them.
+     */
     int (*unmount)(void *volume);
+    /* Does the volume lie on this device (a struct blk_device or a struct ninep_transport)? */
+    bool (*is_on)(const void *volume, const void *device);
 };
 
 /*
@@ -89,6 +94,12 @@ int fs_mount(const char *prefix, const struct fs_ops *ops, void *volume);
 
 /* The type of the volume that holds a path ("fat", "littlefs", "9p"), or NULL. */
 const char *fs_type(const char *path);
+
+/* Is something mounted at exactly this path, which is normalised? */
+bool fs_is_mount(const char *path);
+
+/* Unmounts what lies on a device that leaves. */
+void fs_unmount_from(const void *device);
 
 /* Syncs all volumes; the first error. */
 int fs_sync_all(void);
@@ -113,7 +124,8 @@ int fs_make_directory(const char *path);
  * Bring-up: mounts the shares of the host where the kernel words `root=` and `9p.TAG=` say, or else
  * at /mnt/TAG; then disks as `format=`, `mount=` and `root=` say, and without `root=` the first one
  * that holds a volume at "/" (disks.h). Says in one log line each what it found and why something
- * is not used. -ENODEV when nothing is at "/".
+ * is not used. -ENODEV when nothing is at "/". From then on disks and shares that leave are
+ * unmounted, and those that are plugged in are mounted as at bring-up.
  */
 int fs_init(void);
 

@@ -185,6 +185,7 @@ static int directory_close(void *object)
     struct littlefs_directory *directory = object;
     int error =
         littlefs_result(directory->volume, lfs2_dir_close(&directory->volume->fs, &directory->dir));
+    littlefs_volume_put(directory->volume);
     free(directory);
     return error;
 }
@@ -208,6 +209,7 @@ static int littlefs_open_directory(void *context, const char *path, struct file_
         free(directory);
         return error;
     }
+    volume->open++;
     *out = (struct file_object){&directory_ops, directory};
     return 0;
 }
@@ -222,15 +224,34 @@ static int littlefs_sync(void *context)
     return error ? error : flush_error;
 }
 
-static int littlefs_unmount(void *context)
+static void end_volume(struct littlefs_volume *volume)
 {
-    struct littlefs_volume *volume = context;
-    int error = littlefs_disk_flush(volume);
     lfs2_unmount(&volume->fs);
     blk_release(volume->device);
     littlefs_disk_close(volume);
     free(volume);
+}
+
+void littlefs_volume_put(struct littlefs_volume *volume)
+{
+    if (--volume->open == 0 && volume->unmounted)
+        end_volume(volume);
+}
+
+static int littlefs_unmount(void *context)
+{
+    struct littlefs_volume *volume = context;
+    int error = littlefs_sync(volume);
+    volume->unmounted = true;
+    if (volume->open == 0)
+        end_volume(volume);
     return error;
+}
+
+static bool littlefs_is_on(const void *context, const void *device)
+{
+    const struct littlefs_volume *volume = context;
+    return volume->device == device;
 }
 
 static int mount_volume(struct littlefs_volume *volume, const struct littlefs_geometry *geometry)
@@ -282,4 +303,5 @@ const struct fs_ops littlefs_ops = {
     .make_directory = littlefs_make_directory,
     .sync = littlefs_sync,
     .unmount = littlefs_unmount,
+    .is_on = littlefs_is_on,
 };

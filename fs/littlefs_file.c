@@ -164,6 +164,7 @@ static int file_close_object(void *object)
     }
     if (!error)
         error = file->write_error;
+    littlefs_volume_put(volume);
     free(file);
     return error;
 }
@@ -257,6 +258,7 @@ int littlefs_open(void *context, const char *path, int flags, struct file_object
         touch(file);
     file->next = volume->open_files;
     volume->open_files = file;
+    volume->open++;
     *out = (struct file_object){&littlefs_file_ops, file};
     return 0;
 

@@ -31,6 +31,8 @@ struct littlefs_volume {
     lfs2_block_t unflushed_block;
     unsigned complaints; /* log lines about errors so far */
     struct littlefs_file *open_files;
+    unsigned open; /* files and directories */
+    bool unmounted;
 };
 
 /* --- littlefs_disk.c --- */
@@ -56,6 +58,9 @@ int littlefs_disk_flush(struct littlefs_volume *volume);
 
 /* littlefs's result as a negative errno. A damaged volume is said in the log, a few times. */
 int littlefs_result(struct littlefs_volume *volume, int64_t result);
+
+/* A file or directory was closed. It may have been what an unmounted volume waited for. */
+void littlefs_volume_put(struct littlefs_volume *volume);
 
 /* A file's time is the attribute 't': seconds since 1970, 64 bits, little endian. */
 #define LITTLEFS_TIME_ATTRIBUTE 0x74

@@ -111,6 +111,31 @@ const char *fs_type(const char *path)
     return mount_find(path, plain, &mount, &inner) ? NULL : mount->ops->name;
 }
 
+bool fs_is_mount(const char *path)
+{
+    const char *prefix = strcmp(path, "/") ? path : "";
+    for (unsigned i = 0; i < mount_count; i++) {
+        if (!strcmp(mounts[i].prefix, prefix))
+            return true;
+    }
+    return false;
+}
+
+void fs_unmount_from(const void *device)
+{
+    for (unsigned i = 0; i < mount_count;) {
+        const struct fs_ops *ops = mounts[i].ops;
+        void *volume = mounts[i].volume;
+        if (!ops->is_on || !ops->is_on(volume, device)) {
+            i++;
+            continue;
+        }
+        mount_count--;
+        memmove(&mounts[i], &mounts[i + 1], (mount_count - i) * sizeof(mounts[0]));
+        ops->unmount(volume);
+    }
+}
+
 int fs_sync_all(void)
 {
     int first_error = 0;

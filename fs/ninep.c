@@ -251,14 +251,40 @@ static int ninep_sync(void *context)
     return 0;
 }
 
+void ninep_volume_put(struct ninep_volume *volume)
+{
+    if (--volume->open == 0 && volume->unmounted)
+        free(volume);
+}
+
+static int nobody_answers(struct ninep_transport *transport, struct ninep_exchange *exchange)
+{
+    (void)transport;
+    (void)exchange;
+    return -EIO;
+}
+
 static int ninep_unmount(void *context)
 {
+    static uint8_t request[NINEP_REQUEST_SIZE], reply[NINEP_REPLY_SIZE];
+    static struct ninep_transport nobody = {
+        .tag = "", .request = request, .reply = reply, .exchange = nobody_answers};
     struct ninep_volume *volume = context;
     int error = 0;
     if (volume->attached)
         error = ninep_fid_drop(volume, (struct ninep_fid){NINEP_ROOT_FID, volume->session});
-    free(volume);
+    ninep_session_end(volume);
+    volume->transport = &nobody; /* the share may go at once */
+    volume->unmounted = true;
+    if (volume->open == 0)
+        free(volume);
     return error;
+}
+
+static bool ninep_is_on(const void *context, const void *transport)
+{
+    const struct ninep_volume *volume = context;
+    return volume->transport == transport;
 }
 
 int ninep_mount(struct ninep_transport *transport, void **out)
@@ -291,4 +317,5 @@ const struct fs_ops ninep_ops = {
     .make_directory = ninep_make_directory_path,
     .sync = ninep_sync,
     .unmount = ninep_unmount,
+    .is_on = ninep_is_on,
 };

@@ -141,6 +141,7 @@ static int ninep_file_close(void *object)
 {
     struct ninep_file *file = object;
     int error = ninep_fid_drop(file->volume, file->fid);
+    ninep_volume_put(file->volume);
     free(file);
     return error;
 }
@@ -213,6 +214,7 @@ int ninep_open(void *context, const char *path, int flags, struct file_object *o
         free(file);
         return error;
     }
+    file->volume->open++;
     *out = (struct file_object){&ninep_file_ops, file};
     return 0;
 }
@@ -319,6 +321,7 @@ static int ninep_directory_close(void *object)
 {
     struct ninep_directory *directory = object;
     int error = ninep_fid_drop(directory->volume, directory->fid);
+    ninep_volume_put(directory->volume);
     free(directory);
     return error;
 }
@@ -350,6 +353,7 @@ int ninep_open_directory(void *context, const char *path, struct file_object *ou
         ninep_fid_drop(volume, directory->fid);
         goto fail;
     }
+    volume->open++;
     *out = (struct file_object){&ninep_directory_ops, directory};
     return 0;
 

@@ -23,10 +23,12 @@
  */
 struct ninep_volume {
     struct ninep_transport *transport;
-    uint32_t data_max;              /* bytes of data in one message */
-    unsigned session;               /* the number of the one that is open, or was last */
-    bool attached;                  /* there is one, unless ... */
-    unsigned resets;                /* ... the transport's count differs from this */
+    uint32_t data_max; /* bytes of data in one message */
+    unsigned session;  /* the number of the one that is open, or was last */
+    bool attached;     /* there is one, unless ... */
+    unsigned resets;   /* ... the transport's count differs from this */
+    unsigned open;     /* files and directories */
+    bool unmounted;
     unsigned complaints;            /* log lines about the other side so far */
     uint32_t fids[NINEP_FIDS / 32]; /* those in use, by bit */
 };
@@ -93,6 +95,9 @@ int ninep_rename(struct ninep_volume *volume, uint32_t from_fid, const char *fro
 int ninep_violation(struct ninep_volume *volume, const char *what);
 
 /* --- ninep.c --- */
+
+/* A file or directory was closed. It may have been what an unmounted volume waited for. */
+void ninep_volume_put(struct ninep_volume *volume);
 
 /* A fid for what `path` leads to; `follow`: through a symbolic link at its end, too. */
 int ninep_lookup(struct ninep_volume *volume, const char *path, bool follow, struct ninep_fid *fid,

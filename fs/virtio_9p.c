@@ -27,6 +27,8 @@
 #define TIMEOUT_NS (30 * UINT64_C(1000000000))
 /* How long is polled before the CPU is given up: about what a fast host needs. */
 #define SPIN_NS 20000
+/* How often a host that takes its time is looked after. */
+#define LOOK_NS 100000000u
 
 struct virtio_9p {
     struct ninep_transport transport;
@@ -37,13 +39,15 @@ struct virtio_9p {
 };
 
 static struct virtio_9p *shares[SHARES_MAX];
+static void (*watcher)(struct ninep_transport *share, bool added);
 
 /* ---- messages ---- */
 
 /* Waits for the only buffer that the device has. Resets the device when that is in vain. */
 static int wait_for_answer(struct virtio_9p *share, uint32_t *len)
 {
-    uint64_t start = platform_now_ns();
+    uint64_t start = platform_now_ns(), looked = start;
+    unsigned resets = share->transport.resets;
 
     virtqueue_disable_cb(share->vq);
     while (virtqueue_get_buf(share->vq, len) == NULL) {
@@ -59,10 +63,16 @@ static int wait_for_answer(struct virtio_9p *share, uint32_t *len)
             virtio_recover(share->device, "a request timed out");
             return -EIO;
         }
+        if (now - looked >= LOOK_NS) {
+            looked = now;
+            virtio_look(share->device);
+            if (share->transport.resets != resets)
+                return -EIO;
+        }
         if (now - start < SPIN_NS)
             platform_relax();
         else if (virtqueue_enable_cb(share->vq))
-            platform_wait(loop_wait_limit(start + TIMEOUT_NS));
+            platform_wait(loop_wait_limit(looked + LOOK_NS));
     }
     return 0;
 }
@@ -187,6 +197,8 @@ static int p9_ready(struct virtio_device *device)
             continue;
         shares[i] = share;
         log_info("%s: share of the host with tag %s", device->name, share->tag);
+        if (watcher)
+            watcher(&share->transport, true);
         return 0;
     }
     log_error("%s: more than %d shares", device->name, SHARES_MAX);
@@ -204,13 +216,21 @@ static void p9_reclaim(struct virtio_device *device)
 
 static void p9_remove(struct virtio_device *device)
 {
+    struct virtio_9p *share = device->driver_data;
     unsigned i;
 
+    if (watcher)
+        watcher(&share->transport, false);
     for (i = 0; i < SHARES_MAX; i++)
-        if (shares[i] == device->driver_data)
+        if (shares[i] == share)
             shares[i] = NULL;
     platform_dma_free(device->driver_data, sizeof(struct virtio_9p));
     device->driver_data = NULL;
+}
+
+void virtio_9p_watch(void (*new_watcher)(struct ninep_transport *share, bool added))
+{
+    watcher = new_watcher;
 }
 
 struct ninep_transport *virtio_9p_at(unsigned index)

@@ -15,8 +15,13 @@ extern const struct virtio_driver virtio_9p_driver;
 
 /*
  * The shares in the order in which they were found; NULL behind the last one. Their tags can be
- * parts of a path. They live until virtio_shutdown().
+ * parts of a path. They live until
+ * the watcher is told that they go.
  */
 struct ninep_transport *virtio_9p_at(unsigned index);
+
+/* Called with each share that comes from now on, and with each that goes: nothing may be asked of it
+ * any more once this returns. */
+void virtio_9p_watch(void (*watcher)(struct ninep_transport *share, bool added));
 
 #endif

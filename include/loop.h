@@ -50,6 +50,10 @@ struct loop_stats {
 };
 const struct loop_stats *loop_stats(void);
 
+/* Is the turn under way one that a callback runs within another? Then the structures that the outer
+ * one works on must stay. */
+bool loop_is_nested(void);
+
 /*
  * With polling on (`irq=poll`) a halt lasts at most LOOP_POLL_INTERVAL_NS, since no device will end
  * it.

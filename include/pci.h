@@ -52,7 +52,10 @@ struct pci_bar {
 
 struct pci_msix; /* private to the implementation */
 
-/* One function found on a bus. Owned by the bus code, lives for ever; drivers keep pointers to it.
+/*
+ * One function found on a bus. Owned by the bus code; drivers keep pointers to it, until they are
+ * told that it was pulled out (struct pci_hotplug). Functions that were never pulled out live for
+ * ever. vendor_id 0: an entry of the table that is not in use.
  */
 struct pci_function {
     uint8_t bus, device, function;
@@ -67,6 +70,7 @@ struct pci_function {
     struct pci_msix *msix;       /* set while MSI-X is enabled */
     const char *driver;          /* who drives it; NULL: nobody */
     const char *refusal;         /* why nobody drives it, in words; NULL: no driver claimed it */
+    void *driver_data;           /* the driver's own */
     void *platform;              /* private to the implementation */
 };
 
@@ -123,5 +127,20 @@ void pci_msix_disable(struct pci_function *fn);
 int pci_intx_enable(struct pci_function *fn, bool (*handler)(void *arg), void *arg,
                     const char *name);
 void pci_intx_disable(struct pci_function *fn);
+
+/*
+ * Hot plug on PCI Express root ports and downstream ports (PCI Express 6.7), from pci_hotplug_init()
+ * on. Both functions are called from the event loop, never from within another source's turn:
+ *   added    functions of a card that was plugged in; their BARs are placed. One call for each.
+ *   removed  the function leaves, and its driver must have let go of it when the call returns. A
+ *            polite removal: it still works; otherwise its registers read as all ones.
+ * `msix` and `intx` say what a port may interrupt by; without both it is asked from time to time.
+ */
+struct pci_hotplug {
+    void (*added)(struct pci_function *fn);
+    void (*removed)(struct pci_function *fn);
+    bool msix, intx;
+};
+void pci_hotplug_init(const struct pci_hotplug *hotplug);
 
 #endif

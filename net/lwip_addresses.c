@@ -190,6 +190,14 @@ void port_release_addresses(struct port *port)
     dhcp_release_and_stop(&port->netif);
 }
 
+void port_forget_addresses(struct port *port)
+{
+    port->address_logged.addr = 0;
+    sys_untimeout(on_dhcp_silence, port);
+    dhcp_stop(&port->netif);
+    dhcp_cleanup(&port->netif);
+}
+
 const ip6_addr_t *lwip_addresses_gateway6(struct netif *netif, const ip6_addr_t *destination)
 {
     const struct port *port = port_of(netif);

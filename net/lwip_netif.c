@@ -57,12 +57,24 @@ static void rx_put(struct rx_buffer *buffer)
     buffer->port->rx_free = buffer;
 }
 
+/* Frees a port whose NIC is gone. Its memory is no device's any more. */
+static void port_free(struct port *port)
+{
+    platform_dma_free(port->rx_all[0].memory, (size_t)port->rx_buffers * port->rx_buffer_len);
+    free(port->rx_all);
+    free(port);
+}
+
 /* lwIP is done with a buffer. */
 static void rx_free(struct pbuf *p)
 {
     struct rx_buffer *buffer = (struct rx_buffer *)p;
+    struct port *port = buffer->port;
     rx_put(buffer);
-    rx_refill(buffer->port);
+    if (port->nic != NULL)
+        rx_refill(port);
+    else if (--port->rx_missing == 0)
+        port_free(port);
 }
 
 /* The device's pieces as a chain of pbufs over the same memory. */
@@ -189,6 +201,7 @@ static bool rx_create(struct port *port)
         buffers[i].memory = memory + (size_t)i * port->rx_buffer_len;
         rx_put(&buffers[i]);
     }
+    port->rx_all = buffers;
     port->rx_buffers = count;
     return true;
 }
@@ -225,12 +238,19 @@ static void on_restarted(void *arg)
     nic_kick(port->nic);
 }
 
+/* Callback of the NIC: it goes. */
+static void on_removed(void *arg)
+{
+    port_destroy(arg);
+}
+
 static const struct nic_callbacks callbacks = {
     .received = on_received,
     .reclaimed = on_reclaimed,
     .sent = port_sent,
     .changed = on_changed,
     .restarted = on_restarted,
+    .removed = on_removed,
 };
 
 static unsigned port_poll(void *arg, unsigned budget)
@@ -327,6 +347,30 @@ no_memory:
     log_error("%s: no memory for receive buffers, not used", nic->name);
     free(port);
     return NULL;
+}
+
+/*
+ * lwIP ends the connections that have an address of the interface. Frames it still holds, of
+ * connections by other interfaces or to be put together, keep their buffers until it is done with
+ * them.
+ */
+void port_destroy(struct port *port)
+{
+    struct netif *netif = &port->netif;
+    loop_remove(&port->source);
+    if (netif_is_up(netif)) /* else the machine ends */
+        log_info("%s: removed", port->name);
+    port_forget_addresses(port);
+    netif_remove(netif);
+    if (netif->loop_first != NULL)
+        pbuf_free(netif->loop_first);
+    port_unlist(port);
+    port->nic = NULL;
+    port->rx_missing = port->rx_buffers;
+    for (const struct rx_buffer *buffer = port->rx_free; buffer != NULL; buffer = buffer->next)
+        port->rx_missing--;
+    if (port->rx_missing == 0)
+        port_free(port);
 }
 
 struct port *port_of(const struct netif *netif)

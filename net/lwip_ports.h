@@ -2,8 +2,9 @@
  * lwip_ports.h - what the files of the lwIP glue share: a NIC together with its network
  * interface.
  *
- * Private to lwip_netif.c (interfaces, receiving), lwip_transmit.c (sending), lwip_addresses.c (addresses) and lwip_stack.c (start, timers,
- * end). A port lives as long as the system.
+ * Private to lwip_netif.c (interfaces, receiving), lwip_transmit.c (sending), lwip_addresses.c
+ * (addresses) and lwip_stack.c (start, timers, end). A port lives as long as its NIC, and what it has
+ * lent to lwIP.
  */
 #ifndef FERRULE_NET_LWIP_PORTS_H
 #define FERRULE_NET_LWIP_PORTS_H
@@ -30,7 +31,8 @@ struct port {
     struct port *next;
 
     /* Receive buffers are the device's (lent), lwIP's, or in the list of free ones. */
-    struct rx_buffer *rx_free;
+    struct rx_buffer *rx_all, *rx_free;
+    unsigned rx_missing; /* once the NIC is gone: buffers that lwIP still has */
     unsigned rx_buffers, rx_lent;
     uint32_t rx_buffer_len;
 
@@ -53,6 +55,13 @@ struct port {
  * (said in the log). */
 struct port *port_create(struct nic *nic);
 
+/* The NIC is gone: takes the interface out of lwIP and of the loop. The structure is freed, maybe
+ * later. */
+void port_destroy(struct port *port);
+
+/* Callback of lwip_netif.c: takes a port that goes off the list of ports. */
+void port_unlist(struct port *port);
+
 /* The port behind an interface, or NULL for the loopback interface. */
 struct port *port_of(const struct netif *netif);
 
@@ -72,6 +81,9 @@ void port_limit_segments(const struct port *port);
  * DHCP. */
 void port_take_addresses(struct port *port);
 void port_release_addresses(struct port *port);
+
+/* The interface goes without a word to anybody. */
+void port_forget_addresses(struct port *port);
 
 /* From now on changes of addresses are logged. Once, before the first port. */
 void port_watch_addresses(void);

@@ -75,28 +75,49 @@ static struct loop_source stack_source = {
 
 /* ---- start ---- */
 
+/* At start, or when a NIC was plugged in. The first interface is the default one. */
+static void add_port(struct nic *nic)
+{
+    struct port **tail = &ports;
+    struct port *port = port_create(nic);
+    if (port == NULL)
+        return;
+    if (netif_default == NULL)
+        netif_set_default(&port->netif);
+    while (*tail != NULL)
+        tail = &(*tail)->next;
+    *tail = port;
+    port_take_addresses(port);
+}
+
+void port_unlist(struct port *port)
+{
+    struct port **link = &ports;
+    while (*link != NULL && *link != port)
+        link = &(*link)->next;
+    if (*link != NULL)
+        *link = port->next;
+    /* lwIP forgets a default interface that goes. */
+    if (netif_default == NULL && ports != NULL)
+        netif_set_default(&ports->netif);
+}
+
 unsigned net_init(void)
 {
     unsigned count = 0;
-    struct port **tail = &ports;
     struct nic *nic;
 
     lwip_port_init();
     lwip_init();
     loop_add(&stack_source); /* before the NICs, so that their poll sends what timers queued */
     port_watch_addresses();
-    for (unsigned i = 0; (nic = nic_at(i)) != NULL; i++) {
-        struct port *port = port_create(nic);
-        if (port == NULL)
-            continue;
-        if (count++ == 0)
-            netif_set_default(&port->netif);
-        *tail = port;
-        tail = &port->next;
-        port_take_addresses(port);
-    }
+    for (unsigned i = 0; (nic = nic_at(i)) != NULL; i++)
+        add_port(nic);
+    nic_watch(add_port);
     if (nic_at(0) == NULL)
         log_warn("net: no network device");
+    for (const struct port *port = ports; port != NULL; port = port->next)
+        count++;
     return count;
 }
 

@@ -10,6 +10,7 @@
 #define MAX_NICS 8
 
 static struct nic *nics[MAX_NICS];
+static void (*watcher)(struct nic *nic);
 
 int nic_register(struct nic *nic)
 {
@@ -17,6 +18,8 @@ int nic_register(struct nic *nic)
         if (nics[i] == NULL) {
             nics[i] = nic;
             format_text(nic->name, sizeof(nic->name), "eth%u", i);
+            if (watcher != NULL)
+                watcher(nic);
             return 0;
         }
     }
@@ -25,14 +28,26 @@ int nic_register(struct nic *nic)
 
 void nic_unregister(struct nic *nic)
 {
-    for (unsigned i = 0; i < MAX_NICS; i++)
-        if (nics[i] == nic)
-            nics[i] = NULL;
+    for (unsigned i = 0; i < MAX_NICS; i++) {
+        if (nics[i] != nic)
+            continue;
+        nics[i] = NULL;
+        if (nic->callbacks != NULL && nic->callbacks->removed != NULL)
+            nic->callbacks->removed(nic->arg);
+    }
 }
 
 struct nic *nic_at(unsigned index)
 {
-    return index < MAX_NICS ? nics[index] : NULL;
+    for (unsigned i = 0; i < MAX_NICS; i++)
+        if (nics[i] != NULL && index-- == 0)
+            return nics[i];
+    return NULL;
+}
+
+void nic_watch(void (*added)(struct nic *nic))
+{
+    watcher = added;
 }
 
 void nic_attach(struct nic *nic, const struct nic_callbacks *callbacks, void *arg)

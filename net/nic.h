@@ -67,6 +67,9 @@ struct nic_callbacks {
     void (*announce)(void *arg);
     /* The device is (again) able to take buffers and frames: provide receive buffers now. */
     void (*restarted)(void *arg);
+    /* The NIC goes: nothing may be asked of it once this returns. All buffers and frames came back
+     * before. May be NULL. */
+    void (*removed)(void *arg);
 };
 
 /* What the device is to do with a frame. Only what its `offloads` allow. */
@@ -113,12 +116,16 @@ struct nic {
     struct nic_stats stats;
 };
 
-/* Names the NIC and lists it; -ENOSPC: there are too many. nic_unregister() takes any. */
+/* Names the NIC, lists it and tells the watcher; -ENOSPC: there are too many. nic_unregister() takes
+ * any, and tells its user. */
 int nic_register(struct nic *nic);
 void nic_unregister(struct nic *nic);
 
-/* The NICs that are up, in the order they were found; NULL past the end. */
+/* The NICs that are up, by name; NULL past the end. */
 struct nic *nic_at(unsigned index);
+
+/* Called with each NIC that is registered from now on. */
+void nic_watch(void (*added)(struct nic *nic));
 
 void nic_attach(struct nic *nic, const struct nic_callbacks *callbacks, void *arg);
 

@@ -15,6 +15,9 @@
 #include "virtio/spec.h"
 #include "virtio/virtio_impl.h"
 
+#define STATUS_ALL_ONES 0xff
+#define GONE "it was pulled out"
+
 /* A reset is instant in software devices; real ones take milliseconds. Beyond this the device is
  * given up. */
 #define RESET_TIMEOUT_MS 2000
@@ -40,6 +43,20 @@ static void add_status(struct virtio_device *device, uint8_t bits)
     device->ops->set_status(device, (uint8_t)(device->ops->get_status(device) | bits));
 }
 
+/*
+ * What is pulled out of its bus reads as all ones, or where a hypervisor has no device any more, as
+ * zeros. So do a few broken devices, therefore the bus is asked as well.
+ */
+static bool is_gone(struct virtio_device *device, uint8_t status)
+{
+    if (!device->gone && (status == STATUS_ALL_ONES || status == 0) && device->ops->is_present &&
+        !device->ops->is_present(device)) {
+        device->gone = true;
+        log_error("%s: it is gone", device->name);
+    }
+    return device->gone;
+}
+
 /* 2.1.2, 2.4.1: a reset is finished when the status reads 0. */
 static int reset_device(struct virtio_device *device)
 {
@@ -49,10 +66,8 @@ static int reset_device(struct virtio_device *device)
     device->driver_ok = false;
     device->ops->set_status(device, 0);
     while ((status = device->ops->get_status(device)) != 0) {
-        if (status == 0xff && platform_now_ns() > end) {
-            log_error("%s: does not answer (status 0xff): gone?", device->name);
+        if (is_gone(device, status))
             return -ENODEV;
-        }
         if (platform_now_ns() > end) {
             log_error("%s: reset not finished after %u ms (status 0x%02x)", device->name,
                       RESET_TIMEOUT_MS, status);
@@ -87,7 +102,7 @@ static int fail(struct virtio_device *device, const char *reason)
 static int negotiate(struct virtio_device *device)
 {
     if (reset_device(device))
-        return fail(device, "the device cannot be reset");
+        return fail(device, device->gone ? GONE : "the device cannot be reset");
     add_status(device, VIRTIO_STATUS_ACKNOWLEDGE);
     add_status(device, VIRTIO_STATUS_DRIVER);
     memset(&device->offered, 0, sizeof(device->offered));
@@ -283,10 +298,15 @@ static const struct virtio_driver *find_driver(uint16_t type)
     return NULL;
 }
 
-/* 3.1.1 step 8: from here on the device is live. */
+/*
+ * 3.1.1 step 8: from here on the device is live. One that left during the steps before has said yes
+ * to everything: all ones.
+ */
 static int go_live(struct virtio_device *device)
 {
     add_status(device, VIRTIO_STATUS_DRIVER_OK);
+    if (is_gone(device, device->ops->get_status(device)))
+        return -ENODEV;
     device->driver_ok = true;
     allow_notifications(device, true);
     return device->driver->ready(device);
@@ -307,7 +327,10 @@ static int bring_up(struct virtio_device *device)
     virtio_log_features(device);
     error = device->driver->probe(device);
     if (error) {
-        fail(device, device->refusal ? device->refusal : "the driver could not set the device up");
+        is_gone(device, device->ops->get_status(device));
+        fail(device, device->gone      ? GONE
+                     : device->refusal ? device->refusal
+                                       : "the driver could not set the device up");
         goto out_queues;
     }
     error = go_live(device);
@@ -317,7 +340,7 @@ static int bring_up(struct virtio_device *device)
     return 0;
 
 out_driver:
-    fail(device, "the driver could not start the device");
+    fail(device, device->gone ? GONE : "the driver could not start the device");
     stop_device(device);
     device->driver->reclaim(device);
     device->driver->remove(device);
@@ -389,28 +412,54 @@ int virtio_add_device(struct virtio_device *device)
     return error;
 }
 
+static void end_device(struct virtio_device *device)
+{
+    /* Also of a device that was given up: its queues and its driver's memory are still there. */
+    bool probed = device->queue_count > 0;
+
+    stop_device(device);
+    if (probed) {
+        device->driver->reclaim(device);
+        device->driver->remove(device);
+        take_down(device);
+    }
+    device->ops->release(device);
+}
+
 void virtio_shutdown(void)
 {
-    struct virtio_device *device, *next;
+    while (first_device) {
+        struct virtio_device *device = first_device;
 
-    for (device = first_device; device; device = next) {
-        /* Also of a device that was given up: its queues and its driver's memory are still there.
-         */
-        bool probed = device->queue_count > 0;
-
-        next = device->next;
-        stop_device(device);
-        if (probed) {
-            device->driver->reclaim(device);
-            device->driver->remove(device);
-            take_down(device);
-        }
-        device->ops->release(device);
+        first_device = device->next;
+        end_device(device);
     }
-    first_device = NULL;
+}
+
+void virtio_remove_device(struct virtio_device *device)
+{
+    struct virtio_device **link = &first_device;
+
+    if (device->driver_ok && !is_gone(device, device->ops->get_status(device)) &&
+        device->driver->leaving)
+        device->driver->leaving(device);
+    while (*link != device)
+        link = &(*link)->next;
+    *link = device->next;
+    end_device(device);
 }
 
 /* ---- recovery and configuration changes ---- */
+
+/* Why a live device must be recovered, or NULL. One that is gone has the bit, or none at all. */
+static const char *complaint(struct virtio_device *device)
+{
+    uint8_t status = device->ops->get_status(device);
+
+    if (status & VIRTIO_STATUS_DEVICE_NEEDS_RESET) /* 2.1.1 */
+        return "it asked for a reset (DEVICE_NEEDS_RESET)";
+    return status & VIRTIO_STATUS_DRIVER_OK ? NULL : "it is not live any more";
+}
 
 /* The rings were laid out for the features and sizes of before, so the device must offer them
  * again. */
@@ -475,7 +524,8 @@ int virtio_recover(struct virtio_device *device, const char *reason)
     if (device->failed || device->recovering)
         return -EIO;
     device->recovering = true;
-    log_warn("%s: %s: resetting it: %s", device->name, device->driver->name, reason);
+    if (!is_gone(device, device->ops->get_status(device)))
+        log_warn("%s: %s: resetting it: %s", device->name, device->driver->name, reason);
     error = stop_device(device);
     allow_notifications(device, false);
     device->driver->reclaim(device);
@@ -489,7 +539,8 @@ int virtio_recover(struct virtio_device *device, const char *reason)
     }
     device->recovering = false;
     if (error)
-        return give_up(device, "given up: it did not come back from a reset as it was");
+        return give_up(
+            device, device->gone ? GONE : "given up: it did not come back from a reset as it was");
     log_info("%s: %s: running again (recovery %u)", device->name, device->driver->name,
              device->recoveries);
     return 0;
@@ -517,8 +568,7 @@ int virtio_mend(struct virtio_device *device, const char *reason)
     if (device->failed || device->recovering)
         return -EIO;
     if (!device->driver->reclaim_queue ||
-        !virtio_features_has(&device->accepted, VIRTIO_F_RING_RESET) ||
-        (device->ops->get_status(device) & VIRTIO_STATUS_DEVICE_NEEDS_RESET) ||
+        !virtio_features_has(&device->accepted, VIRTIO_F_RING_RESET) || complaint(device) ||
         recovers_too_often(device))
         return virtio_recover(device, reason);
     for (i = 0; i < device->queue_count && !error; i++) {
@@ -547,9 +597,18 @@ static bool config_change_is_due(struct virtio_device *device)
     return device->ops->poll_config_change(device);
 }
 
+void virtio_look(struct virtio_device *device)
+{
+    const char *reason = device->driver_ok ? complaint(device) : NULL;
+
+    if (reason)
+        virtio_recover(device, reason);
+}
+
 unsigned virtio_poll(void)
 {
     struct virtio_device *device;
+    const char *reason;
     unsigned handled = 0;
 
     for (device = first_device; device; device = device->next) {
@@ -558,8 +617,9 @@ unsigned virtio_poll(void)
         device->config_pending = false;
         handled++;
         /* 2.1.1: the same notification announces DEVICE_NEEDS_RESET. */
-        if (device->ops->get_status(device) & VIRTIO_STATUS_DEVICE_NEEDS_RESET)
-            virtio_recover(device, "it asked for a reset (DEVICE_NEEDS_RESET)");
+        reason = complaint(device);
+        if (reason)
+            virtio_recover(device, reason);
         else if (device->driver->config_changed)
             device->driver->config_changed(device);
     }

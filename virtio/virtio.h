@@ -77,6 +77,11 @@ struct virtio_driver {
     void (*ready_queue)(struct virtio_device *device, unsigned i);
     /* Undo probe; the device was reset and reclaim was called. */
     void (*remove)(struct virtio_device *device);
+    /*
+     * The device will be removed and still works: the last time to write to it. Not called when it
+     * is gone already. May be NULL.
+     */
+    void (*leaving)(struct virtio_device *device);
     /* The configuration may have changed. Loop context. May be NULL. */
     void (*config_changed)(struct virtio_device *device);
 };
@@ -138,6 +143,9 @@ struct virtio_transport_ops {
     /* Without interrupts: asks the device whether it sent a configuration change notification. May
      * be NULL. */
     bool (*poll_config_change)(struct virtio_device *device);
+    /* Is the device still on its bus? Asked when its status reads as all ones or zeros. NULL: it
+     * cannot leave. */
+    bool (*is_present)(struct virtio_device *device);
     /* Cuts a device that will not be reset off from memory, for good. */
     void (*isolate)(struct virtio_device *device);
     /* Frees what the transport allocated; the device is gone or reset. */
@@ -167,6 +175,7 @@ struct virtio_device {
     unsigned queue_count;                     /* made by virtio_find_queues() */
     bool driver_ok;                           /* it is live: queues may be used */
     bool failed;                              /* FAILED was set, or it would not come back */
+    bool gone;                                /* pulled out of its bus */
     bool recovering;
     volatile bool config_pending; /* set in interrupt context by virtio_config_interrupt() */
     uint64_t config_poll_ns;      /* when to ask a device without interrupts next */
@@ -208,6 +217,14 @@ void virtio_shutdown(void);
  */
 int virtio_add_device(struct virtio_device *device);
 
+/*
+ * The device leaves its bus, in good order or (found out by itself) without warning: the driver
+ * writes back what it can, the device is reset, every buffer goes back to its owner with an error,
+ * and the driver and the device's structure are gone. Not from within a call of the driver's, nor
+ * from within a nested turn of the event loop.
+ */
+void virtio_remove_device(struct virtio_device *device);
+
 /* The configuration change notification (2.3). Interrupt context. */
 void virtio_config_interrupt(void *device);
 
@@ -247,7 +264,8 @@ int virtio_enable_queue(struct virtio_device *device, unsigned i, uint16_t max_s
 /*
  * Reads `len` bytes of the device configuration at `offset` in accesses of `width` (1, 2, 4 or 8; 8
  * is read as two of 4), all from one generation (2.5.1). -ERANGE when it lies outside of what the
- * device has, -EIO when the generation never settles; the bytes are then zero. Values are
+ * device has, -EIO when the generation never settles, -ENODEV when the device is gone; the bytes
+ * are then zero. Values are
  * little-endian as on the wire: read fields with the macro below.
  */
 int virtio_config_read(struct virtio_device *device, unsigned offset, void *data, unsigned len,
@@ -275,6 +293,13 @@ int virtio_recover(struct virtio_device *device, const char *reason);
  * whose limits hold. Returns and restrictions as there.
  */
 int virtio_mend(struct virtio_device *device, const char *reason);
+
+/*
+ * For waits outside of the event loop, now and then while an answer takes long: is the device still
+ * there, and does it want a reset (2.1.1)? If not, or so, it is recovered or given up as by
+ * virtio_recover().
+ */
+void virtio_look(struct virtio_device *device);
 
 /*
  * Housekeeping for all devices, which the event loop does from the first virtio_add_device() on:

@@ -13,6 +13,8 @@
 
 /* A generation that moves on this many reads in a row is not going to settle. */
 #define CONFIG_ATTEMPTS 64
+/* What a device that was pulled out has, over PCI; others have it now and then. */
+#define GENERATION_ALL_ONES 0xffu
 
 static int check_range(const struct virtio_device *device, unsigned offset, unsigned len,
                        unsigned width)
@@ -54,6 +56,11 @@ int virtio_config_read(struct virtio_device *device, unsigned offset, void *data
         uint32_t before = device->legacy ? 0 : device->ops->config_generation(device);
         bool same = read_fields(device, offset, data, len, step);
 
+        if (before == GENERATION_ALL_ONES && device->ops->is_present &&
+            !device->ops->is_present(device)) {
+            error = -ENODEV;
+            break;
+        }
         /* 2.5.4: a legacy device has no generation, so two reads in a row must agree. */
         if (device->legacy ? attempt > 0 && same : device->ops->config_generation(device) == before)
             return 0;

@@ -217,6 +217,13 @@ static void pci_notify_data(void *device, struct virtqueue *vq)
 
 /* ---- the end ---- */
 
+bool virtio_pci_is_present(struct virtio_device *device)
+{
+    const struct pci_function *fn = to_pci(device)->fn;
+
+    return pci_read16(fn, PCI_VENDOR_ID) == fn->vendor_id;
+}
+
 void virtio_pci_isolate(struct virtio_device *device)
 {
     pci_command(to_pci(device)->fn, PCI_COMMAND_INTX_DISABLE, PCI_COMMAND_MASTER);
@@ -227,6 +234,8 @@ void virtio_pci_release(struct virtio_device *device)
     struct virtio_pci *pci = to_pci(device);
 
     virtio_pci_isolate(device);
+    pci->fn->driver_data = NULL;
+    pci->fn->driver = NULL;
     platform_dma_free(pci, sizeof(*pci));
 }
 
@@ -248,6 +257,7 @@ static const struct virtio_transport_ops pci_ops = {
     .interrupts_setup = virtio_pci_interrupts_setup,
     .interrupts_teardown = virtio_pci_interrupts_teardown,
     .poll_config_change = virtio_pci_poll_config_change,
+    .is_present = virtio_pci_is_present,
     .isolate = virtio_pci_isolate,
     .release = virtio_pci_release,
 };
@@ -377,11 +387,20 @@ int virtio_pci_probe(struct pci_function *fn)
         return -ENOTSUP;
     }
     pci_command(fn, PCI_COMMAND_MASTER, 0);
+    fn->driver_data = pci;
     error = virtio_add_device(&pci->device);
     if (pci->device.driver_ok)
         fn->driver = pci->device.driver->name;
     fn->refusal = pci->device.refusal;
     return error;
+}
+
+void virtio_pci_remove(struct pci_function *fn)
+{
+    struct virtio_pci *pci = fn->driver_data;
+
+    if (pci)
+        virtio_remove_device(&pci->device);
 }
 
 unsigned virtio_pci_scan(void)

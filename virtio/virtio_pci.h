@@ -17,4 +17,7 @@ unsigned virtio_pci_scan(void);
  * sense), or an error of the bring-up. */
 int virtio_pci_probe(struct pci_function *fn);
 
+/* The function leaves its bus: ends its device, if it has one (virtio_remove_device). */
+void virtio_pci_remove(struct pci_function *fn);
+
 #endif

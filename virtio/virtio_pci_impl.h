@@ -84,6 +84,7 @@ bool virtio_pci_reach(struct virtio_pci *pci, const struct virtio_pci_location *
 void virtio_pci_interrupts_setup(struct virtio_device *device, unsigned queues);
 void virtio_pci_interrupts_teardown(struct virtio_device *device);
 bool virtio_pci_poll_config_change(struct virtio_device *device);
+bool virtio_pci_is_present(struct virtio_device *device);
 void virtio_pci_isolate(struct virtio_device *device);
 void virtio_pci_release(struct virtio_device *device);
 

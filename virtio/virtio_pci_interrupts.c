@@ -12,6 +12,8 @@
 /* MSI-X table entries as we use them. */
 enum { VECTOR_CONFIG = 0, VECTOR_FIRST_QUEUE = 1 };
 
+#define ISR_ALL_ONES 0xff
+
 static void all_queues_interrupt(void *arg)
 {
     struct virtio_device *device = arg;
@@ -34,6 +36,11 @@ static bool intx_interrupt(void *arg)
     struct virtio_pci *pci = arg;
     uint8_t isr = pci->interrupt_registers->read_isr(pci);
 
+    /* Nobody is there any more: not its interrupt. The loop finds out what happened to it. */
+    if (isr == ISR_ALL_ONES) {
+        virtio_config_interrupt(&pci->device);
+        return false;
+    }
     if (isr & VIRTIO_PCI_ISR_QUEUE)
         all_queues_interrupt(&pci->device);
     if (isr & VIRTIO_PCI_ISR_CONFIG)

@@ -143,6 +143,7 @@ static const struct virtio_transport_ops legacy_ops = {
     .interrupts_setup = virtio_pci_interrupts_setup,
     .interrupts_teardown = virtio_pci_interrupts_teardown,
     .poll_config_change = virtio_pci_poll_config_change,
+    .is_present = virtio_pci_is_present,
     .isolate = virtio_pci_isolate,
     .release = virtio_pci_release,
 };

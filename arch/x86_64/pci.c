@@ -232,9 +232,22 @@ static bool is_bridge(const struct pci_function *fn)
     return fn->platform != NULL;
 }
 
-/* Reads one function's header into the table; false when there is no such function. */
-static bool add_function(struct pci_function *bridge, unsigned bus, unsigned device,
-                         unsigned function, uint8_t *header_type)
+/* Where the next function goes: an entry that was given back, or one more. NULL: no room. */
+static struct pci_function *free_entry(void)
+{
+    for (unsigned i = 0; i < function_count; i++) {
+        if (functions[i].vendor_id == 0)
+            return &functions[i];
+    }
+    if (function_count < PCI_FUNCTIONS_MAX)
+        return &functions[function_count++];
+    table_full = true;
+    return NULL;
+}
+
+/* Reads one function's header into the table; NULL when there is no such function. */
+static struct pci_function *add_function(struct pci_function *bridge, unsigned bus, unsigned device,
+                                         unsigned function, uint8_t *header_type)
 {
     struct pci_function fn = {.bus = (uint8_t)bus,
                               .device = (uint8_t)device,
@@ -243,12 +256,13 @@ static bool add_function(struct pci_function *bridge, unsigned bus, unsigned dev
                               .gsi = -1};
     uint32_t id = pci_read32(&fn, PCI_VENDOR_ID);
 
+    struct pci_function *entry;
+
     if ((id & 0xffff) == 0xffff || (id & 0xffff) == 0)
-        return false;
-    if (function_count == PCI_FUNCTIONS_MAX) {
-        table_full = true;
-        return false;
-    }
+        return NULL;
+    entry = free_entry();
+    if (entry == NULL)
+        return NULL;
     fn.vendor_id = (uint16_t)id;
     fn.device_id = (uint16_t)(id >> 16);
     fn.class_code = pci_read32(&fn, PCI_REVISION_ID) >> 8;
@@ -272,8 +286,8 @@ static bool add_function(struct pci_function *bridge, unsigned bus, unsigned dev
         else
             table_full = true;
     }
-    functions[function_count++] = fn;
-    return true;
+    *entry = fn;
+    return entry;
 }
 
 /*
@@ -378,7 +392,7 @@ static unsigned scan_bus(struct pci_function *bridge, unsigned bus, unsigned las
         uint8_t header_type = 0;
         uint8_t other = 0;
 
-        if (!add_function(bridge, bus, device, 0, &header_type))
+        if (add_function(bridge, bus, device, 0, &header_type) == NULL)
             continue;
         for (unsigned f = 1; (header_type & HEADER_MULTIFUNCTION) && f < FUNCTIONS_PER_DEVICE; f++)
             add_function(bridge, bus, device, f, &other);
@@ -387,6 +401,49 @@ static unsigned scan_bus(struct pci_function *bridge, unsigned bus, unsigned las
     next_bus = scan_numbered(first, end, bus, last_bus);
     return scan_unnumbered(first, end, bus, next_bus, last_bus) - 1;
 }
+
+/* ---- cards that come and go ---- */
+
+unsigned pci_add_behind(struct pci_function *bridge, struct pci_function **added)
+{
+    unsigned bus = pci_bridge_of(bridge)->secondary;
+    unsigned count = 0;
+    uint8_t header_type = 0;
+
+    for (unsigned f = 0; f < FUNCTIONS_PER_DEVICE; f++) {
+        uint8_t type = 0;
+        struct pci_function *fn;
+
+        if (f > 0 && !(header_type & HEADER_MULTIFUNCTION))
+            break;
+        fn = add_function(bridge, bus, 0, f, &type);
+        if (f == 0)
+            header_type = type;
+        if (fn == NULL)
+            continue;
+        if (is_bridge(fn)) {
+            /* There are no bus numbers left to give out behind this port. */
+            fn->platform = NULL;
+            bridge_count--;
+            fn->refusal = "a bridge in a slot; what is behind it is not looked for";
+        }
+        pci_route_line(fn);
+        added[count++] = fn;
+    }
+    if (table_full)
+        log_warn("pci: more functions than the %u this kernel keeps track of", PCI_FUNCTIONS_MAX);
+    table_full = false;
+    pci_place_behind(bridge);
+    return count;
+}
+
+void pci_forget(struct pci_function *fn)
+{
+    pci_release_resources(fn);
+    *fn = (struct pci_function){.vendor_id = 0};
+}
+
+/* ---- enumeration ---- */
 
 /* Takes the ECAM range that holds bus 0, if it can be mapped. */
 static void find_access(void)

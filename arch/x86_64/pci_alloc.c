@@ -33,6 +33,7 @@
 #define SMALLEST_MEMORY UINT64_C(0x1000) /* two functions' registers never share a page */
 #define SMALLEST_IO 4
 #define TAKEN_MAX 256
+#define HOTPLUG_MEMORY UINT64_C(0x200000) /* for an empty slot */
 #define ANY_BUS (-1)
 
 /*
@@ -61,6 +62,16 @@ static void take(struct space *space, int bus, uint64_t start, uint64_t end)
         return;
     }
     space->taken[space->taken_count++] = (struct taken){start, end, bus};
+}
+
+static void give_back(struct space *space, int bus, uint64_t start)
+{
+    for (unsigned i = 0; i < space->taken_count; i++) {
+        if (space->taken[i].bus != bus || space->taken[i].start != start)
+            continue;
+        space->taken[i] = space->taken[--space->taken_count];
+        return;
+    }
 }
 
 /*
@@ -201,6 +212,9 @@ static uint64_t bridge_need(const struct pci_function *bridge, const struct spac
         read_window(bridge, space, &start, &end))
         return 0;
     need = bus_need(pci_bridge_of(bridge)->secondary, space);
+    /* What may be plugged in later. Ports are too few for that, and needed by old cards only. */
+    if (!space->is_io && need < HOTPLUG_MEMORY && pci_has_hotplug_slot(bridge))
+        need = HOTPLUG_MEMORY;
     while (size < need)
         size *= 2;
     return need == 0 ? 0 : size;
@@ -324,5 +338,30 @@ void pci_place_resources(void)
         log_unplaced(fn);
         if (pci_bridge_of(fn) != NULL && pci_bridge_of(fn)->secondary != 0)
             pci_command(fn, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+    }
+}
+
+void pci_place_behind(const struct pci_function *bridge)
+{
+    unsigned bus = pci_bridge_of(bridge)->secondary;
+    uint64_t start, end;
+
+    if (read_window(bridge, &memory_space, &start, &end))
+        place_bus(&memory_space, bus, start, end);
+    if (read_window(bridge, &io_space, &start, &end))
+        place_bus(&io_space, bus, start, end);
+    for (unsigned i = 0; i < pci_function_count(); i++) {
+        if (pci_function_at(i)->bridge == bridge)
+            log_unplaced(pci_function_at(i));
+    }
+}
+
+void pci_release_resources(const struct pci_function *fn)
+{
+    for (unsigned bar = 0; bar < PCI_BAR_COUNT; bar++) {
+        const struct pci_bar *b = &fn->bar[bar];
+
+        if (b->size != 0 && b->address != 0)
+            give_back(b->is_io ? &io_space : &memory_space, fn->bus, b->address);
     }
 }

@@ -1,5 +1,5 @@
 /*
- * pci_impl.h - what the four PCI files share beyond include/pci.h: bridges, and the steps of
+ * pci_impl.h - what the PCI files share beyond include/pci.h: bridges, and the steps of
  * enumeration.
  *
  * For arch/x86_64/pci*.c only. Read pci.c first.
@@ -32,7 +32,28 @@ bool pci_ecam_range(uint64_t *start, uint64_t *end);
 /* Writes a base address register and the function's copy of it. */
 void pci_write_bar(struct pci_function *fn, unsigned bar, uint64_t address);
 
+/*
+ * The same for a card that was plugged in behind a bridge; and what it had is free again. Windows
+ * stay as they are: those of ports with a slot were opened wide enough at boot.
+ */
+void pci_place_behind(const struct pci_function *bridge);
+void pci_release_resources(const struct pci_function *fn);
+
+/* Can cards be plugged in behind this bridge while the machine runs? (pci_hotplug.c) */
+bool pci_has_hotplug_slot(const struct pci_function *bridge);
+
 /* Finds out which line each function's INTx pin reaches and sets fn->gsi (pci_intx.c). */
 void pci_route_lines(void);
+void pci_route_line(struct pci_function *fn);
+
+/*
+ * Looks at device 0 behind a port and takes its functions, up to 8, into the table; returns how
+ * many. pci_forget() takes one out again: nothing may point to it any more.
+ */
+unsigned pci_add_behind(struct pci_function *bridge, struct pci_function **added);
+void pci_forget(struct pci_function *fn);
+
+/* What a function is and who drives it, as one log line (pci_report.c). */
+void pci_log_function(const struct pci_function *fn);
 
 #endif

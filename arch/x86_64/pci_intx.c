@@ -100,30 +100,32 @@ static int firmware_gsi(const struct pci_function *fn)
     return line >= 1 && line <= LINE_MAX ? (int)acpi_isa_irq_to_gsi(line) : -1;
 }
 
-void pci_route_lines(void)
+void pci_route_line(struct pci_function *fn)
 {
     const struct pci_function *ich9 = find(ICH9_LPC);
     const struct pci_function *piix3 = find(PIIX3_ISA);
     const struct pci_function *gpex = find(GPEX_HOST);
+    const struct pci_function *root;
+    unsigned pin;
 
-    for (unsigned i = 0; i < pci_function_count(); i++) {
-        struct pci_function *fn = pci_function_at(i);
-        const struct pci_function *root;
-        unsigned pin;
+    if (fn->interrupt_pin == 0)
+        return;
+    pin = fn->interrupt_pin - 1u;
+    root = on_root_bus(fn, &pin);
+    if (ich9 != NULL)
+        fn->gsi = ich9_gsi(ich9, root->device, pin);
+    else if (piix3 != NULL)
+        fn->gsi = piix3_gsi(piix3, root->device, pin);
+    else if (gpex != NULL)
+        fn->gsi = (int)(GPEX_FIRST_GSI + (root->device + pin) % PINS);
+    else
+        fn->gsi = firmware_gsi(fn);
+}
 
-        if (fn->interrupt_pin == 0)
-            continue;
-        pin = fn->interrupt_pin - 1u;
-        root = on_root_bus(fn, &pin);
-        if (ich9 != NULL)
-            fn->gsi = ich9_gsi(ich9, root->device, pin);
-        else if (piix3 != NULL)
-            fn->gsi = piix3_gsi(piix3, root->device, pin);
-        else if (gpex != NULL)
-            fn->gsi = (int)(GPEX_FIRST_GSI + (root->device + pin) % PINS);
-        else
-            fn->gsi = firmware_gsi(fn);
-    }
+void pci_route_lines(void)
+{
+    for (unsigned i = 0; i < pci_function_count(); i++)
+        pci_route_line(pci_function_at(i));
 }
 
 /*

@@ -10,6 +10,8 @@
 #include "pci.h"
 #include "platform.h"
 
+#include "arch/x86_64/pci_impl.h"
+
 #define VIRTIO_VENDOR 0x1af4
 #define VIRTIO_TRANSITIONAL_FIRST 0x1000
 #define VIRTIO_TRANSITIONAL_LAST 0x103f
@@ -70,21 +72,26 @@ static const char *kind(const struct pci_function *fn)
     return fn->device_id <= VIRTIO_TRANSITIONAL_LAST ? " (virtio, transitional)" : " (virtio)";
 }
 
+void pci_log_function(const struct pci_function *fn)
+{
+    const char *name = class_name(fn);
+
+    if (fn->driver != NULL)
+        log_info("pci %02x:%02x.%x %04x:%04x %s%s: driven by %s", fn->bus, fn->device, fn->function,
+                 fn->vendor_id, fn->device_id, name, kind(fn), fn->driver);
+    else if (fn->platform != NULL || fn->class_code >> 16 == 0x06)
+        log_info("pci %02x:%02x.%x %04x:%04x %s", fn->bus, fn->device, fn->function, fn->vendor_id,
+                 fn->device_id, name);
+    else
+        log_info("pci %02x:%02x.%x %04x:%04x %s%s: not driven: %s", fn->bus, fn->device,
+                 fn->function, fn->vendor_id, fn->device_id, name, kind(fn),
+                 fn->refusal != NULL ? fn->refusal : "no driver for it");
+}
+
 void pci_log_functions(void)
 {
     for (unsigned i = 0; i < pci_function_count(); i++) {
-        const struct pci_function *fn = pci_function_at(i);
-        const char *name = class_name(fn);
-
-        if (fn->driver != NULL)
-            log_info("pci %02x:%02x.%x %04x:%04x %s%s: driven by %s", fn->bus, fn->device,
-                     fn->function, fn->vendor_id, fn->device_id, name, kind(fn), fn->driver);
-        else if (fn->platform != NULL || fn->class_code >> 16 == 0x06)
-            log_info("pci %02x:%02x.%x %04x:%04x %s", fn->bus, fn->device, fn->function,
-                     fn->vendor_id, fn->device_id, name);
-        else
-            log_info("pci %02x:%02x.%x %04x:%04x %s%s: not driven: %s", fn->bus, fn->device,
-                     fn->function, fn->vendor_id, fn->device_id, name, kind(fn),
-                     fn->refusal != NULL ? fn->refusal : "no driver for it");
+        if (pci_function_at(i)->vendor_id != 0)
+            pci_log_function(pci_function_at(i));
     }
 }

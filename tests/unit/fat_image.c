@@ -120,6 +120,25 @@ char logged[8192];
 unsigned log_lines;
 
 /* The only share is the disk. */
+static void (*disk_watcher)(struct blk_device *device, bool added);
+
+void blk_watch(void (*watcher)(struct blk_device *device, bool added))
+{
+    disk_watcher = watcher;
+}
+
+void fat_image_plug(bool in)
+{
+    if (in)
+        device.holder = NULL; /* a new one, on which nobody has a claim */
+    disk_watcher(blk_device_at(0), in);
+}
+
+void virtio_9p_watch(void (*watcher)(struct ninep_transport *share, bool added))
+{
+    (void)watcher;
+}
+
 struct ninep_transport *virtio_9p_at(unsigned index)
 {
     (void)index;

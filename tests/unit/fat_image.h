@@ -67,6 +67,9 @@ void save(const char *name);
 /* Mounts what is in memory at "/", or fails the test. */
 void mount_loaded(void);
 
+/* The disk leaves, or is there again. */
+void fat_image_plug(bool in);
+
 /* Fails the test when fsck.fat finds anything wrong; leaves the image as judged.img. */
 void judge(void);
 

@@ -87,7 +87,10 @@ static void restarted(void *arg)
     provide(BUFFERS);
 }
 
-const struct nic_callbacks callbacks = {received, reclaimed, sent, changed, announce, restarted};
+static void removed(void *arg);
+
+const struct nic_callbacks callbacks = {received, reclaimed, sent,   changed,
+                                        announce, restarted, removed};
 
 unsigned lent(void)
 {
@@ -96,6 +99,15 @@ unsigned lent(void)
     for (unsigned i = 0; i < BUFFERS; i++)
         n += user.lent[i];
     return n;
+}
+
+/* The last call of all, once everything has come home. */
+static void removed(void *arg)
+{
+    (void)arg;
+    assert_int_equal(lent(), 0);
+    for (unsigned i = 0; i < sizeof(user.in_flight) / sizeof(user.in_flight[0]); i++)
+        assert_int_equal(user.in_flight[i], 0);
 }
 
 /* ---- set-up ---- */

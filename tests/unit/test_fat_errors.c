@@ -123,6 +123,41 @@ static void opening_fails_with_the_reason(void **state)
     judge();
 }
 
+/* A disk that is pulled out ends its files; one that is plugged in is there at once. */
+static void a_disk_leaves_and_comes_back(void **state)
+{
+    (void)state;
+    struct file_object directory;
+    struct fs_entry entry;
+    char byte;
+    format(&shapes[1]);
+    load("disk.img");
+    mount_loaded();
+    write_file("/f", 5, 5000, 5000);
+    int reading = file_open("/f", O_RDONLY);
+    int writing = file_open("/g", O_WRONLY | O_CREAT);
+    assert_int_equal(fs_open_directory("/", &directory), 0);
+    assert_int_equal(file_read(reading, &byte, 1), 1);
+    assert_int_equal(file_write(writing, &byte, 1), 1);
+    for (int round = 0; round < 2; round++) {
+        fat_image_plug(false);
+        assert_true(file_read(reading, &byte, 1) < 0);
+        assert_true(file_write(writing, &byte, 1) < 0);
+        assert_true(directory.ops->read_entry(directory.object, &entry) < 0);
+        assert_int_equal(file_open("/f", O_RDONLY), -ENODEV);
+        /* The old files are still open, and stay dead. */
+        fat_image_plug(true);
+        read_exactly("/f", 5, 5000, 100);
+        assert_true(file_read(reading, &byte, 1) < 0);
+        fat_image_plug(true); /* "/" is taken */
+    }
+    file_close(reading);
+    file_close(writing);
+    directory.ops->close(directory.object);
+    read_exactly("/f", 5, 5000, 100);
+    fs_shutdown();
+}
+
 static void a_full_volume_says_so(void **state)
 {
     (void)state;
@@ -445,10 +480,15 @@ static void damaged_volumes_neither_crash_nor_hang(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FAT_TEST(renaming_and_removing),    FAT_TEST(opening_fails_with_the_reason),
-        FAT_TEST(a_full_volume_says_so),    FAT_TEST(an_unusable_disk_is_said_clearly),
-        FAT_TEST(a_partition_is_found),     FAT_TEST(a_read_only_disk_is_only_read),
-        FAT_TEST(device_errors_end_in_eio), FAT_TEST(damaged_volumes_neither_crash_nor_hang),
+        FAT_TEST(renaming_and_removing),
+        FAT_TEST(opening_fails_with_the_reason),
+        FAT_TEST(a_disk_leaves_and_comes_back),
+        FAT_TEST(a_full_volume_says_so),
+        FAT_TEST(an_unusable_disk_is_said_clearly),
+        FAT_TEST(a_partition_is_found),
+        FAT_TEST(a_read_only_disk_is_only_read),
+        FAT_TEST(device_errors_end_in_eio),
+        FAT_TEST(damaged_volumes_neither_crash_nor_hang),
     };
     return cmocka_run_group_tests_name("fat errors", tests, fat_begin, fat_end);
 }

@@ -304,7 +304,7 @@ static void nothing(void *arg)
     (void)arg;
 }
 
-static const struct nic_callbacks callbacks = {received, reclaimed, sent,
+static const struct nic_callbacks callbacks = {received, reclaimed, sent,   nothing,
                                                nothing,  nothing,   nothing};
 
 static void transfer_frames(struct device_net *model, struct nic *nic, uint8_t *memory)

@@ -1,0 +1,215 @@
+"""Cards that are plugged in and pulled out of PCI Express slots while the guest is under load.
+
+QEMU plays the operator: device_add plugs a card in, device_del presses the slot's button, and a
+slot whose power is switched off from outside (over the qtest socket) loses its card without a word.
+The guest runs without ACPI hot plug, so that the slots are its own.
+"""
+import os
+import re
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from ferrule import Guest, GuestError, drive
+from website import check
+
+NATIVE = ["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"]
+ECAM = 0xB0000000
+SLOT_CONTROL = 0x18
+POWER_AND_INDICATOR_OFF = 0x0700
+REMOVAL_TIMEOUT_S = 40
+CHUNK = 1 << 16
+
+
+def slots(count, kind="pcie-root-port"):
+    arguments = list(NATIVE)
+    for n in range(1, count + 1):
+        arguments += ["-device", f"{kind},id=slot{n},slot={n},chassis={n},addr={n + 8:#x}"]
+    return arguments
+
+
+def plug(guest, kind, name, slot, **properties):
+    guest.qmp("device_add", driver=kind, id=name, bus=f"slot{slot}", **properties)
+
+
+def wait_deleted(guest, name, timeout_s=REMOVAL_TIMEOUT_S):
+    """Waits until QEMU says that the guest has let go of the card."""
+
+    def is_it(message):
+        return (
+            message.get("event") == "DEVICE_DELETED" and message["data"].get("device") == name
+        )
+
+    found = next((event for event in guest._events if is_it(event)), None)
+    found = found or guest._qmp_read(f"the end of {name}", is_it, timeout_s)
+    guest._events.remove(found)
+
+
+def unplug(guest, name):
+    """Presses the slot's button and waits for the end of it."""
+    guest.qmp("device_del", id=name)
+    wait_deleted(guest, name)
+
+
+class Qtest:
+    """QEMU's qtest socket: memory and registers of the running guest, from outside."""
+
+    def __init__(self, folder):
+        self.path = os.path.join(str(folder), "qtest")
+        self.arguments = ["-qtest", f"unix:{self.path},server=on,wait=off", "-qtest-log", "/dev/null"]
+
+    def connect(self):
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(10)
+        self._socket.connect(self.path)
+        self._file = self._socket.makefile("rw")
+        return self
+
+    def command(self, line):
+        self._file.write(line + "\n")
+        self._file.flush()
+        answer = self._file.readline()
+        assert answer.startswith("OK"), (line, answer)
+        return answer.split()[1:]
+
+    def read(self, address, length):
+        return bytes.fromhex(self.command(f"read {address:#x} {length:#x}")[0][2:])
+
+    def write(self, address, data):
+        self.command(f"write {address:#x} {len(data):#x} 0x{data.hex()}")
+
+    def power_off(self, slot):
+        """What the guest does last of all in a polite removal: QEMU takes the card away at once."""
+        config = ECAM + ((slot + 8) << 15)
+        at = self.read(config + 0x34, 1)[0]
+        while self.read(config + at, 1)[0] != 0x10:
+            at = self.read(config + at + 1, 1)[0]
+        control = struct.unpack("<H", self.read(config + at + SLOT_CONTROL, 2))[0]
+        value = control | POWER_AND_INDICATOR_OFF
+        self.command(f"writew {config + at + SLOT_CONTROL:#x} {value:#x}")
+
+
+class Download(threading.Thread):
+    """A large file, fetched again and again; `errors` says what went wrong."""
+
+    def __init__(self, guest, site, path):
+        super().__init__(daemon=True)
+        self._guest, self._site, self._path = guest, site, path
+        self._end = False
+        self.rounds, self.errors = 0, []
+
+    def run(self):
+        while not self._end and not self.errors:
+            try:
+                check(self._guest, self._site, [self._path])
+                self.rounds += 1
+            except (GuestError, AssertionError, OSError) as error:
+                self.errors.append(repr(error))
+
+    def finish(self):
+        """Lets the transfer under way end; all of them must have been right."""
+        before = self.rounds
+        self._end = True
+        self.join(120)
+        assert not self.is_alive() and not self.errors, self.errors
+        assert self.rounds > before or before > 0
+
+
+@pytest.mark.parametrize("irq", ["msix", "intx", "poll"])
+def test_nic_comes_and_goes(irq, large_site):
+    """A second NIC is plugged in, gets an address by DHCP, leaves by its button, and another one
+    comes in its place, while a download over the first NIC goes on.
+    """
+    with Guest(large_site.disk, words=f"irq={irq}", arguments=slots(2)) as guest:
+        guest.wait_ready()
+        guest.qmp("netdev_add", type="user", id="net1", net="10.9.0.0/24")
+        download = Download(guest, large_site, "large/1mb.bin")
+        download.start()
+        for _ in range(2 if irq == "msix" else 1):
+            plug(guest, "virtio-net-pci", "card", 1, netdev="net1", romfile="")
+            guest.wait_for(r"eth1: 10\.9\.0\.15/24 .*DHCP", 30, new=True)
+            unplug(guest, "card")
+            guest.wait_for(r"eth1: removed", new=True)
+        download.finish()
+        guest.require(
+            r"slot 1: a card was plugged in",
+            r"slot 1: the button was pressed: the card is removed in 5 s",
+            r"slot 1: the card is removed",
+            r"pci \S+ 1af4:1041 .*driven by virtio-net",
+        )
+        guest.power_off()
+
+
+def test_disk_leaves_under_load_and_comes_back(large_site):
+    """The disk of the web server leaves during a download, which breaks off; the server answers,
+    and once the disk is back it serves the same files.
+    """
+    arguments = slots(2) + drive(large_site.disk, device="bus=slot1,id=disk")
+    with Guest(arguments=arguments) as guest:
+        guest.wait_ready()
+        check(guest, large_site, ["large/1mb.bin"])
+        with guest.connect(60) as connection:
+            connection.sendall(b"GET /large/20mb.bin HTTP/1.1\r\nHost: x\r\n\r\n")
+            # Reads slowly, so that it is under way when the disk goes.
+            received = len(connection.recv(CHUNK))
+            unplug(guest, "disk")
+            try:
+                while data := connection.recv(CHUNK):
+                    received += len(data)
+            except ConnectionError:
+                pass
+            assert received < 20 << 20
+        guest.wait_for(r"error: .*large/20mb\.bin: cannot be read")
+        assert guest.get("/large/1mb.bin").status != 200
+        guest.qmp("human-monitor-command", **{"command-line":
+            f"drive_add 0 if=none,id=again,format=raw,snapshot=on,file={large_site.disk}"})
+        plug(guest, "virtio-blk-pci", "disk2", 2, drive="again")
+        guest.wait_for(r"pci \S+ 1af4:1042 .*driven by virtio-blk", new=True)
+        check(guest, large_site, ["large/1mb.bin", "large/20mb.bin"])
+        guest.power_off()
+
+
+@pytest.mark.parametrize("kind", ["disk", "nic"])
+def test_surprise_removal(kind, large_site, tmp_path):
+    """A card vanishes without a word, under load: its registers read as all ones. Nothing hangs,
+    its transfers end, and another card in the same slot works.
+    """
+    qtest = Qtest(tmp_path)
+    arguments = slots(2) + qtest.arguments
+    arguments += drive(large_site.disk, device="bus=slot1,id=disk")
+    with Guest(arguments=arguments) as guest:
+        guest.wait_ready()
+        qtest.connect()
+        if kind == "nic":
+            guest.qmp("netdev_add", type="user", id="net1", net="10.9.0.0/24")
+            plug(guest, "virtio-net-pci", "card", 2, netdev="net1", romfile="")
+            guest.wait_for(r"eth1: 10\.9\.0\.15/24 .*DHCP", 30, new=True)
+            qtest.power_off(2)
+            wait_deleted(guest, "card")
+            guest.wait_for(r"slot 2: the card was pulled out without warning")
+            guest.wait_for(r"eth1: removed", new=True)
+            check(guest, large_site, ["large/1mb.bin"])
+            plug(guest, "virtio-net-pci", "card", 2, netdev="net1", romfile="")
+            guest.wait_for(r"eth1: 10\.9\.0\.15/24 .*DHCP", 30, new=True)
+        else:
+            with guest.connect(60) as connection:
+                connection.sendall(b"GET /large/20mb.bin HTTP/1.1\r\nHost: x\r\n\r\n")
+                connection.recv(CHUNK)
+                qtest.power_off(1)
+                wait_deleted(guest, "disk")
+                guest.wait_for(r"slot 1: the card was pulled out without warning")
+                try:
+                    while connection.recv(CHUNK):
+                        pass
+                except ConnectionError:
+                    pass
+            assert guest.get("/large/1mb.bin").status != 200
+            guest.qmp("human-monitor-command", **{"command-line":
+                f"drive_add 0 if=none,id=again,format=raw,snapshot=on,file={large_site.disk}"})
+            plug(guest, "virtio-blk-pci", "disk2", 1, drive="again")
+            guest.wait_for(r"pci \S+ 1af4:1042 .*driven by virtio-blk", 30, new=True)
+        check(guest, large_site, ["large/1mb.bin"])
+        guest.power_off()
