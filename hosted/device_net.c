@@ -12,7 +12,7 @@
 
 #include "hosted/violation.h"
 
-enum { RX, TX };
+enum { RX, TX, CONTROL };
 #define ETHERNET 14u
 
 /* 5.1.9.1: num_buffers is missing on the legacy interface without MRG_RXBUF. */
@@ -36,6 +36,8 @@ static const struct device_field fields[] = {
     {NET_CONFIG_MAC, 1, 6, NET_F_MAC},
     {NET_CONFIG_STATUS, 2, 1, NET_F_STATUS},
     {NET_CONFIG_MTU, 2, 1, NET_F_MTU},
+    {NET_CONFIG_SPEED, 4, 1, NET_F_SPEED_DUPLEX},
+    {NET_CONFIG_DUPLEX, 1, 1, NET_F_SPEED_DUPLEX},
 };
 
 /* 5.1.3.1: what needs what, as pairs of bits. */
@@ -159,6 +161,10 @@ static void serve(struct device *device, unsigned queue)
     do {
         ring_device_want_notify(ring, false);
         while ((chain = ring_device_pop(ring))) {
+            if (queue == CONTROL) {
+                device_net_command(device, &net->control, ring, chain);
+                continue;
+            }
             take_frame(net, chain);
             if (net->hold_tx)
                 net->held[net->held_count++] = chain;
@@ -172,7 +178,10 @@ static void serve(struct device *device, unsigned queue)
 
 static void forget(struct device *device)
 {
-    ((struct device_net *)device->state)->held_count = 0;
+    struct device_net *net = device->state;
+
+    net->held_count = 0;
+    device_net_control_reset(&net->control);
 }
 
 static const struct device_type net_type = {
@@ -191,10 +200,12 @@ void device_net_init(struct device_net *net, uint64_t features, uint16_t queue_s
     static const uint8_t config[NET_CONFIG_LENGTH] = {0x52, 0x54, 0, 0x12, 0x34,        0x56,
                                                       1,    0,    1, 0,    9000 & 0xff, 9000 >> 8};
 
+    bool control = features >> NET_F_CTRL_VQ & 1;
+
     memset(net, 0, sizeof(*net));
     device_init(&net->device, &(struct device_setup){.type = &net_type,
                                                      .features = features,
-                                                     .queues = 2,
+                                                     .queues = control ? 3 : 2,
                                                      .queue_size = queue_size,
                                                      .msix_vectors = msix_vectors,
                                                      .config = config,

@@ -5,7 +5,7 @@
 #ifndef FERRULE_HOSTED_DEVICE_NET_H
 #define FERRULE_HOSTED_DEVICE_NET_H
 
-#include "hosted/device.h"
+#include "hosted/device_net_control.h"
 
 #define DEVICE_NET_FRAMES 64
 #define DEVICE_NET_FRAME_SIZE 66000
@@ -33,6 +33,7 @@ struct device_net {
     bool hold_tx; /* takes frames but does not return their buffers */
     struct ring_chain *held[1024];
     unsigned held_count;
+    struct device_net_control control; /* with CTRL_VQ */
 };
 
 /*
@@ -57,6 +58,13 @@ const struct device_net_frame *device_net_last(const struct device_net *net);
 void device_net_release_tx(struct device_net *net, bool reverse);
 
 /* Offsets in the configuration (5.1.4). */
-enum { NET_CONFIG_MAC = 0, NET_CONFIG_STATUS = 6, NET_CONFIG_MTU = 10, NET_CONFIG_LENGTH = 24 };
+enum {
+    NET_CONFIG_MAC = 0,
+    NET_CONFIG_STATUS = 6,
+    NET_CONFIG_MTU = 10,
+    NET_CONFIG_SPEED = 12,
+    NET_CONFIG_DUPLEX = 16,
+    NET_CONFIG_LENGTH = 24
+};
 
 #endif

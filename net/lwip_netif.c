@@ -26,6 +26,10 @@
 #define RX_MEMORY_SHARE 32u
 #define RX_BUFFER_LEN 2048u
 
+/* Where the device merges them they are larger if there is the memory, so that large frames take
+ * few. */
+#define RX_BUFFER_LEN_MAX 16384u
+
 /* IPv6 needs links of at least this MTU (RFC 8200, 5). */
 #define IPV6_MIN_MTU 1280u
 
@@ -77,7 +81,10 @@ static void rx_free(struct pbuf *p)
         port_free(port);
 }
 
-/* The device's pieces as a chain of pbufs over the same memory. */
+/*
+ * The device's pieces as a chain of pbufs over the same memory, which nobody changes as long as
+ * they live (PBUF_ROM): what is sent back or waits in a queue needs no copy.
+ */
 static struct pbuf *rx_wrap(const struct nic_piece *piece, unsigned pieces)
 {
     struct pbuf *head = NULL;
@@ -86,7 +93,7 @@ static struct pbuf *rx_wrap(const struct nic_piece *piece, unsigned pieces)
         u16_t len = (u16_t)piece[i].len;
         buffer->custom.custom_free_function = rx_free;
         struct pbuf *p =
-            pbuf_alloced_custom(PBUF_RAW, len, PBUF_REF, &buffer->custom, piece[i].data, len);
+            pbuf_alloced_custom(PBUF_RAW, len, PBUF_ROM, &buffer->custom, piece[i].data, len);
         if (head == NULL)
             head = p;
         else
@@ -170,11 +177,9 @@ static void on_reclaimed(void *arg, void *token)
     rx_put(token);
 }
 
-static unsigned rx_buffer_count(const struct port *port)
+static unsigned rx_buffer_count(const struct port *port, uint64_t memory)
 {
-    uint64_t total, available;
-    platform_memory(&total, &available);
-    uint64_t count = available / RX_MEMORY_SHARE / port->rx_buffer_len;
+    uint64_t count = memory / port->rx_buffer_len;
     unsigned room = nic_rx_room(port->nic);
     if (count > RX_BUFFERS_MAX)
         count = RX_BUFFERS_MAX;
@@ -183,11 +188,21 @@ static unsigned rx_buffer_count(const struct port *port)
     return count < room ? (unsigned)count : room;
 }
 
+static uint32_t rx_buffer_len(const struct port *port, uint64_t memory)
+{
+    uint32_t least = port->nic->rx_buffer_min, len = RX_BUFFER_LEN;
+    if ((port->nic->offloads & NIC_LARGE_RECEIVE) != 0)
+        while (len < RX_BUFFER_LEN_MAX && 2 * len * RX_BUFFERS_MAX <= memory)
+            len *= 2;
+    return least > len ? (least + 63) / 64 * 64 : len;
+}
+
 static bool rx_create(struct port *port)
 {
-    uint32_t least = port->nic->rx_buffer_min;
-    port->rx_buffer_len = least > RX_BUFFER_LEN ? (least + 63) / 64 * 64 : RX_BUFFER_LEN;
-    unsigned count = rx_buffer_count(port);
+    uint64_t total, available;
+    platform_memory(&total, &available);
+    port->rx_buffer_len = rx_buffer_len(port, available / RX_MEMORY_SHARE);
+    unsigned count = rx_buffer_count(port, available / RX_MEMORY_SHARE);
     struct rx_buffer *buffers = calloc(count, sizeof(*buffers));
     uint8_t *memory = platform_dma_alloc((size_t)count * port->rx_buffer_len, 64);
     if (count == 0 || buffers == NULL || memory == NULL) {
@@ -215,7 +230,7 @@ static void set_mtu(struct port *port)
     port->netif.mtu6 = mtu;
 }
 
-/* Callback of the NIC: link, MTU, or a request to announce ourselves. */
+/* Callback of the NIC: link or MTU. */
 static void on_changed(void *arg)
 {
     struct port *port = arg;
@@ -226,8 +241,6 @@ static void on_changed(void *arg)
         netif_set_link_up(netif); /* announces itself, and DHCP starts anew */
     else if (!up && was_up)
         netif_set_link_down(netif);
-    else if (up && !ip4_addr_isany(netif_ip4_addr(netif)))
-        etharp_gratuitous(netif);
 }
 
 /* Callback of the NIC: the device was reset and is back. */
@@ -249,6 +262,7 @@ static const struct nic_callbacks callbacks = {
     .reclaimed = on_reclaimed,
     .sent = port_sent,
     .changed = on_changed,
+    .announce = port_announce,
     .restarted = on_restarted,
     .removed = on_removed,
 };
@@ -271,6 +285,8 @@ static unsigned port_poll(void *arg, unsigned budget)
 static bool port_arm(void *arg)
 {
     struct port *port = arg;
+    if (port->groups_changed)
+        port_send_groups(port);
     nic_kick(port->nic);
     return nic_arm(port->nic);
 }
@@ -299,6 +315,7 @@ static err_t port_setup(struct netif *netif)
     if ((port->nic->offloads & NIC_CHECKSUM) != 0)
         port->checksum_flags &= (u16_t)~NETIF_CHECKSUM_GEN_TCP;
     NETIF_SET_CHECKSUM_CTRL(netif, port->checksum_flags);
+    port_watch_groups(port);
     return ERR_OK;
 }
 

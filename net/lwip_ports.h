@@ -22,6 +22,12 @@
 
 struct rx_buffer;
 
+/* A multicast address, and how many groups share it. */
+struct port_group {
+    uint8_t mac[6];
+    uint16_t users;
+};
+
 struct port {
     struct netif netif;
     struct nic *nic;
@@ -41,6 +47,11 @@ struct port {
     bool tx_full;       /* a frame was refused for lack of room ... */
     uint64_t tx_done;   /* ... frames completed in all ... */
     uint64_t tx_resumed; /* ... and when connections were last told to go on */
+
+    /* Multicast addresses that lwIP wants; changed: the NIC does not know yet; lost: more than fit. */
+    struct port_group group[NIC_MAX_GROUPS];
+    unsigned groups;
+    bool groups_changed, groups_lost;
 
     uint64_t address_asked_ns; /* when DHCP was started */
     ip4_addr_t address_logged;
@@ -76,6 +87,13 @@ void port_tx_resume(struct port *port);
 
 /* Keeps TCP from building larger packets than this NIC's queue can take at once. */
 void port_limit_segments(const struct port *port);
+
+/* Multicast: follows lwIP's groups, and tells the NIC about them. */
+void port_watch_groups(struct port *port);
+void port_send_groups(struct port *port);
+
+/* Callback of the NIC: tells the network where the addresses of this port are. */
+void port_announce(void *port);
 
 /* Addresses, as the command line wants them. port_release_addresses() returns what was lent by
  * DHCP. */

@@ -89,6 +89,15 @@ struct nic_stats {
     uint64_t tx_large; /* cut by the device */
 };
 
+/* Which frames for others than this station's own address and broadcasts are wanted. */
+#define NIC_MAX_GROUPS 32u
+struct nic_filter {
+    bool promiscuous; /* all of them */
+    bool all_groups;  /* every multicast; else those to the groups listed */
+    unsigned groups;
+    uint8_t group[NIC_MAX_GROUPS][6];
+};
+
 /* What a driver implements; the functions below say what each does. */
 struct nic_ops {
     unsigned (*rx_room)(const struct nic *nic);
@@ -99,6 +108,7 @@ struct nic_ops {
     void (*kick)(struct nic *nic);
     unsigned (*poll)(struct nic *nic, unsigned budget);
     bool (*arm)(struct nic *nic);
+    int (*set_filter)(struct nic *nic, const struct nic_filter *filter);
 };
 
 /* The user reads; all but callbacks, arg and name is the driver's. */
@@ -106,10 +116,11 @@ struct nic {
     const struct nic_ops *ops;
     const struct nic_callbacks *callbacks;
     void *arg;
-    char name[8];           /* eth0, eth1, ... */
-    uint8_t mac[6];         /* random and locally administered when the device gives none */
-    uint16_t mtu;           /* 1500 unless the device says otherwise; 68..65535 */
-    bool link_up;           /* */
+    char name[8];   /* eth0, eth1, ... */
+    uint8_t mac[6]; /* random and locally administered when the device gives none */
+    uint16_t mtu;   /* 1500 unless the device says otherwise; 68..65535 */
+    bool link_up;
+    uint32_t speed_mbit;    /* 0: unknown */
     unsigned offloads;      /* NIC_CHECKSUM ... */
     unsigned tx_queue;      /* frames that can be out at once */
     uint32_t rx_buffer_min; /* bytes that a receive buffer must have at least */
@@ -175,6 +186,15 @@ static inline void nic_kick(struct nic *nic)
 static inline unsigned nic_poll(struct nic *nic, unsigned budget)
 {
     return nic->ops->poll(nic, budget);
+}
+
+/*
+ * Says which frames are wanted; until then all are. A hint: others may still come. Waits for the
+ * device, a second at most. 0; -ENOTSUP: the device does not filter; -EIO: it did not answer.
+ */
+static inline int nic_set_filter(struct nic *nic, const struct nic_filter *filter)
+{
+    return nic->ops->set_filter(nic, filter);
 }
 
 /* Turns notifications on; false: there is work already. */

@@ -334,6 +334,8 @@ void virtio_net_reclaim(struct virtio_net *net, const struct virtqueue *vq)
     struct tx_slot *tx;
     struct rx_slot *rx;
 
+    while (vq == net->control && virtqueue_detach_unused(net->control) != NULL)
+        continue;
     while (vq == net->tx && (tx = virtqueue_detach_unused(net->tx)) != NULL)
         end_tx(net, tx);
     while (vq == net->rx && (rx = virtqueue_detach_unused(net->rx)) != NULL) {
@@ -351,4 +353,5 @@ const struct nic_ops virtio_net_ops = {
     .kick = net_kick,
     .poll = net_poll,
     .arm = net_arm,
+    .set_filter = virtio_net_set_filter,
 };

@@ -1,6 +1,7 @@
 /*
  * virtio_net_impl.h - the state of a network device, for the files of its driver: virtio_net.c
- * (frames) and virtio_net_setup.c (features, configuration, bring-up).
+ * (frames), virtio_net_control.c (the control queue) and virtio_net_setup.c (features, configuration,
+ * bring-up).
  */
 #ifndef FERRULE_NET_VIRTIO_NET_IMPL_H
 #define FERRULE_NET_VIRTIO_NET_IMPL_H
@@ -22,20 +23,45 @@ struct rx_slot {
     struct rx_slot *next_free;
 };
 
+/* A command to the device (5.1.9.5), and its answer. */
+#define NET_CONTROL_PIECES 2u
+struct net_control_message {
+    uint8_t class, code;
+    uint8_t ack;
+    struct {
+        uint8_t flag;
+        le32 unicasts, multicasts;
+        uint8_t multicast[NIC_MAX_GROUPS][6];
+    } data;
+};
+
 struct virtio_net {
     struct nic nic; /* first: what the user has a pointer to */
     struct virtio_device *device;
     struct virtqueue *rx, *tx;
-    uint8_t header_size; /* of every frame's virtio header (5.1.9, 5.1.9.1) */
-    uint8_t rx_pieces;   /* descriptors of a receive buffer */
+    struct virtqueue *control; /* or NULL */
+    uint8_t header_size;       /* of every frame's virtio header (5.1.9, 5.1.9.1) */
+    uint8_t rx_pieces;         /* descriptors of a receive buffer */
     bool merge_buffers, guest_checksum, guest_ecn;
     uint8_t guest_segments; /* kinds of large frames it may deliver: bit n for gso_type n */
     struct tx_slot *tx_slots, *tx_free;
     struct rx_slot *rx_slots, *rx_free;
+    struct net_control_message message; /* the device's while a command is under way */
+    bool control_lost;                  /* a command was not answered: no more are sent */
+    bool filter_set;                    /* `filter` is what the device was told */
+    struct nic_filter filter;
 };
 
 /* The operations of nic.h, for registration. */
 extern const struct nic_ops virtio_net_ops;
+
+int virtio_net_set_filter(struct nic *nic, const struct nic_filter *filter);
+
+/* The device was reset and is back: tells it again what it was told before. */
+void virtio_net_control_restart(struct virtio_net *net);
+
+/* 5.1.9.5.4: the announcement was made. */
+void virtio_net_acknowledge_announce(struct virtio_net *net);
 
 /* The device or this queue of it was reset: gives the queue's buffers back to the user. */
 void virtio_net_reclaim(struct virtio_net *net, const struct virtqueue *vq);

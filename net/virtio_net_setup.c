@@ -11,9 +11,10 @@
 
 #include "log.h"
 
-enum { QUEUE_RX, QUEUE_TX, QUEUES };
+enum { QUEUE_RX, QUEUE_TX, QUEUE_CONTROL, QUEUES };
 
 #define QUEUE_SIZE 256
+#define CONTROL_SIZE 8
 #define DEFAULT_MTU 1500u
 #define MIN_MTU 68u
 
@@ -34,15 +35,25 @@ static int read_mac(struct virtio_net *net)
     return 0;
 }
 
-/* 5.1.4.2: without STATUS the link is up. An unreadable status leaves it as it is. */
-static void read_link(struct virtio_net *net)
+/*
+ * 5.1.4.2: without STATUS the link is up. An unreadable status leaves it as it is. Returns the
+ * status.
+ */
+static uint16_t read_link(struct virtio_net *net)
 {
-    le16 status;
+    le16 status = cpu_to_le16(0);
+    le32 speed;
 
+    net->nic.speed_mbit = 0;
+    if (virtio_has_feature(net->device, VIRTIO_NET_F_SPEED_DUPLEX) &&
+        VIRTIO_CONFIG_READ(net->device, struct virtio_net_config, speed, &speed) == 0 &&
+        le32_to_cpu(speed) <= VIRTIO_NET_SPEED_MAX)
+        net->nic.speed_mbit = le32_to_cpu(speed);
     if (!virtio_has_feature(net->device, VIRTIO_NET_F_STATUS))
         net->nic.link_up = true;
     else if (VIRTIO_CONFIG_READ(net->device, struct virtio_net_config, status, &status) == 0)
         net->nic.link_up = le16_to_cpu(status) & VIRTIO_NET_S_LINK_UP;
+    return le16_to_cpu(status);
 }
 
 static void read_mtu(struct virtio_net *net)
@@ -147,8 +158,14 @@ static int net_probe(struct virtio_device *device)
                       .index = 1,
                       .max_size = QUEUE_SIZE,
                       .max_segments = NIC_MAX_TX_PIECES + 1},
+        [QUEUE_CONTROL] = {.name = "net control",
+                           .index = 2,
+                           .max_size = CONTROL_SIZE,
+                           .max_segments = NET_CONTROL_PIECES + 2,
+                           .no_interrupt = true},
     };
     struct virtio_net *net = platform_dma_alloc(sizeof(*net), 64);
+    bool has_control = virtio_has_feature(device, VIRTIO_NET_F_CTRL_VQ);
     int error;
 
     if (!net)
@@ -164,11 +181,12 @@ static int net_probe(struct virtio_device *device)
     read_link(net);
     read_mtu(net);
     net->nic.rx_buffer_min = rx_buffer_min(net);
-    error = virtio_find_queues(device, requests, QUEUES);
+    error = virtio_find_queues(device, requests, has_control ? QUEUES : QUEUE_CONTROL);
     if (error)
         goto out;
     net->rx = device->queue[QUEUE_RX];
     net->tx = device->queue[QUEUE_TX];
+    net->control = has_control ? device->queue[QUEUE_CONTROL] : NULL;
     net->nic.tx_queue = virtqueue_size(net->tx);
     error = make_slots(net);
     if (error)
@@ -186,6 +204,7 @@ static int net_ready(struct virtio_device *device)
     struct virtio_net *net = device->driver_data;
 
     if (device->recovering) {
+        virtio_net_control_restart(net);
         if (net->nic.callbacks)
             net->nic.callbacks->restarted(net->nic.arg);
         return 0;
@@ -214,6 +233,8 @@ static void net_ready_queue(struct virtio_device *device, unsigned i)
 {
     struct virtio_net *net = device->driver_data;
 
+    if (device->queue[i] == net->control)
+        net->control_lost = false;
     if (device->queue[i] == net->rx && net->nic.callbacks)
         net->nic.callbacks->restarted(net->nic.arg);
 }
@@ -231,25 +252,32 @@ static void net_config_changed(struct virtio_device *device)
 {
     struct virtio_net *net = device->driver_data;
     bool was_up = net->nic.link_up;
+    uint16_t status = read_link(net);
 
-    read_link(net);
     if (net->nic.link_up != was_up)
         log_info("%s: link %s", net->nic.name, net->nic.link_up ? "up" : "down");
-    if (net->nic.callbacks)
-        net->nic.callbacks->changed(net->nic.arg);
+    if (!net->nic.callbacks)
+        return;
+    net->nic.callbacks->changed(net->nic.arg);
+    if ((status & VIRTIO_NET_S_ANNOUNCE) &&
+        virtio_has_feature(device, VIRTIO_NET_F_GUEST_ANNOUNCE)) {
+        net->nic.callbacks->announce(net->nic.arg);
+        virtio_net_acknowledge_announce(net);
+    }
 }
 
 #define NEEDS(feature) .depends = true, .requires = feature
 /* Large frames without merged buffers would need receive buffers of 64 KiB each (5.1.9.3.1). */
 #define LARGE_FRAMES NEEDS(VIRTIO_NET_F_GUEST_CSUM), .requires_too = VIRTIO_NET_F_MRG_RXBUF
-#define NO_CONTROL "the control queue is not used"
 #define NO_GLUED "datagrams would arrive glued together"
 #define ONE_PAIR "one queue pair is used"
 
 static const struct virtio_feature features[] = {
     {.bit = VIRTIO_NET_F_CSUM, .name = "CSUM"},
     {.bit = VIRTIO_NET_F_GUEST_CSUM, .name = "GUEST_CSUM"},
-    {.bit = VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, .name = "CTRL_GUEST_OFFLOADS", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
+     .name = "CTRL_GUEST_OFFLOADS",
+     .refusal = "offloads stay as they were negotiated"},
     {.bit = VIRTIO_NET_F_MTU, .name = "MTU"},
     {.bit = VIRTIO_NET_F_MAC, .name = "MAC"},
     {.bit = VIRTIO_NET_F_GSO, .name = "GSO", .refusal = "legacy"},
@@ -263,15 +291,22 @@ static const struct virtio_feature features[] = {
     {.bit = VIRTIO_NET_F_HOST_UFO, .name = "HOST_UFO", .refusal = "datagrams are cut by lwIP"},
     {.bit = VIRTIO_NET_F_MRG_RXBUF, .name = "MRG_RXBUF"},
     {.bit = VIRTIO_NET_F_STATUS, .name = "STATUS"},
-    {.bit = VIRTIO_NET_F_CTRL_VQ, .name = "CTRL_VQ", .refusal = NO_CONTROL},
-    {.bit = VIRTIO_NET_F_CTRL_RX, .name = "CTRL_RX", .refusal = NO_CONTROL},
-    {.bit = VIRTIO_NET_F_CTRL_VLAN, .name = "CTRL_VLAN", .refusal = NO_CONTROL},
-    {.bit = VIRTIO_NET_F_CTRL_RX_EXTRA, .name = "CTRL_RX_EXTRA", .refusal = NO_CONTROL},
-    {.bit = VIRTIO_NET_F_GUEST_ANNOUNCE, .name = "GUEST_ANNOUNCE", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_CTRL_VQ, .name = "CTRL_VQ"},
+    {.bit = VIRTIO_NET_F_CTRL_RX, .name = "CTRL_RX", NEEDS(VIRTIO_NET_F_CTRL_VQ)},
+    {.bit = VIRTIO_NET_F_CTRL_VLAN, .name = "CTRL_VLAN", .refusal = "every VLAN is received"},
+    {.bit = VIRTIO_NET_F_CTRL_RX_EXTRA, .name = "CTRL_RX_EXTRA", .refusal = "of no use"},
+    {.bit = VIRTIO_NET_F_GUEST_ANNOUNCE,
+     .name = "GUEST_ANNOUNCE",
+     NEEDS(VIRTIO_NET_F_CTRL_VQ),
+     .requires_too = VIRTIO_NET_F_STATUS},
     {.bit = VIRTIO_NET_F_MQ, .name = "MQ", .refusal = ONE_PAIR},
-    {.bit = VIRTIO_NET_F_CTRL_MAC_ADDR, .name = "CTRL_MAC_ADDR", .refusal = NO_CONTROL},
-    {.bit = VIRTIO_NET_F_NOTF_COAL, .name = "NOTF_COAL", .refusal = NO_CONTROL},
-    {.bit = VIRTIO_NET_F_VQ_NOTF_COAL, .name = "VQ_NOTF_COAL", .refusal = NO_CONTROL},
+    {.bit = VIRTIO_NET_F_CTRL_MAC_ADDR,
+     .name = "CTRL_MAC_ADDR",
+     .refusal = "the address of the device is used"},
+    {.bit = VIRTIO_NET_F_NOTF_COAL, .name = "NOTF_COAL", .refusal = "the loop batches by itself"},
+    {.bit = VIRTIO_NET_F_VQ_NOTF_COAL,
+     .name = "VQ_NOTF_COAL",
+     .refusal = "the loop batches by itself"},
     {.bit = VIRTIO_NET_F_GUEST_USO4, .name = "GUEST_USO4", .refusal = NO_GLUED},
     {.bit = VIRTIO_NET_F_GUEST_USO6, .name = "GUEST_USO6", .refusal = NO_GLUED},
     {.bit = VIRTIO_NET_F_HOST_USO, .name = "HOST_USO", .refusal = "nobody sends datagrams in rows"},
@@ -279,7 +314,7 @@ static const struct virtio_feature features[] = {
     {.bit = VIRTIO_NET_F_RSS, .name = "RSS", .refusal = ONE_PAIR},
     {.bit = VIRTIO_NET_F_RSC_EXT, .name = "RSC_EXT", .refusal = "of no use"},
     {.bit = VIRTIO_NET_F_STANDBY, .name = "STANDBY", .refusal = "no fail-over"},
-    {.bit = VIRTIO_NET_F_SPEED_DUPLEX, .name = "SPEED_DUPLEX", .refusal = "of no use"},
+    {.bit = VIRTIO_NET_F_SPEED_DUPLEX, .name = "SPEED_DUPLEX"},
 };
 
 static const uint16_t device_types[] = {VIRTIO_ID_NET, 0};

@@ -323,6 +323,17 @@ _Static_assert(sizeof(struct virtio_pci_common_cfg) == 0x40, "4.1.4.3");
 
 #define VIRTIO_NET_S_LINK_UP 1
 #define VIRTIO_NET_S_ANNOUNCE 2
+#define VIRTIO_NET_SPEED_MAX 0x7fffffffu /* Mbit/s; above it: unknown (5.1.4.2) */
+
+/* 5.1.9.5: control commands */
+#define VIRTIO_NET_OK 0
+#define VIRTIO_NET_CTRL_RX 0
+#define VIRTIO_NET_CTRL_RX_PROMISC 0
+#define VIRTIO_NET_CTRL_RX_ALLMULTI 1
+#define VIRTIO_NET_CTRL_MAC 1
+#define VIRTIO_NET_CTRL_MAC_TABLE_SET 0
+#define VIRTIO_NET_CTRL_ANNOUNCE 3
+#define VIRTIO_NET_CTRL_ANNOUNCE_ACK 0
 
 /* 5.1.4 */
 struct virtio_net_config {

@@ -1,10 +1,9 @@
-// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c virtio/virtio.c
-// sources: virtio/virtio_config.c
-// sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtqueue.c
-// sources: virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c
-// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/violation.c
-// sources: hosted/vhost_user.c hosted/vhost_user_session.c hosted/vhost_user_link.c
-// sources: tests/native/backend.c tests/native/net_port.c
+// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c
+// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtqueue.c virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c
+// sources: boot/format.c boot/loop.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
+// sources: hosted/violation.c hosted/vhost_user.c hosted/vhost_user_session.c
+// sources: hosted/vhost_user_link.c tests/native/backend.c tests/native/net_port.c
 /*
  * test_vhost_net.c - the network driver, as a Linux process, on DPDK's vhost back end.
  *

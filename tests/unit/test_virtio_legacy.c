@@ -3,11 +3,11 @@
 // sources: virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c
 // sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
 // sources: blk/block.c blk/virtio_blk.c net/nic.c net/virtio_net.c net/virtio_net_setup.c
-// sources: hosted/platform_linux.c hosted/dma_arena.c
-// sources: hosted/registers.c hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c
-// sources: hosted/device.c hosted/device_setup.c hosted/device_legacy.c hosted/device_mmio.c
-// sources: hosted/device_blk.c hosted/device_net.c tests/unit/plain_driver.c hosted/violation.c
-// sources: hosted/ring_packed.c
+// sources: net/virtio_net_control.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
+// sources: hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c hosted/device.c
+// sources: hosted/device_setup.c hosted/device_legacy.c hosted/device_mmio.c hosted/device_blk.c
+// sources: hosted/device_net.c hosted/device_net_control.c tests/unit/plain_driver.c
+// sources: hosted/violation.c hosted/ring_packed.c
 /*
  * test_virtio_legacy.c - legacy devices over PCI (4.1.4.10): registers in ports, and what the core
  * and the drivers do differently for a legacy device.

@@ -1,0 +1,121 @@
+/*
+ * device_net_control.c - the control queue of the model network device. See device_net_control.h.
+ */
+#include "hosted/device_net_control.h"
+
+#include <string.h>
+
+#include "hosted/violation.h"
+
+enum { CLASS_RX = 0, CLASS_MAC = 1, CLASS_ANNOUNCE = 3 };
+enum { RX_PROMISC, RX_ALLMULTI, RX_ALLUNI };
+enum { MAC_TABLE_SET, MAC_ADDR_SET };
+#define MESSAGE_MAX 2048u
+#define HEADER 2u
+#define STATUS_ANNOUNCE 2u
+
+static bool set_mode(struct device *device, struct device_net_control *control, uint8_t code,
+                     const uint8_t *data, uint32_t len)
+{
+    if (code >= RX_ALLUNI && !device_has(device, NET_F_CTRL_RX_EXTRA))
+        violation("NET-CTRLRX-2", "receive mode %u without CTRL_RX_EXTRA", code);
+    if (!device_has(device, NET_F_CTRL_RX))
+        violation("NET-CTRLRX-1", "receive mode %u without CTRL_RX", code);
+    if (len != 1 || data[0] > 1)
+        return false;
+    if (code == RX_PROMISC)
+        control->promiscuous = data[0];
+    else if (code == RX_ALLMULTI)
+        control->all_multicast = data[0];
+    return code < RX_ALLUNI;
+}
+
+/* One half of the table: a count and so many addresses. Returns its length, 0: it is not whole. */
+static uint32_t read_table(const uint8_t *data, uint32_t len, uint8_t (*table)[6], unsigned *count)
+{
+    uint32_t n;
+
+    if (len < 4)
+        return 0;
+    memcpy(&n, data, 4);
+    if (n > DEVICE_NET_GROUPS || len - 4 < n * 6)
+        return 0;
+    memcpy(table, data + 4, n * 6);
+    *count = n;
+    return 4 + n * 6;
+}
+
+static bool set_table(struct device *device, struct device_net_control *control, uint8_t code,
+                      const uint8_t *data, uint32_t len)
+{
+    uint8_t unicast[DEVICE_NET_GROUPS][6];
+    uint32_t first, second;
+
+    if (!device_has(device, NET_F_CTRL_RX))
+        violation("NET-CTRLMAC-1", "MAC command %u without CTRL_RX", code);
+    if (code != MAC_TABLE_SET)
+        return false;
+    first = read_table(data, len, unicast, &control->unicasts);
+    second =
+        first ? read_table(data + first, len - first, control->multicast, &control->multicasts) : 0;
+    if (!second || first + second != len)
+        violation("NET-CTRLMAC-3", "a MAC table of %u bytes", len);
+    return second != 0;
+}
+
+static bool acknowledge(struct device *device, struct device_net_control *control)
+{
+    if (!device_has(device, NET_F_GUEST_ANNOUNCE))
+        violation("NET-ANNOUNCE-2", "an acknowledgement without GUEST_ANNOUNCE");
+    control->announce_acks++;
+    device->config[6] &= (uint8_t)~STATUS_ANNOUNCE;
+    return true;
+}
+
+/* 5.1.9.8: with the old framing each part has a descriptor of its own. */
+static void check_framing(const struct device *device, const struct ring_chain *chain)
+{
+    if (!device_is_legacy(device) || device_has(device, F_ANY_LAYOUT))
+        return;
+    if (chain->piece[0].len != HEADER)
+        violation("LEG-NET-FRAME-2", "%u bytes in the descriptor of the command",
+                  chain->piece[0].len);
+    if (chain->in != 1 || chain->piece[chain->out].len != 1)
+        violation("LEG-NET-FRAME-5", "%u descriptors for the answer", chain->in);
+}
+
+void device_net_command(struct device *device, struct device_net_control *control,
+                        struct ring_device *ring, struct ring_chain *chain)
+{
+    uint8_t message[MESSAGE_MAX];
+    uint32_t len = (uint32_t)ring_chain_read(chain, 0, message, sizeof(message));
+    bool good = false;
+
+    check_framing(device, chain);
+    if (len < HEADER || chain->writable != 1) {
+        violation("NET-T-CTRL-1", "a command of %u bytes and %u for the answer", len,
+                  chain->writable);
+        return;
+    }
+    control->commands++;
+    control->class = message[0];
+    control->code = message[1];
+    if (control->mute)
+        return;
+    if (control->class == CLASS_RX)
+        good = set_mode(device, control, control->code, message + HEADER, len - HEADER);
+    else if (control->class == CLASS_MAC)
+        good = set_table(device, control, control->code, message + HEADER, len - HEADER);
+    else if (control->class == CLASS_ANNOUNCE)
+        good = acknowledge(device, control);
+    uint8_t ack = !good || control->refuse;
+    ring_chain_write(chain, 0, &ack, 1);
+    ring_device_push(ring, chain, 1);
+}
+
+void device_net_control_reset(struct device_net_control *control)
+{
+    control->promiscuous = true;
+    control->all_multicast = false;
+    control->unicasts = control->multicasts = 0;
+}

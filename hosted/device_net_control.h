@@ -1,0 +1,32 @@
+/*
+ * device_net_control.h - the control queue of the model network device (5.1.9.5): what commands set,
+ * and how it misbehaves.
+ */
+#ifndef FERRULE_HOSTED_DEVICE_NET_CONTROL_H
+#define FERRULE_HOSTED_DEVICE_NET_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hosted/device.h"
+
+#define DEVICE_NET_GROUPS 64
+
+struct device_net_control {
+    bool promiscuous, all_multicast;
+    unsigned unicasts, multicasts;
+    uint8_t multicast[DEVICE_NET_GROUPS][6];
+    unsigned commands, announce_acks;
+    bool refuse;         /* answers every command with an error */
+    bool mute;           /* answers none */
+    uint8_t class, code; /* of the last command */
+};
+
+/* Takes one message, checks it, does what it says and returns it. */
+void device_net_command(struct device *device, struct device_net_control *control,
+                        struct ring_device *ring, struct ring_chain *chain);
+
+/* What a reset leaves: everything is received, nothing listed. */
+void device_net_control_reset(struct device_net_control *control);
+
+#endif
