@@ -370,7 +370,7 @@ $(HOST)/obj/%.o: %.c $(HOST_READY) | packages-test
 define unit
 $(1:tests/%.c=$(HOST)/%): $(patsubst %.c,$(HOST)/obj/%.o,$(1) \
   $(patsubst lwip/%,$(LWIP)/src/%,$(patsubst fatfs/%,$(FATFS)/%, \
-  $(patsubst littlefs/%,$(LITTLEFS)/%,$(shell sed -n '1,10s,^// sources:,,p' $(1))))))
+  $(patsubst littlefs/%,$(LITTLEFS)/%,$(shell sed -n '1,20s,^// sources:,,p' $(1))))))
 	$$(call note,LINK,$$@)mkdir -p $$(@D) && $(CC) -fsanitize=address,undefined $$(filter %.o,$$^) -lcmocka -lm -o $$@
 endef
 $(foreach file,$(UNIT_C) $(NATIVE_C),$(eval $(call unit,$(file))))

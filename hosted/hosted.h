@@ -121,6 +121,9 @@ const char *hosted_panic_text(void);
 
 void hosted_set_cmdline(const char *cmdline);
 
+/* As if nobody had asked for a stop (platform_request_stop()). */
+void hosted_clear_stop(void);
+
 /* What platform_memory() says; without it, the arena's size and what is free of it. Bytes. */
 void hosted_set_memory(uint64_t total, uint64_t available);
 

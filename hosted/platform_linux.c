@@ -392,3 +392,8 @@ void platform_request_stop(void)
 {
     stop_requested = true;
 }
+
+void hosted_clear_stop(void)
+{
+    stop_requested = false;
+}

@@ -192,7 +192,9 @@ static bool hear_one(struct vhost_user *vhost)
     uint64_t answer = 0;
     ssize_t got = recv(vhost->backend_fd, &header, sizeof(header), MSG_DONTWAIT);
 
-    if (got != (ssize_t)sizeof(header) || header.size > sizeof(payload) ||
+    if (got != (ssize_t)sizeof(header) || header.size > sizeof(payload))
+        return false;
+    if (header.size &&
         recv(vhost->backend_fd, payload, header.size, MSG_DONTWAIT) != (ssize_t)header.size)
         return false;
     if (header.request != VHOST_USER_BACKEND_CONFIG_CHANGE_MSG) {

@@ -99,17 +99,42 @@ void backend_finish_all(void)
         backend_finish(backends);
 }
 
+/* A source of the event loop that ends it. */
+struct waiter {
+    bool (*done)(void *arg);
+    void *arg;
+    bool is_done;
+    uint64_t end_ns;
+};
+
+static unsigned waiter_poll(void *arg, unsigned budget)
+{
+    struct waiter *waiter = arg;
+
+    (void)budget;
+    waiter->is_done = waiter->done(waiter->arg);
+    if (waiter->is_done || platform_now_ns() > waiter->end_ns)
+        platform_request_stop();
+    return 0;
+}
+
+static uint64_t waiter_deadline(void *arg)
+{
+    (void)arg;
+    return platform_now_ns() + TURN_NS;
+}
+
 bool backend_wait(bool (*done)(void *arg), void *arg)
 {
-    uint64_t end = platform_now_ns() + BACKEND_TIMEOUT_MS * UINT64_C(1000000);
+    struct waiter waiter = {.done = done,
+                            .arg = arg,
+                            .end_ns = platform_now_ns() + BACKEND_TIMEOUT_MS * UINT64_C(1000000)};
+    struct loop_source source = {
+        .name = "waiter", .poll = waiter_poll, .deadline = waiter_deadline, .arg = &waiter};
 
-    while (!done(arg)) {
-        uint64_t now = platform_now_ns();
-
-        if (now > end)
-            return false;
-        if (loop_turn() == 0)
-            platform_wait(loop_wait_limit(now + TURN_NS));
-    }
-    return true;
+    loop_add(&source);
+    loop_run();
+    loop_remove(&source);
+    hosted_clear_stop();
+    return waiter.is_done;
 }

@@ -40,8 +40,8 @@ void backend_finish(struct backend *backend);
 void backend_finish_all(void);
 
 /*
- * Runs the event loop until `done` says true, at most BACKEND_TIMEOUT_MS; false then. Between turns
- * without work it sleeps in platform_wait().
+ * Runs the event loop, with all that it does about interrupts, until `done` says true, at most
+ * BACKEND_TIMEOUT_MS; false then. `done` is asked once a turn, and every millisecond.
  */
 bool backend_wait(bool (*done)(void *arg), void *arg);
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "loop.h"
 #include "net/nic.h"
 #include "platform.h"
 
@@ -114,6 +115,10 @@ static const struct nic_callbacks callbacks = {.received = received,
 
 /* ---- the user's side ---- */
 
+static unsigned source_poll(void *arg, unsigned budget);
+static bool source_arm(void *arg);
+static struct loop_source source = {.name = "port", .poll = source_poll, .arm = source_arm};
+
 bool net_port_open(void)
 {
     nic = nic_at(0);
@@ -133,6 +138,7 @@ bool net_port_open(void)
     nic_attach(nic, &callbacks, NULL);
     lend_buffers();
     nic_kick(nic);
+    loop_add(&source);
     return true;
 }
 
@@ -140,6 +146,7 @@ bool net_port_close(void)
 {
     bool all = rx_free_count == NET_PORT_SLOTS && tx_free_count == NET_PORT_SLOTS;
 
+    loop_remove(&source);
     platform_dma_free(rx_memory, NET_PORT_SLOTS * BUFFER_BYTES);
     platform_dma_free(tx_memory, NET_PORT_SLOTS * BUFFER_BYTES);
     return all;
@@ -182,6 +189,11 @@ unsigned net_port_send(unsigned count, unsigned len)
     return done;
 }
 
+void net_port_kick(void)
+{
+    nic_kick(nic);
+}
+
 unsigned net_port_poll(void)
 {
     unsigned done = nic_poll(nic, BUDGET);
@@ -189,6 +201,19 @@ unsigned net_port_poll(void)
     lend_buffers();
     nic_kick(nic);
     return done;
+}
+
+static unsigned source_poll(void *arg, unsigned budget)
+{
+    (void)arg;
+    (void)budget;
+    return net_port_poll();
+}
+
+static bool source_arm(void *arg)
+{
+    (void)arg;
+    return nic_arm(nic);
 }
 
 const struct net_port_counts *net_port_counts(void)

@@ -22,7 +22,7 @@ struct net_port_counts {
     uint64_t wrong;           /* any others */
 };
 
-/* Takes the first NIC, lends it all buffers. False: there is none. */
+/* Takes the first NIC, lends it all buffers, and joins the event loop. False: there is none. */
 bool net_port_open(void);
 /* The NIC must be gone. True: every buffer and frame came back. */
 bool net_port_close(void);
@@ -30,8 +30,10 @@ bool net_port_close(void);
 /* Sends up to `count` frames of `len` bytes (0: of all lengths); returns how many there was room
  * for. */
 unsigned net_port_send(unsigned count, unsigned len);
+void net_port_kick(void);
 
-/* One turn: what was received and sent, buffers lent again, one kick. Returns the work done. */
+/* What the event loop does in a turn: what was received and sent, buffers lent again, one kick.
+ * Returns the work done. */
 unsigned net_port_poll(void);
 
 const struct net_port_counts *net_port_counts(void);

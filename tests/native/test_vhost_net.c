@@ -102,7 +102,6 @@ static void end(void)
 static bool all_back(void *arg)
 {
     (void)arg;
-    net_port_poll();
     return net_port_outstanding() == 0;
 }
 
@@ -114,7 +113,7 @@ static bool traffic(void *arg)
     if (net_port_counts()->submitted + room > goal)
         room = goal - net_port_counts()->submitted;
     net_port_send((unsigned)room, 0);
-    net_port_poll();
+    net_port_kick();
     return net_port_counts()->submitted == goal;
 }
 
@@ -167,7 +166,6 @@ static void packed_rings_merged_in_order(void **state)
 static bool is_running_again(void *arg)
 {
     (void)arg;
-    net_port_poll();
     return device->driver_ok && vhost_user_connections(device) > 1;
 }
 
