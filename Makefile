@@ -417,6 +417,18 @@ MUTANTS = CC='$(CC)' HOST_FLAGS='$(subst ','\'',$(HOST_FLAGS))' TORTURE_FLAGS='$
 mutants: $(UNIT) $(HOST)/ring_torture | packages-test
 	@$(MUTANTS) tools/mutants $(BUILD) --only '$(T)'
 
+# Resets and odd accesses at random moments, on QEMU's own device models: the objects of tests/native/test_qtest.c, and
+# another main().
+QTEST_TORTURE_OBJS := $(patsubst %.c,$(HOST)/obj/%.o,tests/native/qtest_torture_main.c \
+  $(shell sed -n '1,20s,^// sources:,,p' tests/native/test_qtest.c))
+
+$(HOST)/qtest_torture: $(QTEST_TORTURE_OBJS)
+	$(call note,LINK,$@)$(CC) -fsanitize=address,undefined $^ -o $@
+
+.PHONY: qtest-torture
+qtest-torture: $(HOST)/qtest_torture | packages-run
+	@$(HOST)/qtest_torture '$(N)' '$(SEED)'
+
 # Which requirements of the specification the tests cover; fails on a claim whose test did not pass.
 conformance: test
 	@tools/conformance $(BUILD) $(CONFORMANCE_ARGS)
@@ -458,6 +470,7 @@ help:
 ##   make iso           build/ferrule.iso, which boots by BIOS and UEFI (ISO_CMDLINE="words")
 ##   make mutants       puts bugs into copies of the drivers; the tests must catch each (T=part of a name)
 ##   make ring-torture  random traffic over every kind of ring (N=transfers, SEED=number)
+##   make qtest-torture  resets at random moments, on QEMU's own devices (N=rounds, SEED=number)
 ##   make bench         measure (takes minutes)
 ##   make size          sections and sizes;  make dis  disassembly in build/ferrule.dis
 ##   make deps          only the set-up: packages, C library, TCP/IP stack, file system

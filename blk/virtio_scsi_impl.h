@@ -21,8 +21,7 @@ struct virtio_scsi {
     uint8_t *event_buffers;
     uint32_t event_size;
     bool starting;                 /* in ready: recovery is not possible */
-    bool selective;                /* the reset under way is about one unit, ... */
-    const struct scsi_disk *stuck; /* ... this disk, or NULL: one that a scan looks at */
+    const struct scsi_disk *stuck; /* the reset under way is because of it, or NULL */
     bool odd_event_seen, odd_response_seen;
     struct loop_source source;
 };

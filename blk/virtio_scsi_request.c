@@ -338,7 +338,8 @@ void virtio_scsi_take_back(struct virtio_scsi *scsi)
 
     while ((slot = virtqueue_detach_unused(scsi->requests)) != NULL) {
         struct scsi_command *command = empty_slot(scsi, slot);
-        bool again = scsi->selective && (!scsi->stuck || command->owner != scsi->stuck);
+        /* Only the unit that made it necessary pays for a reset; an end is one for all. */
+        bool again = scsi->device->recovering && (!scsi->stuck || command->owner != scsi->stuck);
 
         fail_command(command, again ? -ECANCELED : -ECONNRESET,
                      "taken back by a reset of the adapter");
@@ -360,10 +361,9 @@ void scsi_host_reset(struct scsi_host *host, const struct scsi_disk *disk, const
 
     if (disk)
         virtio_scsi_fail_waiting(scsi, disk, reason);
-    scsi->selective = true;
     scsi->stuck = disk;
     virtio_recover(scsi->device, reason);
-    scsi->selective = false;
+    scsi->stuck = NULL;
     if (scsi->device->failed)
         virtio_scsi_fail_waiting(scsi, NULL, "the adapter was given up");
 }

@@ -11,6 +11,7 @@
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/violation.c
 // sources: hosted/qtest.c hosted/qtest_machine.c tests/native/backend.c tests/native/net_port.c
 // sources: tests/native/qtest_rig.c
+// sources: tests/native/qtest_torture.c
 /*
  * test_qtest.c - every driver, as a Linux process under sanitizers, on QEMU's own device models.
  *
@@ -25,6 +26,7 @@
 #include "hosted/qtest.h"
 #include "loop.h"
 #include "qtest_rig.h"
+#include "qtest_torture.h"
 #include "virtio/spec.h"
 
 #define AMOUNT 256u
@@ -106,11 +108,21 @@ static void works_without_interrupts(void **state)
     loop_set_polling(false);
 }
 
-#define KINDS 3u
+static void survives_torture(void **state)
+{
+    uint32_t seed = 20;
+
+    assert_true(torture_round(*state, &seed));
+}
+
+#define KINDS 4u
 static const struct {
     const char *name;
     void (*run)(void **state);
-} kinds[KINDS] = {{"", works}, {"_intx", works_with_lines}, {"_polling", works_without_interrupts}};
+} kinds[KINDS] = {{"", works},
+                  {"_intx", works_with_lines},
+                  {"_polling", works_without_interrupts},
+                  {"_torture", survives_torture}};
 
 static int run_group(void)
 {
