@@ -429,6 +429,37 @@ $(HOST)/qtest_torture: $(QTEST_TORTURE_OBJS)
 qtest-torture: $(HOST)/qtest_torture | packages-run
 	@$(HOST)/qtest_torture '$(N)' '$(SEED)'
 
+# The drivers beside other projects' on the same back ends: no sanitizers, and no book of mappings. libblkio is used as
+# its Debian packages have it, unpacked beside the objects.
+NATIVE_BENCH_DIR := $(HOST)/bench
+NATIVE_BENCH := $(addprefix $(NATIVE_BENCH_DIR)/,net_bench blk_bench)
+NATIVE_BENCH_FLAGS := -std=gnu11 -O2 -g $(WARNINGS) -Werror -D_GNU_SOURCE -Itests/bench/native/include $(INCLUDES) -MMD -MP
+BLKIO := $(HOST)/libblkio
+BLKIO_LIB := $(abspath $(BLKIO))/usr/lib/x86_64-linux-gnu
+
+$(NATIVE_BENCH_DIR)/obj/%.o: %.c $(HOST)/flags
+	$(call note,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(NATIVE_BENCH_FLAGS) -c $< -o $@
+
+define native_bench
+$(NATIVE_BENCH_DIR)/$(1): $(patsubst %.c,$(NATIVE_BENCH_DIR)/obj/%.o,tests/bench/native/$(1).c \
+  $(shell sed -n '1,10s,^// sources:,,p' tests/bench/native/$(1).c))
+	$$(call note,LINK,$$@)$(CC) $$^ -o $$@
+endef
+$(foreach name,$(notdir $(NATIVE_BENCH)),$(eval $(call native_bench,$(name))))
+
+$(BLKIO).ready: third_party/manifest.tsv tools/fetch-source | packages-build
+	$(Q)rm -rf $(BLKIO) && mkdir -p $(BLKIO) && files=$$(tools/fetch-source libblkio libblkio-dev) && \
+	  for file in $$files; do dpkg-deb -x $$file $(BLKIO) || exit 1; done
+	@touch $@
+
+$(NATIVE_BENCH_DIR)/blkio_bench: tests/bench/native/blkio_bench.c tests/bench/native/bench_time.h $(BLKIO).ready
+	$(call note,LINK,$@)mkdir -p $(@D) && $(CC) $(NATIVE_BENCH_FLAGS) -I$(BLKIO)/usr/include $< -o $@ \
+	  -L$(BLKIO_LIB) -lblkio -Wl,-rpath,$(BLKIO_LIB)
+
+.PHONY: bench-native
+bench-native: $(NATIVE_BENCH) $(NATIVE_BENCH_DIR)/blkio_bench | packages-bench
+	@tests/bench/native/run $(NATIVE_BENCH_DIR) $(BENCH_ARGS)
+
 # Which requirements of the specification the tests cover; fails on a claim whose test did not pass.
 conformance: test
 	@tools/conformance $(BUILD) $(CONFORMANCE_ARGS)
@@ -458,7 +489,7 @@ help:
 	@sed -n '/^##/s/^## \{0,1\}//p' Makefile
 
 -include $(KERNEL_OBJS:.o=.d) $(LWIP_OBJS:.o=.d) $(FATFS_OBJS:.o=.d) $(LITTLEFS_OBJS:.o=.d) $(APP_OBJS:.o=.d)
--include $(shell find $(HOST)/obj $(HOST)/torture -name '*.d' 2>/dev/null)
+-include $(shell find $(HOST)/obj $(HOST)/torture $(HOST)/bench -name '*.d' 2>/dev/null)
 
 ## Targets
 ##   make               build the kernel with the web application: build/ferrule.elf
@@ -472,6 +503,7 @@ help:
 ##   make ring-torture  random traffic over every kind of ring (N=transfers, SEED=number)
 ##   make qtest-torture  resets at random moments, on QEMU's own devices (N=rounds, SEED=number)
 ##   make bench         measure (takes minutes)
+##   make bench-native  measure the drivers beside DPDK's and libblkio's on the same back ends (BENCH_ARGS=--help)
 ##   make size          sections and sizes;  make dis  disassembly in build/ferrule.dis
 ##   make deps          only the set-up: packages, C library, TCP/IP stack, file system
 ##   make format        format the code;  make format-check  say what is not

@@ -1,0 +1,153 @@
+// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c virtio/virtio.c
+// sources: virtio/virtio_config.c virtio/virtio_features.c
+// sources: virtio/virtio_report.c virtio/virtqueue.c virtio/virtqueue_split.c
+// sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c hosted/platform_linux.c
+// sources: hosted/dma_arena.c hosted/registers.c hosted/vhost_user.c hosted/vhost_user_session.c
+// sources: hosted/vhost_user_link.c
+/*
+ * net_bench.c - packets a second of the network driver on a vhost-user back end that sends back what
+ * it gets.
+ *
+ * net_bench SOCKET SECONDS FRAMES [packed] [in_order] [merged]: FRAMES frames of 64 bytes go round
+ * and round: each that is received is sent again from the same buffer, as testpmd does with its own
+ * driver. Prints the frames received in a second. Read tests/bench/native/run next.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hosted/hosted.h"
+#include "hosted/vhost_user.h"
+#include "net/nic.h"
+#include "net/virtio_net.h"
+#include "virtio/spec.h"
+
+#define BUFFERS 512u
+#define BUFFER_BYTES 2048u
+#define FRAME_BYTES 64u
+#define BUDGET 32u
+/* Turns between two looks at the clock. */
+#define TURNS 1024u
+
+static struct nic *nic;
+static void *free_buffer[BUFFERS];
+static unsigned free_count;
+static uint64_t frames;
+
+static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
+                     enum nic_checksum checksum)
+{
+    struct virtqueue_sg sg = {piece->data, piece->len};
+
+    (void)arg;
+    (void)pieces;
+    (void)checksum;
+    frames++;
+    if (nic_tx(nic, &sg, 1, NULL, piece->token))
+        free_buffer[free_count++] = piece->token;
+}
+
+static void give_back(void *arg, void *token)
+{
+    (void)arg;
+    free_buffer[free_count++] = token;
+}
+
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+static void lend(void)
+{
+    while (free_count > 0 && nic_rx_provide(nic, free_buffer[free_count - 1], BUFFER_BYTES,
+                                            free_buffer[free_count - 1]) == 0)
+        free_count--;
+}
+
+static void turn(void)
+{
+    nic_poll(nic, BUDGET);
+    lend();
+    nic_kick(nic);
+}
+
+/* Frames a second in the time that is left. */
+static double measure(double seconds)
+{
+    uint64_t start = platform_now_ns(), end = start + (uint64_t)(seconds * 1e9), now,
+             first = frames;
+
+    do {
+        for (unsigned i = 0; i < TURNS; i++)
+            turn();
+        now = platform_now_ns();
+    } while (now < end);
+    return (double)(frames - first) * 1e9 / (double)(now - start);
+}
+
+static bool has(int argc, char **argv, const char *word)
+{
+    for (int i = 4; i < argc; i++)
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    return false;
+}
+
+static void begin(int argc, char **argv)
+{
+    static const struct virtio_driver *const drivers[] = {&virtio_net_driver};
+    static const struct {
+        const char *word;
+        unsigned bit;
+    } features[] = {{"packed", VIRTIO_F_RING_PACKED},
+                    {"in_order", VIRTIO_F_IN_ORDER},
+                    {"merged", VIRTIO_NET_F_MRG_RXBUF}};
+    struct vhost_user_setup setup = {.path = argv[1], .type = VIRTIO_ID_NET, .timeout_ms = 20000};
+
+    hosted_reset();
+    hosted_clock_use_real();
+    for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++)
+        if (!has(argc, argv, features[i].word))
+            virtio_features_add(&setup.withheld, features[i].bit);
+    /* Large frames would need larger buffers, and testpmd's driver does not take them either. */
+    virtio_features_add(&setup.withheld, VIRTIO_NET_F_GUEST_TSO4);
+    virtio_features_add(&setup.withheld, VIRTIO_NET_F_GUEST_TSO6);
+    virtio_features_add(&setup.withheld, VIRTIO_NET_F_GUEST_UFO);
+    virtio_set_drivers(drivers, 1);
+    if (!vhost_user_open(&setup) || !(nic = nic_at(0))) {
+        fputs(hosted_log(), stderr);
+        exit(1);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct nic_callbacks callbacks = {.received = received,
+                                                   .reclaimed = give_back,
+                                                   .sent = give_back,
+                                                   .changed = nothing,
+                                                   .restarted = nothing};
+    uint8_t *memory;
+
+    if (argc < 4) {
+        fprintf(stderr, "usage: net_bench SOCKET SECONDS FRAMES [packed] [in_order] [merged]\n");
+        return 2;
+    }
+    begin(argc, argv);
+    nic_attach(nic, &callbacks, NULL);
+    memory = platform_dma_alloc(BUFFERS * BUFFER_BYTES, 4096);
+    for (unsigned i = 0; i < BUFFERS; i++)
+        free_buffer[free_count++] = memory + (size_t)i * BUFFER_BYTES;
+    lend();
+    for (int i = 0; i < atoi(argv[3]) && free_count > 0; i++) {
+        struct virtqueue_sg sg = {free_buffer[free_count - 1], FRAME_BYTES};
+
+        if (nic_tx(nic, &sg, 1, NULL, sg.data) == 0)
+            free_count--;
+    }
+    measure(0.5);
+    printf("%.0f\n", measure(atof(argv[2])));
+    virtio_shutdown();
+    return 0;
+}
