@@ -133,6 +133,8 @@ static uint32_t config_read(const struct pci_function *fn, unsigned offset, unsi
 {
     uint32_t value = ~0u;
 
+    if (to_fake(fn)->gone)
+        return value;
     if (offset % width)
         hosted_fail("unaligned configuration access: %u bytes at %#x", width, offset);
     if (to_fake(fn)->config_hook &&
@@ -181,6 +183,8 @@ static void config_write(const struct pci_function *fn, unsigned offset, uint32_
 {
     struct fake_function *f = to_fake(fn);
 
+    if (f->gone)
+        return;
     if (f->config_hook && f->config_hook(f, offset, width, true, &value))
         return;
     if (offset != PCI_COMMAND) {

@@ -29,6 +29,7 @@ struct fake_function {
                         uint32_t *value);
     void *config_hook_arg;
 
+    bool gone;             /* pulled out: configuration space reads as all ones */
     unsigned msix_entries; /* 0: no MSI-X */
     unsigned
         msix_spare; /* vectors that the CPU still has for it; pci_msix_set() is -ENOSPC beyond */

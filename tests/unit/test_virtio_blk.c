@@ -453,6 +453,62 @@ static void needs_reset_with_requests_in_flight(void **state)
     end();
 }
 
+/* ---- the disk leaves ---- */
+
+/* By the button: it still works, so it is reset, and everything ends before the call returns. */
+static void a_disk_that_is_removed_ends_its_requests(void **state)
+{
+    for (unsigned held = 0; held < 12; held++) {
+        (void)state;
+        make_disk(&ordinary);
+        model.hold = true;
+        for (unsigned n = 0; n < held; n++)
+            submit(n, n % 3 ? BLK_READ : BLK_WRITE, n, 1);
+        if (held % 2)
+            settle();
+        assert_int_equal(blk_claim(disk, "test"), 0);
+        virtio_pci_remove(&model.device.pci->fn);
+        assert_null(virtio_devices());
+        assert_null(blk_device_at(0));
+        for (unsigned n = 0; n < held; n++)
+            assert_done(n, -EIO);
+        /* Whoever has a claim on it may still ask. */
+        assert_int_equal(blk_read(disk, 0, data, 1), -EIO);
+        assert_int_equal(blk_flush(disk), -EIO);
+        blk_release(disk);
+        end();
+    }
+}
+
+/* Without warning: nothing answers any more, and that is found out soon, not after a time-out. */
+static void a_disk_that_is_pulled_out_ends_its_requests(void **state)
+{
+    (void)state;
+    for (unsigned asked = 0; asked < 2; asked++) {
+        make_disk(&ordinary);
+        model.hold = true;
+        for (unsigned n = 0; n < 6; n++)
+            submit(n, BLK_READ, n, 1);
+        settle();
+        model.device.lies.gone = model.device.pci->gone = true;
+        uint64_t start = platform_now_ns();
+        if (asked) {
+            assert_int_equal(blk_read(disk, 9, data, 1), -EIO);
+            for (unsigned n = 0; n < 6; n++)
+                assert_done(n, -EIO);
+        }
+        virtio_pci_remove(&model.device.pci->fn);
+        assert_true(platform_now_ns() - start < UINT64_C(1000000000));
+        for (unsigned n = 0; n < 6; n++)
+            assert_done(n, -EIO);
+        assert_null(virtio_devices());
+        assert_null(blk_device_at(0));
+        model.device.lies.gone = model.device.pci->gone = false;
+        end();
+    }
+    expect_log("it is gone", 2);
+}
+
 /* ---- configuration ---- */
 
 /* covers: BLK-OP-1 BLK-OP-2 */
@@ -601,6 +657,8 @@ int main(void)
         TEST(a_device_that_cannot_be_reset_is_given_up),
         TEST(a_broken_queue_is_recovered),
         TEST(needs_reset_with_requests_in_flight),
+        TEST(a_disk_that_is_removed_ends_its_requests),
+        TEST(a_disk_that_is_pulled_out_ends_its_requests),
         TEST(the_capacity_may_change),
         TEST(senseless_configurations_are_refused),
         TEST(odd_limits_are_made_sense_of),
