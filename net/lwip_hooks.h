@@ -9,11 +9,17 @@
 #include "lwip/ip_addr.h"
 
 struct netif;
+struct tcp_pcb;
+struct pbuf;
 
 /* The initial sequence number of a connection (net/lwip_port.c). */
 uint32_t lwip_port_isn(const ip_addr_t *local_ip, uint16_t local_port, const ip_addr_t *remote_ip,
                        uint16_t remote_port);
 #define LWIP_HOOK_TCP_ISN lwip_port_isn
+
+/* A TCP packet has come for this connection, whose payload `p` is (net/lwip_segments.c). */
+signed char segments_received(struct tcp_pcb *pcb, const struct pbuf *p);
+#define LWIP_HOOK_TCP_INPACKET_PCB(pcb, header, length, first, second, p) segments_received(pcb, p)
 
 /* The router set by `ip6=`; NULL leaves the choice to router advertisements (net/lwip_addresses.c).
  */

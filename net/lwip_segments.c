@@ -11,6 +11,9 @@
  *   - a packet larger than the MTU goes to the interface whole and not into ip4_frag();
  *   - a segment that does not fit the window is cut to the part that does before tcp_output();
  *   - cutting takes FIN and PSH off the first part, which lwIP only sets on the second.
+ * And a received packet of several segments is acknowledged at once, as every second segment has to
+ * be (RFC 9293, 3.8.6.3).
+ *
  * The linker puts these functions between lwIP's own (--wrap in the Makefile), whose source stays
  * as it is.
  */
@@ -142,6 +145,14 @@ void __wrap_tcp_rexmit_rto_commit(struct tcp_pcb *pcb)
     size_now = pcb->mss;
     __real_tcp_rexmit_rto_commit(pcb);
     size_now = 0;
+}
+
+/* A mark of one delayed acknowledgement makes lwIP send the next one at once. */
+err_t segments_received(struct tcp_pcb *pcb, const struct pbuf *p)
+{
+    if (pcb->state != LISTEN && p->tot_len > TCP_MSS)
+        tcp_set_flags(pcb, TF_ACK_DELAY);
+    return ERR_OK;
 }
 
 err_t __wrap_ip4_frag(struct pbuf *p, struct netif *netif, const ip4_addr_t *dest)

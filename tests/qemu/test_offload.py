@@ -4,10 +4,13 @@ byte by byte, over taps that offer everything, something and nothing.
 The guest runs apps/bulk.c, whose bytes follow from their place in the stream. Read netns.py and
 test_net.py first.
 """
+import fcntl
 import os
 import re
 import socket
 import struct
+import termios
+import time
 
 import pytest
 
@@ -176,6 +179,24 @@ def test_loss(nic):
         network.run("iptables", "-A", "INPUT", *lose.split())
         from_guest(network, 500_000)
         to_guest(network, 500_000)
+        guest.power_off()
+
+
+def test_large_frames_are_acknowledged_at_once():
+    """Two segments in one frame do not wait for a delayed acknowledgement, which would take 250 ms
+    each time.
+    """
+    rounds, delayed_s = 40, 0.25
+    with Network() as network, bulk_guest(network) as guest:
+        ready(guest)
+        with network.connect(SINK, timeout_s=TRANSFER_TIMEOUT_S) as stream:
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            start = time.monotonic()
+            for _ in range(rounds):
+                stream.sendall(bytes(2500))
+                while struct.unpack("i", fcntl.ioctl(stream, termios.TIOCOUTQ, bytes(4)))[0]:
+                    time.sleep(0.001)
+            assert time.monotonic() - start < rounds * delayed_s * 0.8
         guest.power_off()
 
 
