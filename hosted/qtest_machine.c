@@ -141,8 +141,21 @@ static bool is_any_line_high(void)
     return false;
 }
 
+/* Lines are not routed here: whoever listens is asked. */
 void pci_route_lines(void)
 {
+}
+
+void pci_route_line(struct pci_function *fn)
+{
+    (void)fn;
+}
+
+/* All devices sit on the root bus. */
+bool pci_has_hotplug_slot(const struct pci_function *bridge)
+{
+    (void)bridge;
+    return false;
 }
 
 int pci_intx_enable(struct pci_function *fn, bool (*handler)(void *arg), void *arg,

@@ -1,6 +1,6 @@
-// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c blk/block.c blk/virtio_blk.c
-// sources: blk/virtio_scsi.c blk/virtio_scsi_request.c blk/scsi_disk.c blk/scsi_scan.c
-// sources: blk/scsi_sense.c console/virtio_console.c console/console_port.c
+// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c blk/block.c
+// sources: blk/virtio_blk.c blk/virtio_scsi.c blk/virtio_scsi_request.c blk/scsi_disk.c
+// sources: blk/scsi_scan.c blk/scsi_sense.c console/virtio_console.c console/console_port.c
 // sources: console/console_stream.c rng/virtio_rng.c rng/random.c rng/chacha20.c
 // sources: balloon/virtio_balloon.c balloon/balloon_pages.c balloon/page_reporting.c
 // sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
@@ -10,8 +10,7 @@
 // sources: arch/x86_64/pci_msix.c boot/pci_caps.c boot/log.c boot/format.c boot/loop.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/violation.c
 // sources: hosted/qtest.c hosted/qtest_machine.c tests/native/backend.c tests/native/net_port.c
-// sources: tests/native/qtest_rig.c
-// sources: tests/native/qtest_torture.c
+// sources: tests/native/qtest_rig.c tests/native/qtest_torture.c
 /*
  * test_qtest.c - every driver, as a Linux process under sanitizers, on QEMU's own device models.
  *

@@ -1,4 +1,5 @@
-// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c virtio/virtio.c
+// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c
+// sources: virtio/virtio.c
 // sources: virtio/virtio_config.c virtio/virtio_features.c
 // sources: virtio/virtio_report.c virtio/virtqueue.c virtio/virtqueue_split.c
 // sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c hosted/platform_linux.c
