@@ -26,6 +26,7 @@ DISK_SIZE ?=
 T ?=
 N ?=
 SEED ?=
+TIME ?= 60
 FERRULE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ferrule
 export FERRULE_CACHE QEMU
 
@@ -365,27 +366,31 @@ $(HOST)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY)
 $(HOST)/obj/%.o: %.c $(HOST_READY) | packages-test
 	$(call host_compile,-Werror)
 
-# $(call unit,FILE): such a program is linked from the sources its first lines name: "// sources: virtio/virtqueue.c ...",
-# where fatfs/, littlefs/ and lwip/ stand for the sources of those.
+# Such a program is linked from the sources its first lines name: "// sources: virtio/virtqueue.c ...", where fatfs/,
+# littlefs/ and lwip/ stand for the sources of those. $(call unit,KIND/NAME) is without folder and ending.
+host_sources = $(patsubst lwip/%,$(LWIP)/src/%,$(patsubst fatfs/%,$(FATFS)/%, \
+  $(patsubst littlefs/%,$(LITTLEFS)/%,$(shell sed -n '1,20s,^// sources:,,p' $(1)))))
 define unit
-$(1:tests/%.c=$(HOST)/%): $(patsubst %.c,$(HOST)/obj/%.o,$(1) \
-  $(patsubst lwip/%,$(LWIP)/src/%,$(patsubst fatfs/%,$(FATFS)/%, \
-  $(patsubst littlefs/%,$(LITTLEFS)/%,$(shell sed -n '1,20s,^// sources:,,p' $(1))))))
+$(notdir $(1))_C := tests/$(1).c $(call host_sources,tests/$(1).c)
+$(HOST)/$(1): $$($(notdir $(1))_C:%.c=$(HOST)/obj/%.o)
 	$$(call note,LINK,$$@)mkdir -p $$(@D) && $(CC) -fsanitize=address,undefined $$(filter %.o,$$^) -lcmocka -lm -o $$@
 endef
-$(foreach file,$(UNIT_C) $(NATIVE_C),$(eval $(call unit,$(file))))
+UNIT_NAMES := $(UNIT_C:tests/unit/%.c=%)
+$(foreach file,$(UNIT_C) $(NATIVE_C),$(eval $(call unit,$(file:tests/%.c=%))))
 
 # A look into littlefs images from the host.
 LITTLEFS_IMAGE_OBJS := $(patsubst %.c,$(HOST)/obj/%.o,tests/tools/littlefs_image.c $(LITTLEFS)/lfs2.c $(LITTLEFS)/lfs2_util.c)
 $(HOST)/littlefs-image: $(LITTLEFS_IMAGE_OBJS)
 	$(call note,LINK,$@)$(CC) -fsanitize=address,undefined $^ -o $@
 
+include tests/checks.mk
+
 .PHONY: test test-unit test-native test-qemu test-kernels conformance bench
 test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf) $(SHIPPED_APPS:%=$(BUILD)/%.elf)
 TEST_IMAGES := $(BUILD)/disk.img $(BUILD)/ferrule.iso $(HOST)/littlefs-image
 
-test: $(UNIT) $(NATIVE) $(HOST)/ring_torture test-kernels $(TEST_IMAGES) | packages-run packages-test
-	@T='$(T)' $(MUTANTS) tools/run-tests $(BUILD) unit native mutants qemu
+test: $(UNIT) $(NATIVE) $(HOST)/ring_torture $(CHECKS) test-kernels $(TEST_IMAGES) | packages-run packages-test
+	@T='$(T)' $(MUTANTS) tools/run-tests $(BUILD) unit native mutants $(CHECK_WORDS) qemu
 
 test-unit: $(UNIT) | packages-test
 	@T='$(T)' tools/run-tests $(BUILD) unit
@@ -489,13 +494,17 @@ help:
 	@sed -n '/^##/s/^## \{0,1\}//p' Makefile
 
 -include $(KERNEL_OBJS:.o=.d) $(LWIP_OBJS:.o=.d) $(FATFS_OBJS:.o=.d) $(LITTLEFS_OBJS:.o=.d) $(APP_OBJS:.o=.d)
--include $(shell find $(HOST)/obj $(HOST)/torture $(HOST)/bench -name '*.d' 2>/dev/null)
+-include $(shell find $(HOST) -name '*.d' 2>/dev/null)
 
 ## Targets
 ##   make               build the kernel with the web application: build/ferrule.elf
 ##   make run           set everything up, build, and boot it in QEMU (Ctrl-A X ends it)
 ##   make test          all tests; test-unit, test-native (on other projects' devices) and test-qemu for one kind, T=pattern for some
 ##   make conformance   tests, then the requirements of VIRTIO 1.4 that they cover (CONFORMANCE_ARGS=--missing)
+##   make sanitize      the unit tests under ThreadSanitizer, MemorySanitizer and Valgrind
+##   make fault-points  every register access, allocation, interrupt and completion of every driver goes wrong once
+##   make bounded-work  the same in a build that counts what each entry point does (N=every nth point, for both)
+##   make fuzz          devices, disks and frames made of a fuzzer's input (TIME=seconds a target, T="targets")
 ##   make APP=my.c      build/my.elf: the kernel with your application (a file or a folder); also with run, gdb, size
 ##   make gdb           boot it under gdb, stopped at app_main
 ##   make iso           build/ferrule.iso, which boots by BIOS and UEFI (ISO_CMDLINE="words")

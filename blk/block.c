@@ -247,6 +247,31 @@ static int give_parts(struct blk_device *device, struct blk_request *request)
     return 0;
 }
 
+/* When a device that takes nothing, though it has nothing, will be believed no longer. */
+static uint64_t refusal_deadline(const struct blk_device *device)
+{
+    return device->refused_ns ? device->refused_ns + device->timeout_ms * 1000000ull
+                              : PLATFORM_NO_DEADLINE;
+}
+
+/* Is it full, or only unwilling? What it has of ours will make room; without any, time decides. */
+static bool refuses_for_too_long(struct blk_device *device)
+{
+    if (device->parts_in_flight > 0)
+        device->refused_ns = 0;
+    else if (!device->refused_ns)
+        device->refused_ns = platform_now_ns() | 1;
+    return refusal_deadline(device) <= platform_now_ns();
+}
+
+static void give_up(struct blk_device *device, struct blk_request *request)
+{
+    log_error("%s: nothing was taken for %u ms: a request fails", device->name, device->timeout_ms);
+    device->stats.timeouts++;
+    request->status = -EIO;
+    request->position = request->length;
+}
+
 /* Moves the first waiting request on. False: the device is full, or a flush must wait for what is
  * before it. */
 static bool dispatch_one(struct blk_device *device, struct blk_request *request)
@@ -261,7 +286,11 @@ static bool dispatch_one(struct blk_device *device, struct blk_request *request)
     device->flushing = request->op == BLK_FLUSH;
     error = give_parts(device, request);
     request->parts--;
-    if (error) {
+    if (!error) {
+        device->refused_ns = 0;
+    } else if (refuses_for_too_long(device)) {
+        give_up(device, request);
+    } else {
         device->stats.full++;
         device->flushing = false;
         return false;
@@ -393,6 +422,8 @@ static uint64_t wake_deadline(struct blk_device *device)
 
     if (device->ops->look && device->parts_in_flight > 0 && device->look_ns < deadline)
         deadline = device->look_ns;
+    if (device->waiting_head && refusal_deadline(device) < deadline)
+        deadline = refusal_deadline(device);
     return wanted < deadline ? wanted : deadline;
 }
 
@@ -685,7 +716,7 @@ static int submit_and_wait(struct blk_device *device, struct blk_request *reques
     if (!done)
         device->ops->kick(device);
     while (!done) {
-        if (blk_poll(device, WAIT_BUDGET) > 0)
+        if (blk_poll(device, WAIT_BUDGET) > 0 || done)
             continue;
         if (platform_now_ns() < spin_until)
             platform_relax();

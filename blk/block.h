@@ -157,8 +157,9 @@ struct blk_device {
         *waiting_tail;                             /* not (wholly) given to the device, in order */
     struct blk_request *active_head, *active_tail; /* wholly given, oldest first */
     unsigned parts_in_flight;
-    uint64_t look_ns; /* with parts in flight: when to look after the device */
-    bool flushing;    /* a BLK_FLUSH is with the device */
+    uint64_t look_ns;    /* with parts in flight: when to look after the device */
+    uint64_t refused_ns; /* since when it takes nothing, though it has nothing; 0: it does */
+    bool flushing;       /* a BLK_FLUSH is with the device */
     bool dispatching, gone;
     bool timing_out; /* what comes back lost is not given again */
     bool scanned;    /* for partitions */

@@ -97,7 +97,11 @@ bool scsi_host_retry(struct scsi_host *host, struct scsi_command *command, bool 
 
 void scsi_host_kick(struct scsi_host *host);
 
-/* Ends commands and executes those whose time has come; turns notifications off. The work done. */
+/*
+ * Ends commands and executes those whose time has come; turns notifications off. The work done.
+ * Work: `budget` commands that ended and those that wait, of which there are never more than the
+ * ring and the pool of commands hold; a reset besides.
+ */
 unsigned scsi_host_poll(struct scsi_host *host, unsigned budget);
 
 /* Turns notifications on; false: something ended meanwhile, poll again. */

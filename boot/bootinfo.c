@@ -136,6 +136,8 @@ static void ram_add(struct bootinfo *info, struct bootinfo_range add)
     unsigned i = 0;
     unsigned joined;
 
+    if (add.start >= add.end)
+        return;
     while (i < info->ram_count && info->ram[i].end < add.start)
         i++;
     for (joined = i; joined < info->ram_count && info->ram[joined].start <= add.end; joined++) {
@@ -237,7 +239,7 @@ static void map_apply(struct bootinfo *info, const struct bootinfo_memory *memor
     for (offset = 0; map_next(memory, &map, &offset, &entry);) {
         struct bootinfo_range pages = page_inwards(entry.range);
 
-        if (entry.type == MAP_TYPE_RAM && pages.start < pages.end)
+        if (entry.type == MAP_TYPE_RAM)
             ram_add(info, pages);
     }
     for (offset = 0; map_next(memory, &map, &offset, &entry);) {

@@ -59,6 +59,7 @@ void console_stream_drop_unsent(struct console_stream *stream);
  * Returns the number of buffers that moved. console_stream_arm() turns notifications on; false:
  * there is work already.
  */
+/* Work: at most CONSOLE_STREAM_RX_BUFFERS and CONSOLE_STREAM_TX_CHUNKS buffers taken back. */
 unsigned console_stream_poll(struct console_stream *stream);
 bool console_stream_arm(struct console_stream *stream, bool wants_room);
 

@@ -141,9 +141,10 @@ DWORD get_fattime(void)
                    (unsigned)tm.tm_sec >> 1);
 }
 
+/* Zeroed: FatFs compares what lies behind the end of a name when the volume has a longer one. */
 void *ff_memalloc(UINT msize)
 {
-    return malloc(msize);
+    return calloc(1, msize);
 }
 
 void ff_memfree(void *mblock)

@@ -693,6 +693,8 @@ void device_run(struct device *device)
 
 static void interrupt(struct device *device, uint16_t vector, uint8_t isr)
 {
+    if (device->lies.gone)
+        return;
     if (msix_is_on(device)) {
         if (vector != NO_VECTOR)
             fake_pci_raise_msix(device->pci, vector);

@@ -26,6 +26,15 @@
 #define IOMMU_FIRST ((dma_addr_t)1 << 44)
 #define IOMMU_PAGE 4096u
 
+#ifdef HOSTED_SEES_UNWRITTEN
+#include <sanitizer/msan_interface.h>
+#define POISON(memory, size) __msan_poison(memory, size)
+#define FIRST_UNWRITTEN(memory, size) __msan_test_shadow(memory, size)
+#else
+#define POISON(memory, size) ASAN_POISON_MEMORY_REGION(memory, size)
+#define FIRST_UNWRITTEN(memory, size) ((void)(memory), (void)(size), -1)
+#endif
+
 /* One allocation; the list is sorted by offset. */
 struct block {
     size_t offset, size;
@@ -53,6 +62,7 @@ static int arena_fd = -1;
 static struct block *blocks;
 static struct mapping *mappings[HASH_SIZE];
 static struct mapping *large_mappings, *small_mappings;
+static struct mapping *spare_mappings; /* linked by next: a program may map millions of times */
 static unsigned block_count, mapping_count, fail_countdown;
 static bool iommu;
 static dma_addr_t next_iommu_page = IOMMU_FIRST;
@@ -172,7 +182,7 @@ void platform_dma_free(void *memory, size_t size)
         block_count--;
         allocated_bytes -= size;
         memset(memory, FREED_PATTERN, size);
-        ASAN_POISON_MEMORY_REGION(memory, size);
+        POISON(memory, size);
         return;
     }
     hosted_fail("platform_dma_free: %p was not allocated", memory);
@@ -211,6 +221,22 @@ static dma_addr_t address_for(const char *memory, size_t len)
     return page + offset;
 }
 
+static struct mapping *take_mapping(void)
+{
+    struct mapping *m = spare_mappings;
+    if (m)
+        spare_mappings = m->next;
+    else if (!(m = malloc(sizeof(*m))))
+        hosted_fail("out of memory for the book of mappings");
+    return m;
+}
+
+static void put_mapping(struct mapping *m)
+{
+    m->next = spare_mappings;
+    spare_mappings = m;
+}
+
 dma_addr_t hosted_dma_map(const void *memory, size_t len, enum dma_direction direction)
 {
     if (!in_arena((uintptr_t)memory, len))
@@ -223,9 +249,7 @@ dma_addr_t hosted_dma_map(const void *memory, size_t len, enum dma_direction dir
     if (__asan_region_is_poisoned((void *)(uintptr_t)memory, len))
         hosted_fail("platform_dma_map: memory that is not allocated");
 #endif
-    struct mapping *m = malloc(sizeof(*m));
-    if (!m)
-        hosted_fail("out of memory for the book of mappings");
+    struct mapping *m = take_mapping();
     *m = (struct mapping){.addr = address_for(memory, len),
                           .memory = (char *)(uintptr_t)memory,
                           .len = len,
@@ -253,7 +277,7 @@ void hosted_dma_unmap(dma_addr_t addr, size_t len, enum dma_direction direction)
         *m->link = m->next;
         if (m->next)
             m->next->link = m->link;
-        free(m);
+        put_mapping(m);
         mapping_count--;
         return;
     }
@@ -272,6 +296,8 @@ static bool allows(const struct mapping *m, dma_addr_t addr, size_t len, bool de
 void *hosted_dma_device_pointer(dma_addr_t addr, size_t len, bool device_writes)
 {
     struct mapping *m = mappings[hash(addr)];
+    char *memory;
+    long unwritten;
 
     if (!len)
         return NULL;
@@ -280,7 +306,14 @@ void *hosted_dma_device_pointer(dma_addr_t addr, size_t len, bool device_writes)
     for (unsigned i = 0; i < 2 && !m; i++)
         for (m = i ? small_mappings : large_mappings; m && !allows(m, addr, len, device_writes);)
             m = m->next;
-    return m ? m->memory + (addr - m->addr) : NULL;
+    if (!m)
+        return NULL;
+    memory = m->memory + (addr - m->addr);
+    unwritten = device_writes ? -1 : (long)FIRST_UNWRITTEN(memory, len);
+    if (unwritten >= 0)
+        hosted_fail("the device can read byte %ld of %zu, which nobody has written", unwritten,
+                    len);
+    return memory;
 }
 
 static void forget(struct mapping **list)
@@ -288,16 +321,17 @@ static void forget(struct mapping **list)
     while (*list) {
         struct mapping *m = *list;
         *list = m->next;
-        free(m);
+        put_mapping(m);
     }
 }
 
 bool hosted_dma_reset(void)
 {
     bool leaked = block_count || mapping_count;
+    if (mapping_count)
+        memset(mappings, 0, sizeof(mappings));
     forget(&large_mappings);
     forget(&small_mappings);
-    memset(mappings, 0, sizeof(mappings));
     while (blocks) {
         struct block *block = blocks;
         blocks = block->next;

@@ -23,6 +23,9 @@
  */
 void hosted_reset(void);
 
+/* The same without a look at memory, for a program that keeps some. */
+void hosted_rewind(void);
+
 /*
  * The end of a test that found the code under test misbehaving. Calls the hook (which must not
  * return) or, without one, prints and aborts.
@@ -62,8 +65,14 @@ void hosted_dma_use_iommu(bool on);
 
 /*
  * The device's way into memory: the pointer for `len` bytes at `addr`, or NULL unless the driver
- * has mapped all of them for that direction.
+ * has mapped all of them for that direction. Under MemorySanitizer bytes for the device to read that
+ * nobody has written are a failure: they would tell it what lay there before.
  */
+#if defined(__clang__)
+#if __has_feature(memory_sanitizer)
+#define HOSTED_SEES_UNWRITTEN
+#endif
+#endif
 void *hosted_dma_device_pointer(dma_addr_t addr, size_t len, bool device_writes);
 
 /* ---- time and waiting (platform_linux.c) ---- */
@@ -73,6 +82,7 @@ void *hosted_dma_device_pointer(dma_addr_t addr, size_t len, bool device_writes)
  * its deadline).
  */
 void hosted_clock_advance(uint64_t ns);
+void hosted_clock_set_relax(uint64_t ns); /* what platform_relax() takes from now on */
 void hosted_clock_use_real(void);
 
 /*

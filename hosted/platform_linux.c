@@ -18,7 +18,7 @@
 
 #include "hosted/hosted.h"
 
-#define RELAX_NS 1000
+#define RELAX_NS 1000 /* unless a program wants another step */
 #define MAX_WORLDS 16
 #define MAX_PENDING 256
 #define MAX_EVENTS 64
@@ -44,7 +44,7 @@ static unsigned event_count;
 static bool clock_is_real, stop_requested, log_to_stderr;
 static bool cpu_random, memory_is_set;
 static uint64_t memory_total, memory_available;
-static uint64_t clock_ns, real_start_ns, wait_count, random_state;
+static uint64_t clock_ns, relax_ns, real_start_ns, wait_count, random_state;
 static char log_text[LOG_SIZE];
 static size_t log_length;
 static const char *cmdline = "";
@@ -71,14 +71,13 @@ void hosted_fail(const char *format, ...)
     abort();
 }
 
-void hosted_reset(void)
+void hosted_rewind(void)
 {
-    size_t leaked = hosted_dma_allocated_bytes();
-    unsigned mapped = hosted_dma_mappings();
     world_count = pending_count = event_count = 0;
     world_running = in_interrupt = false;
     clock_is_real = stop_requested = panicked = false;
     clock_ns = wait_count = 0;
+    relax_ns = RELAX_NS;
     cpu_random = true;
     memory_is_set = false;
     random_state = UINT64_C(0x853c49e6748fea9b);
@@ -87,6 +86,13 @@ void hosted_reset(void)
     cmdline = "";
     end_catch = NULL;
     hosted_registers_reset();
+}
+
+void hosted_reset(void)
+{
+    size_t leaked = hosted_dma_allocated_bytes();
+    unsigned mapped = hosted_dma_mappings();
+    hosted_rewind();
     if (hosted_dma_reset())
         hosted_fail("%zu bytes of device memory and %u mappings were not given back", leaked,
                     mapped);
@@ -114,6 +120,11 @@ uint64_t platform_wall_ns(void)
 void hosted_clock_advance(uint64_t ns)
 {
     clock_ns += ns;
+}
+
+void hosted_clock_set_relax(uint64_t ns)
+{
+    relax_ns = ns;
 }
 
 void hosted_clock_use_real(void)
@@ -152,7 +163,7 @@ static void run_worlds(void)
 void hosted_relax(void)
 {
     if (!clock_is_real)
-        clock_ns += RELAX_NS;
+        clock_ns += relax_ns;
     run_worlds();
 }
 

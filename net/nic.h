@@ -149,7 +149,7 @@ static inline unsigned nic_rx_room(const struct nic *nic)
 /*
  * Lends the NIC a receive buffer of `len` bytes, device memory in the sense of platform_dma_map().
  * The frame will start somewhere in it. 0, -ENOSPC: no room now; -EIO: the device is broken;
- * -EINVAL: too small.
+ * -EINVAL: too small. Work: no loop, no register.
  */
 static inline int nic_rx_provide(struct nic *nic, void *buffer, uint32_t len, void *token)
 {
@@ -166,7 +166,7 @@ static inline unsigned nic_tx_room(const struct nic *nic)
  * Queues a frame of n pieces. `offload` may be NULL. 0; -ENOSPC: no room even after reaping
  * completions; -EINVAL: too many pieces, a frame shorter than 14 bytes or longer than the device
  * may be given, or an offload that it does not have; -EIO. Unless 0 the memory stays the user's and
- * sent() is not called.
+ * sent() is not called. Work: reaps at most what the ring holds, then a turn a piece.
  */
 static inline int nic_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n,
                          const struct nic_offload *offload, void *token)
@@ -182,7 +182,9 @@ static inline void nic_kick(struct nic *nic)
 }
 
 /* Reaps transmissions, then delivers at most `budget` frames. Returns the number of frames and
- * completions. Notifications are off after it. */
+ * completions. Notifications are off after it. Work: at most what the transmit ring holds, `budget`
+ * frames of at most NIC_MAX_RX_PIECES buffers, and two register accesses, besides what callbacks do
+ * and the reset of a device that broke the rules. */
 static inline unsigned nic_poll(struct nic *nic, unsigned budget)
 {
     return nic->ops->poll(nic, budget);

@@ -265,8 +265,8 @@ int virtio_enable_queue(struct virtio_device *device, unsigned i, uint16_t max_s
  * Reads `len` bytes of the device configuration at `offset` in accesses of `width` (1, 2, 4 or 8; 8
  * is read as two of 4), all from one generation (2.5.1). -ERANGE when it lies outside of what the
  * device has, -EIO when the generation never settles, -ENODEV when the device is gone; the bytes
- * are then zero. Values are
- * little-endian as on the wire: read fields with the macro below.
+ * are then zero. Values are little-endian as on the wire: read fields with the macro below. Work: at
+ * most 64 attempts, each two reads of the generation and one access a field.
  */
 int virtio_config_read(struct virtio_device *device, unsigned offset, void *data, unsigned len,
                        unsigned width);
@@ -283,7 +283,8 @@ int virtio_config_write(struct virtio_device *device, unsigned offset, const voi
  * Resets a device that stalls, asks for it (DEVICE_NEEDS_RESET) or broke a queue, and brings it up
  * again: reset, reclaim, the same negotiation, queues, DRIVER_OK, ready. On an error (a device that
  * will not come back) it is marked failed, reclaim was called all the same, and every queue stays
- * broken. Not from within reclaim or ready.
+ * broken. Not from within reclaim or ready. Work: at most one bring-up and two waits for a reset
+ * (2 s each), and at most 16 times in a device's life.
  */
 int virtio_recover(struct virtio_device *device, const char *reason);
 

@@ -402,6 +402,24 @@ static void a_read_only_device_is_not_written(void **state)
     close_disk();
 }
 
+/* Found by fuzzing: a driver without anything of ours that was never ready for more. */
+static void a_device_that_takes_nothing_is_given_up(void **state)
+{
+    uint8_t sector[BLK_SECTOR_SIZE];
+
+    (void)state;
+    open_disk(8, 4096, 64, 512);
+    disk.submit_error = -ENOSPC;
+    assert_int_equal(blk_read(&disk.device, 0, sector, 1), -EIO);
+    assert_in_range(platform_now_ns(), 1000000ull * disk.device.timeout_ms,
+                    1100000ull * disk.device.timeout_ms);
+    assert_int_equal(disk.device.stats.timeouts, 1);
+    disk.submit_error = 0;
+    disk.at_once = true;
+    assert_int_equal(blk_read(&disk.device, 0, sector, 1), 0);
+    close_disk();
+}
+
 static void senseless_devices_are_refused(void **state)
 {
     static const struct {
@@ -864,6 +882,7 @@ int main(void)
         TEST(senseless_requests_are_refused),
         TEST(alignment_to_the_block_size_is_asked_for),
         TEST(a_read_only_device_is_not_written),
+        TEST(a_device_that_takes_nothing_is_given_up),
         TEST(senseless_devices_are_refused),
         TEST(devices_get_names_and_the_table_ends),
         TEST(the_first_error_of_a_split_request_wins),

@@ -612,6 +612,39 @@ static void accounting_of_memory(void **state)
 }
 
 /* Another process that maps the file sees the same rings and buffers. */
+#ifdef HOSTED_SEES_UNWRITTEN
+static jmp_buf failure;
+
+static void note_failure(const char *text)
+{
+    (void)text;
+    longjmp(failure, 1);
+}
+
+/* The control of what MemorySanitizer looks for, which other builds cannot see. */
+static void unwritten_memory_is_not_shown(void **state)
+{
+    uint8_t *shown = platform_dma_alloc(64, 64), *unwritten = malloc(64);
+    dma_addr_t addr = platform_dma_map(shown, 64, DMA_TO_DEVICE);
+
+    (void)state;
+    assert_non_null(hosted_dma_device_pointer(addr, 64, false));
+    memcpy(shown, unwritten, 64);
+    memset(shown, 1, 32);
+    assert_non_null(hosted_dma_device_pointer(addr, 32, false));
+    hosted_set_failure_hook(note_failure);
+    if (!setjmp(failure)) {
+        hosted_dma_device_pointer(addr, 33, false);
+        hosted_set_failure_hook(support_fail);
+        fail_msg("the device was given a byte that nobody has written");
+    }
+    hosted_set_failure_hook(support_fail);
+    platform_dma_unmap(addr, 64, DMA_TO_DEVICE);
+    platform_dma_free(shown, 64);
+    free(unwritten);
+}
+#endif
+
 static void device_memory_is_a_file(void **state)
 {
     (void)state;
@@ -659,6 +692,9 @@ int main(void)
         TEST(wrong_queue_set_up_is_reported),
         TEST(wrong_notifications_are_reported),
         TEST(accounting_of_memory),
+#ifdef HOSTED_SEES_UNWRITTEN
+        TEST(unwritten_memory_is_not_shown),
+#endif
         TEST(device_memory_is_a_file),
         TEST(clocks_and_words),
     };

@@ -222,8 +222,10 @@ static void *run_device(void *arg)
         if (race->side->has(race, next)) {
             race->side->use(race, next);
             __atomic_thread_fence(__ATOMIC_SEQ_CST);
-            if (race->side->is_asked(race, next++))
-                __atomic_store_n(&race->driver_notified, 1, __ATOMIC_RELEASE);
+            if (!race->side->is_asked(race, next++))
+                continue;
+            virtqueue_interrupt(race->vq);
+            __atomic_store_n(&race->driver_notified, 1, __ATOMIC_RELEASE);
             continue;
         }
         race->side->ask(race, true, next);

@@ -1,0 +1,93 @@
+# Checks beyond the unit tests' own: other sanitizers, fuzzing, fault points. Included by the Makefile, which owns the flags.
+#
+# "make test" runs a share of all this, see the end. What each check has found is in docs/ROBUSTNESS.md.
+
+# The same tests under checkers that AddressSanitizer excludes: $(call checked,NAME,COMPILER,FLAGS). The device of
+# test_virtqueue_threads runs on a thread of its own, which is what ThreadSanitizer is for; Valgrind has one at a time.
+CHECKED_FLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(HOST_FLAGS))
+define checked
+$(HOST)/$(1)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY) | packages-test
+	$$(call note,HOSTCC,$$< ($(1)))mkdir -p $$(@D) && $(2) $(CHECKED_FLAGS) $(3) -c $$< -o $$@
+$(HOST)/$(1)/obj/%.o: %.c $(HOST_READY) | packages-test
+	$$(call note,HOSTCC,$$< ($(1)))mkdir -p $$(@D) && $(2) $(CHECKED_FLAGS) -Werror $(3) -c $$< -o $$@
+$(foreach name,$(UNIT_NAMES),
+$(HOST)/$(1)/$(name): $$($(name)_C:%.c=$(HOST)/$(1)/obj/%.o)
+	$$(call note,LINK,$$@)$(2) $(3) $$(filter %.o,$$^) -lcmocka -lm -o $$@
+)
+endef
+$(eval $(call checked,tsan,clang,-fsanitize=thread))
+$(eval $(call checked,msan,clang,-fsanitize=memory -fsanitize-memory-track-origins))
+$(eval $(call checked,valgrind,gcc,))
+SANITIZED := $(HOST)/tsan/test_virtqueue_threads $(UNIT_NAMES:%=$(HOST)/msan/%) \
+  $(patsubst %,$(HOST)/valgrind/%,$(filter-out test_virtqueue_threads,$(UNIT_NAMES)))
+# What "make test" runs of them: the ring, and the drivers that carry the load.
+SANITIZED_SHARE := $(filter %/test_virtqueue_threads %/test_virtqueue_lies %/msan/test_virtio_net %/msan/test_virtio_scsi \
+  %/valgrind/test_virtio_pci,$(SANITIZED))
+
+# Races, memory that nobody has written, and leaks: what ThreadSanitizer, MemorySanitizer and Valgrind find.
+.PHONY: sanitize
+sanitize: $(SANITIZED) | packages-test
+	@T='$(T)' tools/run-tests $(BUILD) $(SANITIZED)
+
+# Devices, disks and frames made of a fuzzer's input: one program, called by the names of its targets. Sources that are
+# about text or numbers in memory also trace comparisons; it would slow the others down and teach them nothing.
+FUZZ := $(HOST)/fuzz
+FUZZ_TARGETS := $(patsubst tests/fuzz/corpus/%.hex,%,$(wildcard tests/fuzz/corpus/*.hex))
+FUZZ_C := $(wildcard $(call host_sources,tests/fuzz/fuzz.c)) \
+  $(addprefix $(LWIP)/src/,$(addsuffix .c,$(filter-out apps/%,$(LWIP_C)))) $(FATFS)/ff.c $(FATFS)/ffunicode.c
+FUZZ_OBJS := $(FUZZ_C:%.c=$(FUZZ)/obj/%.o)
+FUZZ_FLAGS = $(CHECKED_FLAGS) -O2 -Itests/fuzz -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+$(FUZZ)/obj/virtio/%.o $(FUZZ)/obj/blk/%.o $(FUZZ)/obj/console/%.o $(FUZZ)/obj/rng/%.o $(FUZZ)/obj/balloon/%.o \
+  $(FUZZ)/obj/tests/%.o: private MODE := -fno-sanitize-coverage=trace-cmp
+$(FUZZ)/obj/hosted/%.o: private MODE := -fno-sanitize=fuzzer-no-link
+fuzz_compile = $(call note,HOSTCC,$< (fuzz))mkdir -p $(@D) && clang $(FUZZ_FLAGS) $(MODE) $(1) -c $< -o $@
+
+$(FUZZ)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY) | packages-test
+	$(call fuzz_compile,)
+
+$(FUZZ)/obj/%.o: %.c $(HOST_READY) | packages-test
+	$(call fuzz_compile,-Werror)
+
+$(FUZZ)/fuzzer: $(FUZZ_OBJS)
+	$(call note,LINK,$@)clang -fsanitize=address,undefined,fuzzer $(WRAPPED:%=-Wl,--wrap=%) $^ -o $@
+
+$(FUZZ_TARGETS:%=$(FUZZ)/%): $(FUZZ)/fuzzer
+	$(Q)ln -sf fuzzer $@
+
+.PHONY: fuzz
+fuzz: $(FUZZ_TARGETS:%=$(FUZZ)/%)
+	@tools/fuzz $(FUZZ) '$(TIME)' $(T)
+
+# Every place at which a driver can be hit. The linker puts the program between the code and those places.
+FAULT_POINTS_C := $(sort $(wildcard $(call host_sources,tests/faults/fault_points.c)))
+FAULT_POINTS_WRAP := hosted_register_read hosted_register_write platform_dma_alloc hosted_dma_map hosted_interrupt_raise \
+  ring_device_push
+$(HOST)/fault_points: $(FAULT_POINTS_C:%.c=$(HOST)/obj/%.o)
+	$(call note,LINK,$@)$(CC) -fsanitize=address,undefined $(FAULT_POINTS_WRAP:%=-Wl,--wrap=%) $^ -lcmocka -o $@
+
+.PHONY: fault-points
+fault-points: $(HOST)/fault_points
+	@$(HOST)/fault_points '$(or $(N),1)'
+
+# The counting build: each basic block of the portable code is a step, and entry points may take no more of them, and of
+# register accesses, than tests/work/work.c allows. Walked through with the fault points.
+WORK := $(HOST)/work
+WORK_C := $(FAULT_POINTS_C) tests/work/work.c
+WORK_WRAP := virtqueue_add virtqueue_kick_prepare virtqueue_get_buf virtqueue_enable_cb virtqueue_detach_unused virtio_config_read \
+  virtio_config_write virtio_recover virtio_mend nic_register scsi_host_poll console_stream_poll hosted_relax platform_wait
+$(filter-out $(WORK)/obj/hosted/% $(WORK)/obj/tests/% $(WORK)/obj/boot/%,$(WORK_C:%.c=$(WORK)/obj/%.o)): private MODE := \
+  -fsanitize-coverage=trace-pc
+
+$(WORK)/obj/%.o: %.c $(HOST_READY) | packages-test
+	$(call note,HOSTCC,$< (work))mkdir -p $(@D) && gcc $(CHECKED_FLAGS) -Werror $(MODE) -c $< -o $@
+
+$(WORK)/fault_points: $(WORK_C:%.c=$(WORK)/obj/%.o)
+	$(call note,LINK,$@)gcc $(FAULT_POINTS_WRAP:%=-Wl,--wrap=%) $(WORK_WRAP:%=-Wl,--wrap=%) $^ -lcmocka -o $@
+
+.PHONY: bounded-work
+bounded-work: $(WORK)/fault_points
+	@$(WORK)/fault_points '$(or $(N),1)'
+
+# What "make test" has to build of all this, and what it tells tools/run-tests of it.
+CHECKS := $(SANITIZED_SHARE) $(FUZZ_TARGETS:%=$(FUZZ)/%) $(HOST)/fault_points $(WORK)/fault_points
+CHECK_WORDS := $(SANITIZED_SHARE) fuzz faults work

@@ -1,0 +1,90 @@
+/*
+ * disk_user.c - see disk_user.h.
+ */
+#include "disk_user.h"
+
+#include "blk/block.h"
+#include "hosted/hosted.h"
+
+#define REQUESTS 16u
+#define SEGMENTS 4u
+#define SECTORS 8u /* of one segment at most */
+
+static struct user_request {
+    struct blk_request blk;
+    struct blk_segment segment[SEGMENTS];
+    bool pending;
+} requests[REQUESTS];
+static uint8_t *memory;
+
+static void done(struct blk_request *blk)
+{
+    struct user_request *request = blk->context;
+
+    if (!request->pending)
+        hosted_fail("a request ended twice");
+    request->pending = false;
+}
+
+static void submit(struct blk_device *disk, struct input *input)
+{
+    uint8_t kind = input_u8(input), shape = input_u8(input);
+    unsigned n = 0;
+    struct user_request *r;
+
+    while (n < REQUESTS && requests[n].pending)
+        n++;
+    if (n == REQUESTS)
+        return;
+    r = &requests[n];
+    memset(r, 0, sizeof(*r));
+    r->blk.op = kind % 3;
+    r->blk.sector = input_u8(input);
+    r->blk.segments = r->blk.op == BLK_FLUSH ? 0 : 1 + shape % SEGMENTS;
+    for (unsigned i = 0; i < r->blk.segments; i++)
+        r->segment[i] = (struct blk_segment){
+            memory + (n * SEGMENTS + i) * SECTORS * BLK_SECTOR_SIZE % (192u << 10),
+            (1 + (shape / SEGMENTS + i) % SECTORS) * BLK_SECTOR_SIZE};
+    r->blk.segment = r->blk.segments ? r->segment : NULL;
+    r->blk.done = done;
+    r->blk.context = r;
+    r->pending = true;
+    blk_submit(disk, &r->blk);
+}
+
+void disk_user_start(uint8_t *at)
+{
+    memory = at;
+    memset(requests, 0, sizeof(requests));
+}
+
+void disk_user_use(uint8_t op, struct input *input)
+{
+    struct blk_device *disk = blk_device_at(0);
+
+    if (!disk)
+        return;
+    switch (op % 8) {
+    case 0:
+        blk_poll(disk, 1 + op / 8);
+        break;
+    case 1:
+        blk_read(disk, input_u8(input), memory, 1 + op / 8);
+        break;
+    case 2:
+        blk_write(disk, input_u8(input), memory, 1 + op / 8);
+        break;
+    case 3:
+        blk_flush(disk);
+        break;
+    default:
+        submit(disk, input);
+    }
+}
+
+void disk_user_check(void)
+{
+    for (unsigned i = 0; i < REQUESTS; i++)
+        if (requests[i].pending)
+            hosted_fail("request %u never ended", i);
+}

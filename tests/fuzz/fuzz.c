@@ -1,0 +1,73 @@
+// sources: virtio/*.c blk/*.c net/*.c console/*.c rng/*.c balloon/*.c fs/virtio_9p.c fs/ninep*.c
+// sources: fs/fat*.c fs/mount.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
+// sources: boot/bootinfo.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
+// sources: hosted/fake_pci.c hosted/violation.c tests/fuzz/*.c
+/*
+ * fuzz.c - the fuzzer's entry points (libFuzzer), and the table of targets.
+ *
+ * One program holds all targets and is called by the name of one, through a link. A finding is what
+ * a sanitizer reports, a failure of the hosted platform (hosted_fail), or a run without end. Read
+ * hostile.h for what the targets of drivers share.
+ */
+#include "fuzz.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "hosted/hosted.h"
+
+static const struct fuzz_target targets[] = {
+    {"net-split", NULL, fuzz_net, false},
+    {"net-packed", NULL, fuzz_net, true},
+    {"blk-split", NULL, fuzz_blk, false},
+    {"blk-packed", NULL, fuzz_blk, true},
+    {"scsi-split", NULL, fuzz_scsi, false},
+    {"scsi-packed", NULL, fuzz_scsi, true},
+    {"console-split", NULL, fuzz_console, false},
+    {"console-packed", NULL, fuzz_console, true},
+    {"rng-split", NULL, fuzz_rng, false},
+    {"rng-packed", NULL, fuzz_rng, true},
+    {"balloon-split", fuzz_balloon_prepare, fuzz_balloon, false},
+    {"balloon-packed", fuzz_balloon_prepare, fuzz_balloon, true},
+    {"9p-split", NULL, fuzz_9p, false},
+    {"9p-packed", NULL, fuzz_9p, true},
+    {"pci", NULL, fuzz_pci, false},
+    {"mmio", NULL, fuzz_mmio, false},
+    {"config", NULL, fuzz_config, false},
+    {"fat", fuzz_fat_prepare, fuzz_fat, false},
+    {"lwip", fuzz_lwip_prepare, fuzz_lwip, false},
+    {"words", NULL, fuzz_words, false},
+    {"bootinfo", NULL, fuzz_bootinfo, false},
+};
+
+static const struct fuzz_target *target;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    const char *name = strrchr((*argv)[0], '/');
+
+    (void)argc;
+    name = name ? name + 1 : (*argv)[0];
+    for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++)
+        if (strcmp(targets[i].name, name) == 0)
+            target = &targets[i];
+    if (!target) {
+        fprintf(stderr, "%s: there is no such target\n", name);
+        exit(2);
+    }
+    hosted_reset();
+    if (target->prepare)
+        target->prepare();
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input input = {data, data + size};
+
+    target->run(&input, target->packed);
+    return 0;
+}

@@ -1,0 +1,203 @@
+/*
+ * target_9p.c - the 9P driver and the client of 9P2000.L above it under a hostile device.
+ *
+ * The good device has a server of a few lines: every name leads to a file, or to a folder where its
+ * first letter is a "d". Read fs/ninep_wire.h for the messages.
+ */
+#include <fcntl.h>
+
+#include "fs/ninep_wire.h"
+#include "fs/virtio_9p.h"
+
+#include "fuzz.h"
+#include "hostile.h"
+
+#define HEADER 7u
+
+static void *volume; /* NULL: not mounted */
+static uint8_t *memory;
+static struct file_object file;
+static bool opened;
+
+static void mount(void)
+{
+    struct ninep_transport *transport = virtio_9p_at(0);
+
+    if (!volume && transport && ninep_mount(transport, &volume) != 0)
+        volume = NULL;
+}
+
+static void start(uint8_t *at)
+{
+    memory = at;
+    volume = NULL;
+    opened = false;
+    mount();
+}
+
+static void close_file(void)
+{
+    if (opened)
+        file.ops->close(file.object);
+    opened = false;
+}
+
+static void use_file(uint8_t op, struct input *input)
+{
+    static struct fs_entry entry;
+    struct stat status;
+
+    switch (op % 6) {
+    case 0:
+        file.ops->read(file.object, memory, input_u16(input));
+        break;
+    case 1:
+        file.ops->write(file.object, memory, input_u16(input));
+        break;
+    case 2:
+        file.ops->read_entry(file.object, &entry);
+        break;
+    case 3:
+        file.ops->stat(file.object, &status);
+        break;
+    case 4:
+        file.ops->seek(file.object, input_u16(input), input_u8(input) % 3);
+        break;
+    default:
+        close_file();
+    }
+}
+
+static void use_volume(uint8_t op)
+{
+    struct stat status;
+
+    switch (op % 7) {
+    case 0:
+        opened = ninep_ops.open(volume, "/a/file", O_RDWR | O_CREAT, &file) == 0;
+        break;
+    case 1:
+        opened = ninep_ops.open_directory(volume, "/directory", &file) == 0;
+        break;
+    case 2:
+        ninep_ops.stat(volume, "/a/b/c/d/e", &status);
+        break;
+    case 3:
+        ninep_ops.remove(volume, "/file", op & 64);
+        break;
+    case 4:
+        ninep_ops.rename(volume, "/file", "/a/other");
+        break;
+    case 5:
+        ninep_ops.make_directory(volume, "/deep/directory");
+        break;
+    default:
+        ninep_ops.sync(volume);
+    }
+}
+
+static void use(uint8_t op, struct input *input)
+{
+    if (!volume)
+        mount();
+    else if (opened)
+        use_file(op, input);
+    else
+        use_volume(op);
+}
+
+static void stop(void)
+{
+    close_file();
+    if (volume)
+        ninep_ops.unmount(volume);
+}
+
+/* ---- the server ---- */
+
+static void put_qid(uint8_t *at, bool folder)
+{
+    memset(at, 0, P9_QID_SIZE);
+    at[0] = folder ? P9_QTDIR : 0;
+}
+
+static uint32_t body(uint8_t type, const uint8_t *request, uint8_t *out)
+{
+    static const uint8_t entry[] = {24 + 4, 0, 0,   0,   [17] = 1, [25] = P9_DT_REG,
+                                    4,      0, 'n', 'a', 'm',      'e'};
+
+    switch (type) {
+    case P9_TVERSION:
+        memcpy(out, request + HEADER, 14);
+        return 14;
+    case P9_TATTACH:
+        put_qid(out, true);
+        return P9_QID_SIZE;
+    case P9_TWALK:
+        out[0] = request[HEADER + 8];
+        for (unsigned i = 0; i < out[0] && i < P9_MAXWELEM; i++)
+            put_qid(out + 2 + i * P9_QID_SIZE, i + 1u < out[0] || request[HEADER + 12] == 'd');
+        return 2 + (out[0] % (P9_MAXWELEM + 1)) * P9_QID_SIZE;
+    case P9_TLOPEN:
+    case P9_TLCREATE:
+    case P9_TMKDIR:
+        return P9_QID_SIZE + 4;
+    case P9_TGETATTR:
+        out[0] = 0xff;
+        out[1] = 7;
+        out[8 + P9_QID_SIZE + 1] = request[HEADER] % 2 ? S_IFDIR >> 8 : S_IFREG >> 8;
+        return 153;
+    case P9_TREAD:
+        out[0] = 16;
+        return 4 + 16;
+    case P9_TREADDIR:
+        out[0] = request[HEADER + 4] ? 0 : sizeof(entry);
+        memcpy(out + 4, entry, sizeof(entry));
+        return 4 + (out[0] ? (uint32_t)sizeof(entry) : 0);
+    case P9_TWRITE:
+        out[0] = request[HEADER + 12];
+        return 4;
+    default:
+        return 0;
+    }
+}
+
+static uint32_t answer(unsigned queue, struct hostile_chain *chain)
+{
+    static uint8_t reply[512];
+    const uint8_t *request = chain->piece[0].data;
+    uint32_t len, at = 0;
+
+    (void)queue;
+    if (chain->out == 0 || chain->piece[0].len < HEADER + 16)
+        return 0;
+    memset(reply, 0, sizeof(reply));
+    len = HEADER + body(request[4], request, reply + HEADER);
+    memcpy(reply, &len, 4);
+    reply[4] = (uint8_t)(request[4] + 1);
+    memcpy(reply + 5, request + 5, 2);
+    for (unsigned i = chain->out; i < chain->out + chain->in && at < len; i++) {
+        uint32_t n = chain->piece[i].len < len - at ? chain->piece[i].len : len - at;
+
+        memcpy(chain->piece[i].data, reply + at, n);
+        at += n;
+    }
+    return len;
+}
+
+static const struct hostile_type type = {
+    .driver = &virtio_9p_driver,
+    .id = 9,
+    .queues = 1,
+    .features = 1u << VIRTIO_9P_F_MOUNT_TAG,
+    .config = {4, 0, 'h', 'o', 's', 't'},
+    .answer = answer,
+    .start = start,
+    .use = use,
+    .stop = stop,
+};
+
+void fuzz_9p(struct input *input, bool packed)
+{
+    hostile_run(&type, packed, input);
+}

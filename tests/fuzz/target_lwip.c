@@ -1,0 +1,195 @@
+/*
+ * target_lwip.c - frames from the network into the whole stack: the driver, lwIP's interface
+ * (net/lwip_netif.c), TCP, UDP, DHCP, DNS and a server that answers.
+ *
+ * The device is a good one; the frames are the input's. Sums and numbers that a sender would get
+ * right can be put right here, or nothing would pass the first check. The stack lives as long as the
+ * program, connections only for a run.
+ */
+#include <sanitizer/lsan_interface.h>
+
+#include "fuzz.h"
+#include "hostile.h"
+#include "hosted/hosted.h"
+#include "loop.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/tcp.h"
+#include "lwip/udp.h"
+#include "net/lwip_netif.h"
+#include "net/virtio_net.h"
+
+#define FRAMES 24u
+#define FRAME_SIZE 600u
+#define HEADER 12u
+#define ETHERNET 14u
+#define RECEIVE 0
+#define TCP 6
+
+/* What is put right in a frame. */
+enum { FIX_TARGET = 1, FIX_IP = 2, FIX_TCP = 4, BELIEVED = 8 };
+
+static struct hostile *device;
+static uint32_t sent_sequence; /* of the last TCP segment from here */
+
+/* ---- the other end ---- */
+
+static const uint8_t mac[6] = {0x52, 0x54, 0, 1, 2, 3};
+
+/* Remembers the numbers of TCP, which nobody could guess. */
+static void note_sent(const struct hostile_chain *chain)
+{
+    uint8_t frame[ETHERNET + 40] = {0};
+    uint32_t at = 0;
+
+    for (unsigned i = 0; i < chain->out && at < HEADER + sizeof(frame); i++)
+        for (uint32_t n = 0; n < chain->piece[i].len && at < HEADER + sizeof(frame); n++, at++)
+            if (at >= HEADER)
+                frame[at - HEADER] = chain->piece[i].data[n];
+    if (frame[12] == 8 && frame[13] == 0 && frame[ETHERNET + 9] == TCP)
+        memcpy(&sent_sequence, frame + ETHERNET + 24, 4);
+}
+
+static uint32_t answer(unsigned queue, struct hostile_chain *chain)
+{
+    if (queue == RECEIVE)
+        return HOSTILE_KEEP;
+    note_sent(chain);
+    return 0;
+}
+
+static const struct hostile_type type = {
+    .driver = &virtio_net_driver,
+    .id = 1,
+    .queues = 2,
+    .features = 1u << VIRTIO_NET_F_MAC | 1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_CSUM,
+    .config = {0x52, 0x54, 0, 1, 2, 3},
+    .answer = answer,
+};
+
+static void put_right(uint8_t *frame, size_t len, uint8_t how)
+{
+    uint8_t *ip = frame + ETHERNET;
+    uint32_t sum = 0, next = lwip_htonl(lwip_ntohl(sent_sequence) + 1);
+
+    if (how & FIX_TARGET && len >= 6)
+        memcpy(frame, mac, 6);
+    if (len < ETHERNET + 40)
+        return;
+    if (how & FIX_IP) {
+        ip[0] = 0x45;
+        ip[2] = (uint8_t)((len - ETHERNET) >> 8);
+        ip[3] = (uint8_t)(len - ETHERNET);
+        memcpy(ip + 16, (const uint8_t[]){10, 0, 2, 15}, 4);
+        ip[10] = ip[11] = 0;
+        for (unsigned i = 0; i < 20; i += 2)
+            sum += (uint32_t)(ip[i] << 8 | ip[i + 1]);
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = ~(sum + (sum >> 16));
+        ip[10] = (uint8_t)(sum >> 8);
+        ip[11] = (uint8_t)sum;
+    }
+    if (how & FIX_TCP)
+        memcpy(ip + 28, &next, 4);
+}
+
+static void receive(struct input *input)
+{
+    static struct hostile_chain chain;
+    static uint8_t frame[FRAME_SIZE];
+    uint8_t how = input_u8(input);
+    size_t len = input_bytes(input, frame, input_u16(input) % FRAME_SIZE);
+    uint8_t header[HEADER] = {how & BELIEVED ? VIRTIO_NET_HDR_F_DATA_VALID : 0, [10] = 1};
+    struct hostile_queue *q = &device->queue[RECEIVE];
+
+    put_right(frame, len, how);
+    if (!hostile_ring_take(q, device->packed, &chain))
+        return;
+    if (chain.piece[0].len < HEADER + len)
+        hosted_fail("a receive buffer of %u bytes", chain.piece[0].len);
+    memcpy(chain.piece[0].data, header, HEADER);
+    memcpy(chain.piece[0].data + HEADER, frame, len);
+    hostile_ring_put(q, device->packed, chain.id, (uint32_t)(HEADER + len), 1);
+}
+
+/* ---- the servers ---- */
+
+static err_t echo(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t error)
+{
+    (void)arg;
+    (void)error;
+    if (!p) {
+        tcp_close(pcb);
+        return ERR_OK;
+    }
+    tcp_recved(pcb, p->tot_len);
+    tcp_write(pcb, p->payload, p->len, TCP_WRITE_FLAG_COPY);
+    pbuf_free(p);
+    return ERR_OK;
+}
+
+static err_t accept_one(void *arg, struct tcp_pcb *pcb, err_t error)
+{
+    (void)arg;
+    if (error != ERR_OK || !pcb)
+        return ERR_VAL;
+    tcp_recv(pcb, echo);
+    return ERR_OK;
+}
+
+static void answer_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from,
+                            u16_t port)
+{
+    (void)arg;
+    udp_sendto(pcb, p, from, port);
+    pbuf_free(p);
+}
+
+static void start_servers(void)
+{
+    struct tcp_pcb *tcp = tcp_new();
+    struct udp_pcb *udp = udp_new();
+
+    tcp_bind(tcp, IP_ANY_TYPE, 7);
+    tcp_accept(tcp_listen(tcp), accept_one);
+    udp_bind(udp, IP_ANY_TYPE, 7);
+    udp_recv(udp, answer_datagram, NULL);
+}
+
+/* ---- the run ---- */
+
+void fuzz_lwip_prepare(void)
+{
+    struct input none = {NULL, NULL};
+
+    device = hostile_open(&type, false, &none);
+    hosted_set_cmdline("ip=10.0.2.15/24 ip6=fd00::15/64");
+    hosted_set_memory(64u << 20, 32u << 20);
+    /* It stays, and the pointers to some of it lie in device memory. */
+    __lsan_disable();
+    if (net_init() != 1)
+        hosted_fail("the network did not come up");
+    start_servers();
+    __lsan_enable();
+}
+
+void fuzz_lwip(struct input *input, bool packed)
+{
+    (void)packed;
+    device->input = input;
+    for (unsigned n = 0; n < FRAMES && !input_is_empty(input); n++) {
+        uint8_t op = input_u8(input);
+
+        if (op & 0x80)
+            hosted_clock_advance((op & 0x7f) * UINT64_C(50000000));
+        else
+            receive(input);
+        hostile_serve(device);
+        loop_turn();
+    }
+    while (tcp_active_pcbs)
+        tcp_abort(tcp_active_pcbs);
+    while (tcp_tw_pcbs)
+        tcp_abort(tcp_tw_pcbs);
+    hostile_serve(device);
+    loop_turn();
+}

@@ -1,0 +1,92 @@
+/*
+ * target_mmio.c - the probe of virtio over MMIO (4.2) and the words that say where devices are, with
+ * registers made of input. Also mmio.h and irq.h as this target sees them.
+ */
+#include "mmio.h"
+
+#include "fuzz.h"
+#include "irq.h"
+#include "plain_user.h"
+#include "virtio/spec.h"
+#include "virtio/virtio_mmio.h"
+
+#define ADDRESS UINT64_C(0xfeb00000)
+
+static char words[128];
+static struct line {
+    bool (*handler)(void *arg);
+    void *arg;
+} line;
+
+unsigned mmio_virtio_places(struct mmio_place *place, unsigned max)
+{
+    (void)max;
+    *place = (struct mmio_place){ADDRESS, PLAIN_REGISTERS, 5, false};
+    return 1;
+}
+
+const char *mmio_hypervisor_words(void)
+{
+    return words;
+}
+
+volatile void *mmio_map(uint64_t address, uint64_t length)
+{
+    bool inside = address >= ADDRESS && length <= PLAIN_REGISTERS &&
+                  address - ADDRESS <= PLAIN_REGISTERS - length;
+
+    return inside ? (volatile void *)(uintptr_t)address : NULL;
+}
+
+static void deliver(void *arg)
+{
+    struct line *of = arg;
+
+    if (of->handler)
+        of->handler(of->arg);
+}
+
+int irq_line_add(unsigned gsi, bool active_low, bool (*handler)(void *arg), void *arg,
+                 const char *name)
+{
+    (void)active_low;
+    (void)name;
+    if (gsi > 23)
+        return -22;
+    line = (struct line){handler, arg};
+    hosted_interrupt_raise(deliver, &line);
+    return 0;
+}
+
+void irq_line_remove(unsigned gsi, bool (*handler)(void *arg), void *arg)
+{
+    (void)gsi;
+    (void)arg;
+    if (line.handler != handler)
+        hosted_fail("a line was given up that was not taken");
+    line.handler = NULL;
+}
+
+void fuzz_mmio(struct input *input, bool packed)
+{
+    struct plain_registers *r = plain_start(input);
+    struct hosted_registers registers = plain_as_registers(r);
+    uint8_t legacy = input_u8(input);
+    size_t length = input_u8(input) % sizeof(words);
+
+    (void)packed;
+    memset(words, 0, sizeof(words));
+    input_bytes(input, words, length);
+    plain_set(r, VIRTIO_MMIO_MAGIC_VALUE, VIRTIO_MMIO_MAGIC, 4);
+    plain_set(r, VIRTIO_MMIO_DEVICE_VERSION, legacy & 1 ? 1 : 2, 4);
+    plain_set(r, VIRTIO_MMIO_DEVICE_ID, PLAIN_ID, 4);
+    plain_set(r, VIRTIO_MMIO_DEVICE_FEATURES, 1, 4);
+    plain_set(r, VIRTIO_MMIO_QUEUE_SIZE_MAX, 16, 4);
+    plain_set(r, VIRTIO_MMIO_INTERRUPT_STATUS, 3, 4);
+    registers.address = ADDRESS;
+    registers.size = PLAIN_REGISTERS;
+    hosted_registers_add(&registers);
+    virtio_mmio_scan();
+    plain_use(input);
+    plain_end();
+}

@@ -1,0 +1,194 @@
+/*
+ * target_net.c - the network driver (5.1) under a hostile device. The user lends buffers, sends
+ * frames of several pieces, and knows where each buffer is.
+ */
+#include "fuzz.h"
+#include "hostile.h"
+#include "hosted/hosted.h"
+#include "net/nic.h"
+#include "net/virtio_net.h"
+
+#define BUFFERS 32u
+#define BUFFER_SIZE 2048u
+#define TX_SLOTS 32u
+
+static struct nic *nic;
+static uint8_t *memory;
+static bool lent[BUFFERS], sending[TX_SLOTS];
+static uint32_t sum;
+
+static void come_home(void *token)
+{
+    size_t n = (size_t)((uint8_t *)token - memory) / BUFFER_SIZE;
+
+    if (n >= BUFFERS || !lent[n])
+        hosted_fail("a receive buffer came back that was not lent");
+    lent[n] = false;
+}
+
+static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
+                     enum nic_checksum checksum)
+{
+    (void)arg;
+    (void)checksum;
+    if (pieces == 0 || pieces > NIC_MAX_RX_PIECES)
+        hosted_fail("a frame of %u pieces", pieces);
+    for (unsigned i = 0; i < pieces; i++) {
+        uint8_t *token = piece[i].token, *data = piece[i].data;
+
+        if (data < token || data + piece[i].len > token + BUFFER_SIZE)
+            hosted_fail("a piece lies outside of its buffer");
+        for (uint32_t n = 0; n < piece[i].len; n += 64)
+            sum += data[n];
+        come_home(token);
+    }
+}
+
+static void reclaimed(void *arg, void *token)
+{
+    (void)arg;
+    come_home(token);
+}
+
+static void sent(void *arg, void *token)
+{
+    size_t n = (uintptr_t)token - 1;
+
+    (void)arg;
+    if (n >= TX_SLOTS || !sending[n])
+        hosted_fail("a frame was sent twice");
+    sending[n] = false;
+}
+
+static void provide(unsigned most)
+{
+    for (unsigned i = 0; i < BUFFERS && most; i++) {
+        uint8_t *buffer = memory + i * BUFFER_SIZE;
+
+        if (lent[i] || !nic_rx_room(nic) || nic_rx_provide(nic, buffer, BUFFER_SIZE, buffer) != 0)
+            continue;
+        lent[i] = true;
+        most--;
+    }
+    nic_kick(nic);
+}
+
+static void changed(void *arg)
+{
+    (void)arg;
+    sum += nic->mtu + nic->link_up;
+}
+
+/* Unplugged; the structure goes next. */
+static void removed(void *arg)
+{
+    (void)arg;
+    nic = NULL;
+}
+
+static void restarted(void *arg)
+{
+    (void)arg;
+    provide(BUFFERS);
+}
+
+static void send(struct input *input)
+{
+    struct virtqueue_sg sg[NIC_MAX_TX_PIECES];
+    unsigned n = 1 + input_u8(input) % NIC_MAX_TX_PIECES, slot = 0;
+    struct nic_offload offload = {.checksum_start = input_u8(input), .checksum_offset = 6};
+
+    while (slot < TX_SLOTS && sending[slot])
+        slot++;
+    if (slot == TX_SLOTS)
+        return;
+    for (unsigned i = 0; i < n; i++)
+        sg[i] = (struct virtqueue_sg){memory + BUFFERS * BUFFER_SIZE + 128 * i, 14 + 7 * i};
+    sending[slot] = true;
+    offload.segment_size = input_u8(input);
+    offload.header_len = 54;
+    offload.ipv6 = nic->offloads & NIC_SEGMENT_TCP6;
+    if (nic_tx(nic, sg, n, offload.checksum_start ? &offload : NULL,
+               (void *)(uintptr_t)(slot + 1)) != 0)
+        sending[slot] = false;
+}
+
+static const struct nic_callbacks callbacks = {.received = received,
+                                               .reclaimed = reclaimed,
+                                               .sent = sent,
+                                               .changed = changed,
+                                               .announce = changed,
+                                               .restarted = restarted,
+                                               .removed = removed};
+
+static void start(uint8_t *at)
+{
+    memory = at;
+    nic = nic_at(0);
+    if (!nic)
+        return;
+    nic_attach(nic, &callbacks, NULL);
+    provide(BUFFERS);
+}
+
+static void use(uint8_t op, struct input *input)
+{
+    if (!nic)
+        return;
+    switch (op % 6) {
+    case 0:
+        nic_poll(nic, 1 + op / 6);
+        break;
+    case 1:
+        provide(1 + op / 6);
+        break;
+    case 2:
+        nic_arm(nic);
+        break;
+    case 3:
+        nic_kick(nic);
+        break;
+    default:
+        send(input);
+    }
+}
+
+/* The device was shut down, so nobody has anything of ours any more. */
+static uint32_t answer(unsigned queue, struct hostile_chain *chain)
+{
+    static const uint8_t header[12] = {[10] = 1};
+
+    if (queue != 0)
+        return 0;
+    if (chain->writable < sizeof(header) || chain->piece[0].len < sizeof(header))
+        return HOSTILE_KEEP;
+    memcpy(chain->piece[0].data, header, sizeof(header));
+    return chain->writable < 76 ? chain->writable : 76;
+}
+
+static const struct hostile_type type = {
+    .driver = &virtio_net_driver,
+    .id = 1,
+    .queues = 3,
+    .features = 1u << VIRTIO_NET_F_MAC | 1u << VIRTIO_NET_F_STATUS | 1u << VIRTIO_NET_F_MTU |
+                1u << VIRTIO_NET_F_MRG_RXBUF | 1u << VIRTIO_NET_F_CSUM |
+                1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_HOST_TSO4 |
+                1u << VIRTIO_NET_F_HOST_TSO6,
+    .config = {0x52, 0x54, 0, 1, 2, 3, VIRTIO_NET_S_LINK_UP, 0, 1, 0, 0xdc, 5},
+    .answer = answer,
+    .start = start,
+    .use = use,
+};
+
+void fuzz_net(struct input *input, bool packed)
+{
+    memset(lent, 0, sizeof(lent));
+    memset(sending, 0, sizeof(sending));
+    hostile_run(&type, packed, input);
+    for (unsigned i = 0; i < BUFFERS; i++)
+        if (lent[i])
+            hosted_fail("receive buffer %u was never given back", i);
+    for (unsigned i = 0; i < TX_SLOTS; i++)
+        if (sending[i])
+            hosted_fail("frame %u was never given back", i);
+}

@@ -1,0 +1,89 @@
+/*
+ * target_scsi.c - the SCSI driver (5.6), its disks and its scan under a hostile device.
+ *
+ * The good device has one disk at target 0 and answers the commands that matter with canned data.
+ */
+#include "blk/virtio_scsi.h"
+
+#include "disk_user.h"
+#include "fuzz.h"
+#include "hostile.h"
+
+#define RESPONSE_SIZE 108u
+#define BAD_TARGET 3
+
+enum { TEST_UNIT_READY = 0, INQUIRY = 0x12, READ_CAPACITY_10 = 0x25, REPORT_LUNS = 0xa0 };
+
+static const uint8_t inquiry[36] = {[2] = 5, [3] = 2, [4] = 31, [8] = 'F', [16] = 'D'};
+static const uint8_t capacity[8] = {[2] = 1, [6] = 2};
+static const uint8_t luns[16] = {[3] = 8};
+
+static void put(struct hostile_chain *chain, uint32_t at, const uint8_t *data, uint32_t len)
+{
+    for (unsigned i = chain->out; i < chain->out + chain->in && len; i++) {
+        uint32_t room = chain->piece[i].len;
+
+        if (at >= room) {
+            at -= room;
+            continue;
+        }
+        room = room - at < len ? room - at : len;
+        memcpy(chain->piece[i].data + at, data, room);
+        data += room;
+        len -= room;
+        at = 0;
+    }
+}
+
+static uint32_t execute(struct hostile_chain *chain)
+{
+    const uint8_t *request = chain->piece[0].data;
+    uint8_t response[12] = {0};
+    uint8_t opcode;
+
+    if (chain->out == 0 || chain->piece[0].len < 20 || chain->writable < RESPONSE_SIZE)
+        return 0;
+    opcode = request[19];
+    if (request[1] != 0)
+        response[11] = BAD_TARGET;
+    put(chain, 0, response, sizeof(response));
+    if (request[1] != 0)
+        return RESPONSE_SIZE;
+    if (opcode == INQUIRY && request[20] == 0)
+        put(chain, RESPONSE_SIZE, inquiry, sizeof(inquiry));
+    else if (opcode == READ_CAPACITY_10)
+        put(chain, RESPONSE_SIZE, capacity, sizeof(capacity));
+    else if (opcode == REPORT_LUNS)
+        put(chain, RESPONSE_SIZE, luns, sizeof(luns));
+    return chain->writable;
+}
+
+static uint32_t answer(unsigned queue, struct hostile_chain *chain)
+{
+    static const uint8_t complete = 0;
+
+    if (queue == 1)
+        return HOSTILE_KEEP;
+    if (queue == 2)
+        return execute(chain);
+    put(chain, chain->writable ? chain->writable - 1 : 0, &complete, 1);
+    return chain->writable;
+}
+
+/* num_queues, seg_max, max_sectors, cmd_per_lun, event, sense and CDB size, targets, LUNs */
+static const struct hostile_type type = {
+    .driver = &virtio_scsi_driver,
+    .id = 8,
+    .queues = 3,
+    .features = 1u << VIRTIO_SCSI_F_HOTPLUG | 1u << VIRTIO_SCSI_F_CHANGE,
+    .config = {1, [4] = 16, [9] = 1, [12] = 8, [16] = 16, [20] = 96, [24] = 32, [30] = 1, [32] = 3},
+    .answer = answer,
+    .start = disk_user_start,
+    .use = disk_user_use,
+};
+
+void fuzz_scsi(struct input *input, bool packed)
+{
+    hostile_run(&type, packed, input);
+    disk_user_check();
+}
