@@ -465,6 +465,11 @@ $(NATIVE_BENCH_DIR)/blkio_bench: tests/bench/native/blkio_bench.c tests/bench/na
 bench-native: $(NATIVE_BENCH) $(NATIVE_BENCH_DIR)/blkio_bench | packages-bench
 	@tests/bench/native/run $(NATIVE_BENCH_DIR) $(BENCH_ARGS)
 
+# Kills guests that store rows, N times, and looks for what they had acknowledged. SEED as printed repeats the choices.
+.PHONY: power-cut
+power-cut: $(BUILD)/store.elf $(HOST)/littlefs-image | packages-run packages-test
+	@FERRULE_BUILD='$(abspath $(BUILD))' tests/power_cut/run '$(N)' '$(SEED)'
+
 # Which requirements of the specification the tests cover; fails on a claim whose test did not pass.
 conformance: test
 	@tools/conformance $(BUILD) $(CONFORMANCE_ARGS)
@@ -511,6 +516,8 @@ help:
 ##   make mutants       puts bugs into copies of the drivers; the tests must catch each (T=part of a name)
 ##   make ring-torture  random traffic over every kind of ring (N=transfers, SEED=number)
 ##   make qtest-torture  resets at random moments, on QEMU's own devices (N=rounds, SEED=number)
+
+##   make power-cut     cut the power of a guest that stores rows (N=cuts, SEED=number)
 ##   make bench         measure (takes minutes)
 ##   make bench-native  measure the drivers beside DPDK's and libblkio's on the same back ends (BENCH_ARGS=--help)
 ##   make size          sections and sizes;  make dis  disassembly in build/ferrule.dis

@@ -69,8 +69,11 @@ int fat_disk_read(struct fat_volume *volume, void *data, uint64_t sector, uint32
 
 int fat_disk_write(struct fat_volume *volume, const void *data, uint64_t sector, uint32_t count)
 {
+    int error = sector && sector == volume->entry_sector ? fat_disk_flush(volume) : 0;
+    if (error)
+        return error;
     volume->unflushed = true;
-    int error =
+    error =
         disk_range(volume, &sector, &count) ? disk_transfer_out(volume, sector, data, count) : -EIO;
     if (error)
         disk_complain(volume, "writing", sector, count, error);

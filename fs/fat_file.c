@@ -321,7 +321,9 @@ static int fat_file_truncate(void *object, int64_t size)
 static int fat_file_sync(void *object)
 {
     struct fat_file *file = object;
+    file->volume->entry_sector = file->fil.dir_sect;
     int error = fat_result(file->volume, f_sync(&file->fil));
+    file->volume->entry_sector = 0;
     return error ? error : fat_disk_flush(file->volume);
 }
 

@@ -27,6 +27,12 @@ struct fat_volume {
     bool unflushed;          /* something was written since the last BLK_FLUSH */
     unsigned open;           /* files and directories */
     bool unmounted;
+    /*
+     * The sector of the directory entry that is being brought up to date, or 0. It is written only
+     * when everything before it is on stable storage: the entry says how long the file is, and must
+     * not be there without the clusters.
+     */
+    uint64_t entry_sector;
     unsigned complaints; /* log lines about errors so far */
 };
 

@@ -74,14 +74,72 @@ int blk_read(struct blk_device *from, uint64_t sector, void *data, uint32_t coun
 
 uint32_t *undo;
 size_t undo_count, undo_room;
-void (*disk_event)(bool flush);
+
+/* --- Power cuts --- */
+
+static uint8_t *durable; /* the disk as of the last flush; NULL when no cut is armed */
+static unsigned events, cut_at;
+
+uint32_t dice_state;
+
+uint32_t dice(uint32_t sides)
+{
+    dice_state = dice_state * 1664525u + 1013904223u;
+    return (uint32_t)(((uint64_t)dice_state * sides) >> 32);
+}
+
+static void settle(bool keep_all)
+{
+    for (size_t i = 0; i < undo_count; i++) {
+        size_t at = (size_t)undo[i] * BLK_SECTOR_SIZE;
+        if (keep_all || dice(2))
+            memcpy(durable + at, disk + at, BLK_SECTOR_SIZE);
+    }
+    undo_count = 0;
+}
+
+static void cut_event(bool flush)
+{
+    if (!durable || write_error)
+        return;
+    if (++events == cut_at) {
+        settle(false);
+        write_error = -EIO;
+    } else if (flush) {
+        settle(true);
+    }
+}
+
+void cut_arm(unsigned n)
+{
+    durable = malloc(disk_size);
+    memcpy(durable, disk, disk_size);
+    undo_room = 1024;
+    undo = malloc(undo_room * sizeof(*undo));
+    undo_count = 0;
+    events = 0;
+    cut_at = n;
+}
+
+bool cut_apply(void)
+{
+    bool happened = write_error;
+    if (happened)
+        memcpy(disk, durable, disk_size);
+    write_error = 0;
+    free(durable);
+    durable = NULL;
+    free(undo);
+    undo = NULL;
+    undo_room = undo_count = 0;
+    return happened;
+}
 
 int blk_write(struct blk_device *to, uint64_t sector, const void *data, uint32_t count)
 {
     assert_false(to->read_only);
     disk_writes++;
-    if (disk_event)
-        disk_event(false);
+    cut_event(false);
     assert_int_equal(disk_check(sector, count), 0);
     if (write_error)
         return write_error;
@@ -111,8 +169,7 @@ int blk_flush(struct blk_device *of)
 {
     (void)of;
     disk_flushes++;
-    if (disk_event)
-        disk_event(true);
+    cut_event(true);
     return write_error;
 }
 
@@ -340,7 +397,6 @@ int fat_setup(void **state)
     logged[0] = '\0';
     log_lines = 0;
     disk_present = false;
-    disk_event = NULL;
     kernel_words = "";
     return 0;
 }
@@ -349,7 +405,6 @@ int fat_teardown(void **state)
 {
     (void)state;
     read_error = write_error = 0;
-    disk_event = NULL;
     fs_shutdown();
     return 0;
 }

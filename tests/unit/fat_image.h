@@ -40,8 +40,17 @@ extern size_t bytes_direct;                            /* ... and what was read 
 extern uint32_t *undo;
 extern size_t undo_count, undo_room;
 
-/* Called at the start of every write and flush, when it is not NULL. */
-extern void (*disk_event)(bool flush);
+/*
+ * A power cut: cut_arm() lets the n-th write or flush from now on fail, and all after it. cut_apply()
+ * leaves on the disk what was flushed before, and of the rest any sectors; false when there were
+ * fewer writes and flushes. In between nothing else may use the undo list.
+ */
+void cut_arm(unsigned n);
+bool cut_apply(void);
+
+/* Numbers that depend on dice_state only. */
+extern uint32_t dice_state;
+uint32_t dice(uint32_t sides);
 
 extern const char *kernel_words; /* the kernel command line */
 

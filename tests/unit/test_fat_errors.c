@@ -319,16 +319,6 @@ static void device_errors_end_in_eio(void **state)
 
 /* --- Damage ----------------------------------------------------------------------------------- */
 
-static uint32_t dice_state;
-
-static uint32_t dice(uint32_t sides)
-{
-    dice_state ^= dice_state << 13;
-    dice_state ^= dice_state >> 17;
-    dice_state ^= dice_state << 5;
-    return dice_state % sides;
-}
-
 static unsigned steps_left;
 
 /* Reads whatever can be reached, without trust in any of it. */
@@ -477,6 +467,60 @@ static void damaged_volumes_neither_crash_nor_hang(void **state)
     assert_true(mounted > 1000 && refused > 100);
 }
 
+/* --- Power cuts ------------------------------------------------------------------------------- */
+
+/* Appends to a file in random pieces, each synced, until the power is gone: how much was synced. */
+static size_t append_until_cut(const char *path, size_t size, size_t *written)
+{
+    unsigned char data[9000];
+    int fd = file_open(path, O_WRONLY | O_CREAT | O_APPEND);
+    size_t synced = *written = size;
+    while (fd >= 0) {
+        size_t n = 1 + dice(sizeof(data));
+        for (size_t i = 0; i < n; i++)
+            data[i] = content(8, *written + i);
+        if (file_write(fd, data, n) != (ssize_t)n)
+            break;
+        *written += n;
+        if (file_sync(fd))
+            break;
+        synced = *written;
+    }
+    if (fd >= 0)
+        file_close(fd);
+    return synced;
+}
+
+static void what_was_synced_survives_power_cuts(void **state)
+{
+    unsigned cuts = 0;
+    (void)state;
+    for (unsigned run = 0; run < 6; run++) {
+        size_t size = 0;
+        format(&shapes[run % 3]);
+        load("disk.img");
+        dice_state = run * 55 + 1;
+        for (unsigned cut = 0; cut < 40; cut++) {
+            struct stat status;
+            size_t written;
+            mount_loaded();
+            cut_arm(1 + dice(50));
+            size_t synced = append_until_cut("/file", size, &written);
+            fs_shutdown();
+            cuts += cut_apply();
+            mount_loaded();
+            if (fs_stat("/file", &status))
+                status.st_size = 0;
+            size = (size_t)status.st_size;
+            assert_in_range(size, synced, written);
+            if (size)
+                read_exactly("/file", 8, size, 4096);
+            fs_shutdown();
+        }
+    }
+    assert_true(cuts > 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +533,7 @@ int main(void)
         FAT_TEST(a_read_only_disk_is_only_read),
         FAT_TEST(device_errors_end_in_eio),
         FAT_TEST(damaged_volumes_neither_crash_nor_hang),
+        FAT_TEST(what_was_synced_survives_power_cuts),
     };
     return cmocka_run_group_tests_name("fat errors", tests, fat_begin, fat_end);
 }

@@ -27,14 +27,6 @@
 
 #define DISK_SIZE (2 * MIB)
 
-static uint32_t dice_state;
-
-static uint32_t dice(uint32_t sides)
-{
-    dice_state = dice_state * 1664525u + 1013904223u;
-    return (uint32_t)(((uint64_t)dice_state * sides) >> 32);
-}
-
 static void blank_disk(size_t size)
 {
     disk = realloc(disk, size);
@@ -425,29 +417,6 @@ static void damaged_volumes_neither_crash_nor_hang(void **state)
 
 /* --- Power cuts ------------------------------------------------------------------------------- */
 
-static uint8_t *durable; /* the disk as of the last flush */
-static unsigned events, cut_at;
-
-static void settle(bool keep_all)
-{
-    for (size_t i = 0; i < undo_count; i++) {
-        size_t at = (size_t)undo[i] * BLK_SECTOR_SIZE;
-        if (keep_all || dice(2))
-            memcpy(durable + at, disk + at, BLK_SECTOR_SIZE);
-    }
-    undo_count = 0;
-}
-
-static void count_event(bool flush)
-{
-    if (++events == cut_at) {
-        settle(false);
-        write_error = -EIO;
-    } else if (!write_error && flush) {
-        settle(true);
-    }
-}
-
 #define FILES 5u
 
 struct promise {
@@ -509,39 +478,28 @@ static void what_was_synced_survives_power_cuts(void **state)
 {
     unsigned cuts = 0;
     (void)state;
-    durable = malloc(DISK_SIZE / 4);
-    undo_room = 1024;
-    undo = malloc(undo_room * sizeof(*undo));
     for (unsigned run = 0; run < 12; run++) {
         struct promise files[FILES] = {0};
         dice_state = run * 77 + 1;
         format_littlefs(DISK_SIZE / 4, 0);
         fs_sync_all();
         for (unsigned cut = 0; cut < 40; cut++) {
-            memcpy(durable, disk, disk_size);
-            undo_count = 0;
-            events = 0;
-            cut_at = 1 + dice(60);
-            disk_event = count_event;
+            cut_arm(1 + dice(60));
             char name[20];
             unsigned i;
             do {
                 i = dice(FILES);
                 snprintf(name, sizeof(name), "/file %u", i);
             } while (change(&files[i], name));
-            cuts += write_error != 0;
             fs_shutdown();
-            disk_event = NULL;
-            write_error = 0;
-            memcpy(disk, durable, disk_size);
+            cuts += cut_apply();
             mount_loaded();
             for (unsigned f = 0; f < FILES; f++) {
                 snprintf(name, sizeof(name), "/file %u", f);
                 if (!holds(name, files[f].seed, files[f].size)) {
                     /* The change that was under way may have been complete. */
                     if (f != i || !holds(name, files[f].new_seed, files[f].new_size))
-                        fail_msg("run %u cut %u at %u: %s is not as it was synced", run, cut,
-                                 cut_at, name);
+                        fail_msg("run %u cut %u: %s is not as it was synced", run, cut, name);
                     files[f].seed = files[f].new_seed;
                     files[f].size = files[f].new_size;
                 }
@@ -549,10 +507,6 @@ static void what_was_synced_survives_power_cuts(void **state)
         }
         fs_shutdown();
     }
-    free(undo);
-    undo = NULL;
-    undo_room = undo_count = 0;
-    free(durable);
     assert_true(cuts > 400);
 }
 
