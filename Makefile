@@ -94,8 +94,9 @@ LITTLEFS_OBJS := $(OBJ)/littlefs/lfs2.o $(OBJ)/littlefs/lfs2_util.o
 LITTLEFS_FLAGS := -include fs/littlefs_port.h
 
 # Only for applications that use it: see USES below. Temporary files stay in memory, one thread, no shared libraries.
+# -O1, because it is nine megabytes of source in one file, and waits for the disk rather than for the processor.
 SQLITE := $(BUILD)/src/sqlite
-SQLITE_FLAGS := -w -DSQLITE_OS_OTHER=1 -DSQLITE_THREADSAFE=0 -DSQLITE_TEMP_STORE=3 -DSQLITE_DEFAULT_SYNCHRONOUS=3 \
+SQLITE_FLAGS := -w -O1 -DSQLITE_OS_OTHER=1 -DSQLITE_THREADSAFE=0 -DSQLITE_TEMP_STORE=3 -DSQLITE_DEFAULT_SYNCHRONOUS=3 \
   -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_OMIT_DEPRECATED -DSQLITE_DEFAULT_MEMSTATUS=0 -DSQLITE_DQS=0
 
 NEWLIB := $(BUILD)/newlib/install/x86_64-elf

@@ -50,8 +50,8 @@ def log_entries(path):
     """(sector, data, flags) of each entry of a log of blklogwrites, in order."""
     with open(path, "rb") as file:
         log = file.read()
-    if not log:
-        return  # the cut came before the first write
+    if not any(log[:SECTOR]):
+        return  # the cut came before the first write was noted
     magic, version, count, size = struct.unpack_from("<QQQI", log)
     if magic != LOG_MAGIC or version != 1 or size != SECTOR:
         raise Failure("the log of writes cannot be read")

@@ -3,6 +3,7 @@
 What the guest wrote is read by littlefs-image, a host program of littlefs itself, or by mtools.
 """
 import os
+import random
 import shutil
 import subprocess
 import zlib
@@ -107,3 +108,43 @@ def test_read_only_littlefs(tmp_path):
     with app_guest("files", disk=disk, disk_drive="readonly=on") as guest:
         assert guest.wait_exit(60) == 5
         guest.require(r"littlefs volume.*read-only", r"files: cannot write: Read-only file system")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """An image with a littlefs volume that has been used."""
+    disk = blank(tmp_path_factory.mktemp("littlefs") / "disk.img", 4 << 20)
+    with Guest(
+        disk,
+        kernel=os.path.join(BUILD, "files.elf"),
+        words="format=vda:littlefs",
+        nic=None,
+        disk_drive="cache=writeback",
+    ) as guest:
+        assert guest.wait_exit(120) == 0, guest.tail()
+    return disk
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_littlefs(seed, written, tmp_path):
+    """A damaged volume is refused, or used as far as it goes: the application ends, one way or
+    another, and the machine with it in good order.
+    """
+    source = random.Random(seed)
+    path = tmp_path / "damaged.img"
+    shutil.copyfile(written, path)
+    with open(path, "r+b") as file:
+        image = bytearray(file.read())
+        used = [at for at in range(0, len(image), 512) if any(image[at : at + 512])]
+        for _ in range(source.choice((1, 20, 400))):
+            at = source.choice(used) + source.randrange(512)
+            image[at] ^= 1 << source.randrange(8)
+        for at in range(4) if seed % 4 == 3 else ():
+            image[at * 2048 : at * 2048 + 600] = source.randbytes(600)
+        file.seek(0)
+        file.write(image)
+    name = "files" if seed % 2 else "hello"
+    with app_guest(name, disk=str(path), disk_drive="cache=writeback") as guest:
+        guest.wait_exit(120)
+        guest.require(r"fs: vda: ", r"ending with status \d+")
+        assert not guest.find("panic|crash"), guest.tail()
