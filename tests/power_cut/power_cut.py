@@ -37,7 +37,7 @@ FAT_ALLOWED = [
     r"Reclaimed \d+ unused cluster",
     r"[Ff]irst FAT.*|FATs differ.*|Using (first|second) FAT|\d\) (Use|Swap).*",
     r"Leaving filesystem unchanged|fsck\.fat .*|.*\d+ files, \d+/\d+ clusters",
-    r"^/store\.db(-wal)?$|cluster chain length is > \d+ bytes|Truncating file to \d+ bytes",
+    r"^/(?i:store\.db(-wal)?)$|cluster chain length is > \d+ bytes|Truncating file to \d+ bytes",
     r"Automatically .*|\s*Auto-correcting\.|Correcting .*",
 ]
 
