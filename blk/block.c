@@ -14,11 +14,6 @@
 #include "log.h"
 #include "platform.h"
 
-/* Completions taken at once while waiting for one request. */
-#define WAIT_BUDGET 64
-/* How long a waiting request is polled for before the CPU is given up: about what a fast device
- * needs. */
-#define SPIN_NS 20000
 /* A device of which nothing was heard for so long is looked after: it may have been pulled out. */
 #define LOOK_NS 100000000u
 
@@ -73,6 +68,20 @@ static void list_remove(struct blk_request **head, struct blk_request **tail,
 
 /* ---- one request ---- */
 
+/* Without data, but with sectors. */
+static bool is_range(enum blk_op op)
+{
+    return op == BLK_DISCARD || op == BLK_WRITE_ZEROES || op == BLK_SECURE_ERASE;
+}
+
+/* Sectors that the device takes at once. */
+static uint32_t range_limit(const struct blk_device *device, enum blk_op op)
+{
+    return op == BLK_DISCARD        ? device->limits.max_discard_sectors
+           : op == BLK_WRITE_ZEROES ? device->limits.max_zeroes_sectors
+                                    : device->limits.max_erase_sectors;
+}
+
 static void finish(struct blk_request *request)
 {
     struct blk_device *device = request->device;
@@ -85,24 +94,25 @@ static void finish(struct blk_request *request)
     request->done(request);
 }
 
-static int check(const struct blk_device *device, struct blk_request *request)
+/* Bytes of its segments; 0 for lengths that no request may have. */
+static uint64_t data_bytes(const struct blk_request *request)
 {
     uint64_t bytes = 0;
     unsigned i;
 
-    if (device->gone)
-        return -EIO;
-    request->length = 1;
-    if (request->op == BLK_FLUSH)
-        return 0;
     for (i = 0; i < request->segments; i++) {
         if (request->segment[i].len == 0 || request->segment[i].len % BLK_SECTOR_SIZE)
-            return -EINVAL;
+            return 0;
         bytes += request->segment[i].len;
     }
-    request->length = bytes / BLK_SECTOR_SIZE;
-    if (bytes == 0 || bytes % device->block_size ||
-        request->sector % (device->block_size / BLK_SECTOR_SIZE))
+    return bytes;
+}
+
+static int check_range(const struct blk_device *device, const struct blk_request *request)
+{
+    uint32_t block = device->block_size / BLK_SECTOR_SIZE;
+
+    if (request->length == 0 || request->length % block || request->sector % block)
         return -EINVAL;
     if (request->sector > device->capacity || request->length > device->capacity - request->sector)
         return -EINVAL;
@@ -110,7 +120,24 @@ static int check(const struct blk_device *device, struct blk_request *request)
     if (device->parent &&
         device->start + request->sector + request->length > device->parent->capacity)
         return -EIO;
-    return request->op == BLK_WRITE && device->read_only ? -EROFS : 0;
+    return request->op != BLK_READ && device->read_only ? -EROFS : 0;
+}
+
+/* Sets its length as well. */
+static int check(const struct blk_device *device, struct blk_request *request)
+{
+    if (device->gone)
+        return -EIO;
+    request->length = 1;
+    if (request->op == BLK_FLUSH || request->op >= BLK_GET_ID)
+        return 0;
+    if (!is_range(request->op))
+        request->length = data_bytes(request) / BLK_SECTOR_SIZE;
+    else if (range_limit(device, request->op) == 0)
+        return -ENOTSUP;
+    else
+        request->length = request->sectors;
+    return check_range(device, request);
 }
 
 static void count(struct blk_device *device, const struct blk_request *request)
@@ -121,8 +148,11 @@ static void count(struct blk_device *device, const struct blk_request *request)
     } else if (request->op == BLK_WRITE) {
         device->stats.writes++;
         device->stats.sectors_written += request->length;
-    } else {
+    } else if (request->op == BLK_FLUSH) {
         device->stats.flushes++;
+    } else if (is_range(request->op)) {
+        device->stats.ranges++;
+        device->stats.sectors_in_ranges += request->length;
     }
 }
 
@@ -190,24 +220,59 @@ static bool wholly_given(const struct blk_request *request)
     return request->position == request->length;
 }
 
+/* The next part of a range: whole blocks, and the parts after it begin where the device likes it. */
+static uint64_t cut_range(const struct blk_device *device, const struct blk_request *request)
+{
+    uint64_t left = request->length - request->position;
+    uint32_t limit = range_limit(device, request->op), align = device->limits.range_alignment;
+    uint64_t first = request->start + request->sector + request->position, beyond;
+
+    limit -= limit % (device->block_size / BLK_SECTOR_SIZE);
+    if (left <= limit)
+        return left;
+    beyond = align ? (first + limit) % align : 0;
+    return beyond < limit ? limit - beyond : limit;
+}
+
+/* Fills in the part that comes next; *index and *offset are where the one after it starts. Returns
+ * its length in sectors, 0: the device cannot take it. */
+static uint64_t make_part(const struct blk_device *device, const struct blk_request *request,
+                          struct blk_part *part, struct blk_segment *segment, unsigned *index,
+                          uint32_t *offset)
+{
+    uint64_t sectors;
+
+    part->sector = request->start + request->sector + request->position;
+    if (is_range(request->op)) {
+        part->sectors = (uint32_t)cut_range(device, request);
+        return part->sectors;
+    }
+    if (request->op >= BLK_GET_ID) {
+        part->segments = request->segments;
+        part->segment = request->segment;
+        return 1;
+    }
+    sectors = cut_part(device, request, segment, &part->segments, index, offset);
+    /* None is left when the pieces are so small that more of them are needed for one block than the
+     * device takes. */
+    return trim_to_block(device, request, segment, &part->segments, sectors, index, offset);
+}
+
 /* Gives the driver the next part of a request. */
 static int submit_part(struct blk_device *device, struct blk_request *request)
 {
     struct blk_segment segment[BLK_MAX_SEGMENTS];
-    struct blk_part part = {.op = request->op, .token = request, .segment = segment};
+    struct blk_part part = {
+        .op = request->op, .unmap = request->unmap, .token = request, .segment = segment};
     unsigned index = 0;
     uint32_t offset = 0;
     uint64_t sectors = 1;
     int error;
 
-    if (request->op != BLK_FLUSH) {
-        sectors = cut_part(device, request, segment, &part.segments, &index, &offset);
-        sectors = trim_to_block(device, request, segment, &part.segments, sectors, &index, &offset);
-        /* Pieces too small for the device: more of them are needed for one block than it takes. */
-        if (sectors == 0)
-            return -EINVAL;
-        part.sector = request->start + request->sector + request->position;
-    }
+    if (request->op != BLK_FLUSH)
+        sectors = make_part(device, request, &part, segment, &index, &offset);
+    if (sectors == 0)
+        return -EINVAL;
     /* Counted before the call, in which the part may already complete. */
     request->parts++;
     if (device->parts_in_flight++ == 0)
@@ -414,17 +479,25 @@ static uint64_t first_deadline(const struct blk_device *device)
     return deadline;
 }
 
-/* When to look again even if nothing is heard of the device. */
-static uint64_t wake_deadline(struct blk_device *device)
+uint64_t blk_deadline(struct blk_device *device)
 {
-    uint64_t deadline = first_deadline(device);
-    uint64_t wanted = device->ops->deadline ? device->ops->deadline(device) : PLATFORM_NO_DEADLINE;
+    uint64_t deadline, wanted;
 
+    if (device->gone)
+        return PLATFORM_NO_DEADLINE;
+    device = disk_of(device);
+    deadline = first_deadline(device);
+    wanted = device->ops->deadline ? device->ops->deadline(device) : PLATFORM_NO_DEADLINE;
     if (device->ops->look && device->parts_in_flight > 0 && device->look_ns < deadline)
         deadline = device->look_ns;
     if (device->waiting_head && refusal_deadline(device) < deadline)
         deadline = refusal_deadline(device);
     return wanted < deadline ? wanted : deadline;
+}
+
+bool blk_arm(struct blk_device *device)
+{
+    return device->gone || disk_of(device)->ops->arm(disk_of(device));
 }
 
 static bool look_after(struct blk_device *device, bool progress)
@@ -474,14 +547,12 @@ static unsigned source_poll(void *arg, unsigned budget)
 
 static bool source_arm(void *arg)
 {
-    struct blk_device *device = arg;
-
-    return device->ops->arm(device);
+    return blk_arm(arg);
 }
 
 static uint64_t source_deadline(void *arg)
 {
-    return wake_deadline(arg);
+    return blk_deadline(arg);
 }
 
 /* ---- devices ---- */
@@ -687,6 +758,14 @@ void blk_release(struct blk_device *device)
         device->ops->destroy(device);
 }
 
+int blk_set_write_cache(struct blk_device *device, bool on)
+{
+    if (device->gone)
+        return -EIO;
+    device = disk_of(device);
+    return device->ops->set_write_cache ? device->ops->set_write_cache(device, on) : -ENOTSUP;
+}
+
 struct blk_device *blk_device_at(unsigned index)
 {
     unsigned i;
@@ -695,61 +774,4 @@ struct blk_device *blk_device_at(unsigned index)
         if (devices[i] && index-- == 0)
             return devices[i];
     return NULL;
-}
-
-/* ---- waiting forms ---- */
-
-static void waiter_done(struct blk_request *request)
-{
-    *(volatile bool *)request->context = true;
-}
-
-static int submit_and_wait(struct blk_device *device, struct blk_request *request)
-{
-    volatile bool done = false;
-    uint64_t spin_until = platform_now_ns() + SPIN_NS;
-
-    request->done = waiter_done;
-    request->context = (void *)&done;
-    blk_submit(device, request);
-    device = disk_of(device);
-    if (!done)
-        device->ops->kick(device);
-    while (!done) {
-        if (blk_poll(device, WAIT_BUDGET) > 0 || done)
-            continue;
-        if (platform_now_ns() < spin_until)
-            platform_relax();
-        else if (device->ops->arm(device))
-            platform_wait(loop_wait_limit(wake_deadline(device)));
-    }
-    return request->status;
-}
-
-static int transfer(struct blk_device *device, enum blk_op op, uint64_t sector, void *data,
-                    uint32_t sectors)
-{
-    struct blk_segment segment = {.data = data, .len = sectors * BLK_SECTOR_SIZE};
-    struct blk_request request = {.op = op, .sector = sector, .segment = &segment, .segments = 1};
-
-    if (sectors > UINT32_MAX / BLK_SECTOR_SIZE)
-        return -EINVAL;
-    return submit_and_wait(device, &request);
-}
-
-int blk_read(struct blk_device *device, uint64_t sector, void *data, uint32_t sectors)
-{
-    return transfer(device, BLK_READ, sector, data, sectors);
-}
-
-int blk_write(struct blk_device *device, uint64_t sector, const void *data, uint32_t sectors)
-{
-    return transfer(device, BLK_WRITE, sector, (void *)(uintptr_t)data, sectors);
-}
-
-int blk_flush(struct blk_device *device)
-{
-    struct blk_request request = {.op = BLK_FLUSH};
-
-    return submit_and_wait(device, &request);
 }

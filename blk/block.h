@@ -50,7 +50,23 @@
 /* Devices at a time, partitions included. */
 #define BLK_DEVICES_MAX 128u
 
-enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH };
+/*
+ * What a request does. DISCARD: nobody needs the sectors any more, and what is read from them then
+ * is not defined. WRITE_ZEROES: they read as zeros; with `unmap` the device may free them. SECURE_
+ * ERASE: discard, and nobody can ever read what was there. These three have `sectors` and no
+ * segments; where a device does not know them they end in -ENOTSUP. GET_ID and GET_LIFETIME are for
+ * drivers, with one segment of their own size.
+ */
+enum blk_op {
+    BLK_READ,
+    BLK_WRITE,
+    BLK_FLUSH,
+    BLK_DISCARD,
+    BLK_WRITE_ZEROES,
+    BLK_SECURE_ERASE,
+    BLK_GET_ID,
+    BLK_GET_LIFETIME,
+};
 
 /* One piece of memory. Any address; the lengths of a request add up to a multiple of the block
  * size, each a multiple of 512. */
@@ -64,8 +80,10 @@ struct blk_device;
 struct blk_request {
     enum blk_op op;
     uint64_t sector;                   /* first sector (512 bytes each); ignored for BLK_FLUSH */
-    const struct blk_segment *segment; /* NULL for BLK_FLUSH */
+    const struct blk_segment *segment; /* NULL where there is no data */
     unsigned segments;
+    uint64_t sectors; /* of DISCARD, WRITE_ZEROES and SECURE_ERASE */
+    bool unmap;       /* WRITE_ZEROES: the device may free them */
     void (*done)(struct blk_request *request);
     void *context; /* the caller's own */
     int status;    /* valid in done */
@@ -89,6 +107,9 @@ struct blk_limits {
     uint32_t max_segments;     /* pieces in one part, 1..BLK_MAX_SEGMENTS */
     uint32_t max_segment_size; /* bytes in one piece, a multiple of the block size */
     uint32_t max_sectors;      /* sectors in one part */
+    /* The same for ranges; 0: the device does not know the operation. */
+    uint32_t max_discard_sectors, max_zeroes_sectors, max_erase_sectors;
+    uint32_t range_alignment; /* sectors: where parts of a range had best begin; 0: anywhere */
 };
 
 /* One part as the driver gets it: at most the limits above. `token` goes back by blk_complete(). */
@@ -97,6 +118,8 @@ struct blk_part {
     uint64_t sector;
     const struct blk_segment *segment; /* valid during the call only */
     unsigned segments;
+    uint32_t sectors; /* of a range, which has no segments */
+    bool unmap;
     struct blk_request *token;
 };
 
@@ -127,13 +150,32 @@ struct blk_ops {
     void (*reset)(struct blk_device *device);
     /* The device was removed and nobody has a claim on it any more: its memory may go. May be NULL. */
     void (*destroy)(struct blk_device *device);
+    /* blk_set_write_cache(). NULL: it cannot be chosen. */
+    int (*set_write_cache)(struct blk_device *device, bool on);
 };
 
 struct blk_statistics {
     uint64_t reads, writes, flushes; /* requests */
     uint64_t sectors_read, sectors_written;
+    uint64_t ranges, sectors_in_ranges; /* discards, write zeroes, secure erases */
     uint64_t parts, errors, timeouts, full;
     uint64_t replays; /* requests given again */
+};
+
+#define BLK_SERIAL_SIZE 21
+
+/* What a device tells of itself, for reports and for those who lay out data. 0: not known. */
+struct blk_facts {
+    uint32_t physical_block; /* bytes that the device writes at once; a multiple of block_size */
+    uint32_t aligned_sector; /* the first sector at which such a block begins */
+    uint32_t min_io, opt_io; /* bytes: requests of at least this, and best of this, size */
+    uint16_t cylinders;      /* a geometry, for who needs one */
+    uint8_t heads, sectors;
+    char serial
+        [BLK_SERIAL_SIZE]; /* empty: not known (yet: it is asked for when the disk is added) */
+    /* Wear: 1 to 10 for each tenth of its life that is used up, 11: beyond it. */
+    uint16_t spare_blocks_used, life_used_a, life_used_b;
+    uint16_t queues;
 };
 
 struct blk_device {
@@ -145,6 +187,7 @@ struct blk_device {
     bool
         has_flush; /* false: every completed write is stable already, BLK_FLUSH completes at once */
     struct blk_limits limits;
+    struct blk_facts facts;
     uint32_t timeout_ms;
     struct blk_statistics stats;
     const struct blk_ops *ops;
@@ -227,8 +270,21 @@ const char *blk_holder(const struct blk_device *device);
 
 void blk_submit(struct blk_device *device, struct blk_request *request);
 
-/* One round of completions and time-outs; what the event loop calls. Returns the work done. */
+/*
+ * One round of completions and time-outs, and one notification of what was submitted: what the event
+ * loop calls. Returns the work done. blk_arm() and blk_deadline() are the other two functions of a
+ * source (loop.h), for code that waits outside of the loop.
+ */
 unsigned blk_poll(struct blk_device *device, unsigned budget);
+bool blk_arm(struct blk_device *device);
+uint64_t blk_deadline(struct blk_device *device);
+
+/*
+ * Chooses whether the device may answer writes before they are on stable storage (write-back), or
+ * only after (write-through). Off: what was written before is stable only after one more flush, which
+ * the caller does first. -ENOTSUP: the device does not let one choose.
+ */
+int blk_set_write_cache(struct blk_device *device, bool on);
 
 /*
  * The same path, waiting: they poll this device only (no other loop source runs meanwhile) until
@@ -238,5 +294,8 @@ unsigned blk_poll(struct blk_device *device, unsigned budget);
 int blk_read(struct blk_device *device, uint64_t sector, void *data, uint32_t count);
 int blk_write(struct blk_device *device, uint64_t sector, const void *data, uint32_t count);
 int blk_flush(struct blk_device *device);
+int blk_discard(struct blk_device *device, uint64_t sector, uint64_t sectors);
+int blk_write_zeroes(struct blk_device *device, uint64_t sector, uint64_t sectors, bool unmap);
+int blk_secure_erase(struct blk_device *device, uint64_t sector, uint64_t sectors);
 
 #endif

@@ -31,7 +31,9 @@ enum load_op {
     LOAD_WRITE,
     LOAD_FLUSH,
     LOAD_FILL,
-    LOAD_VERIFY
+    LOAD_VERIFY,
+    LOAD_DISCARD,
+    LOAD_ZEROES
 };
 
 static const struct {
@@ -46,6 +48,8 @@ static const struct {
     [LOAD_FLUSH] = {"flush", BLK_FLUSH, false},
     [LOAD_FILL] = {"fill", BLK_WRITE, false},
     [LOAD_VERIFY] = {"verify", BLK_READ, false},
+    [LOAD_DISCARD] = {"discard", BLK_DISCARD, false},
+    [LOAD_ZEROES] = {"zeroes", BLK_WRITE_ZEROES, false},
 };
 #define OPS (sizeof(ops) / sizeof(ops[0]))
 
@@ -54,6 +58,12 @@ struct slot {
     struct blk_segment segment;
     uint64_t submitted_ns;
 };
+
+/* Requests that bring their own memory. */
+static bool has_data(enum load_op op)
+{
+    return ops[op].op == BLK_READ || ops[op].op == BLK_WRITE;
+}
 
 static struct {
     bool running, cancelled, claimed;
@@ -257,13 +267,15 @@ static const char *prepare(void)
     memset(load.range, 0, sizeof(load.range));
     for (unsigned i = 0; i < load.depth; i++) {
         struct slot *slot = &load.slots[i];
-        bool flush = load.op == LOAD_FLUSH;
+        bool data = has_data(load.op);
 
         slot->segment =
             (struct blk_segment){load.data + (size_t)i * load.block_bytes, load.block_bytes};
         slot->request = (struct blk_request){.op = ops[load.op].op,
-                                             .segment = flush ? NULL : &slot->segment,
-                                             .segments = !flush,
+                                             .segment = data ? &slot->segment : NULL,
+                                             .segments = data,
+                                             .sectors = load.block_sectors,
+                                             .unmap = true,
                                              .done = request_done,
                                              .context = slot};
     }
@@ -317,7 +329,7 @@ static const char *parse(char *text, bool *force)
     for (load.op = 0; load.op < OPS && strcmp(word[1], ops[load.op].name) != 0; load.op++)
         ;
     if (load.op == OPS)
-        return "OP is none of randread randwrite read write flush fill verify";
+        return "OP is none of randread randwrite read write flush fill verify discard zeroes";
     wrong = parse_device(word + 5, n - 5, force);
     if (wrong)
         return wrong;
@@ -342,7 +354,7 @@ static const char *parse(char *text, bool *force)
 static const char *claim(bool force, char *text, size_t size)
 {
     load.claimed = false;
-    if (ops[load.op].op != BLK_WRITE || force)
+    if (ops[load.op].op == BLK_READ || load.op == LOAD_FLUSH || force)
         return NULL;
     if (blk_claim(load.device, "load")) {
         format_text(text, size,

@@ -31,6 +31,10 @@ static int ramdisk_submit(struct blk_device *device, const struct blk_part *part
     uint8_t *at = disk->memory + part->sector * BLK_SECTOR_SIZE;
     unsigned i;
 
+    if (part->op >= BLK_GET_ID)
+        return -ENOTSUP;
+    if (part->sectors)
+        memset(at, 0, (size_t)part->sectors * BLK_SECTOR_SIZE);
     for (i = 0; i < part->segments; i++) {
         if (part->op == BLK_READ)
             memcpy(part->segment[i].data, at, part->segment[i].len);
@@ -95,7 +99,10 @@ struct blk_device *ramdisk_create(uint64_t bytes)
                                       .block_size = BLK_SECTOR_SIZE,
                                       .limits = {.max_segments = BLK_MAX_SEGMENTS,
                                                  .max_segment_size = 1u << 30,
-                                                 .max_sectors = UINT32_MAX / BLK_SECTOR_SIZE},
+                                                 .max_sectors = UINT32_MAX / BLK_SECTOR_SIZE,
+                                                 .max_discard_sectors = UINT32_MAX,
+                                                 .max_zeroes_sectors = UINT32_MAX,
+                                                 .max_erase_sectors = UINT32_MAX},
                                       .ops = &ramdisk_ops,
                                       .driver = disk};
     if (!disk->memory)

@@ -161,6 +161,8 @@ static int op_submit(struct blk_device *block, const struct blk_part *part)
 
     if (disk->leaving)
         return -EIO;
+    if (part->op > BLK_FLUSH)
+        return -ENOTSUP;
     if (!own)
         return -ENOSPC;
     command = &own->command;

@@ -2,49 +2,27 @@
  * virtio_blk.c - the block device driver (5.2): parts of requests as descriptor lists of header,
  * data and status.
  *
- * One request queue. Limits, splitting, order and time-outs are block.c's; rings are virtqueue's. A
- * slot holds what the device reads and writes besides the data: one for each request that may be in
- * flight, allocated once. Read block.h first.
+ * Limits, splitting, order and time-outs are block.c's; rings are virtqueue's; what the configuration
+ * says is virtio_blk_config.c's. A slot holds what the device reads and writes besides the data: one
+ * for each request that may be in flight, allocated once. With several queues (MQ) a device may work
+ * on them in parallel; the one CPU here fills one after the other, so that each batch still costs one
+ * notification. Read block.h first.
  */
 #include "blk/virtio_blk.h"
 
 #include <errno.h>
+#include <string.h>
 
-#include "blk/block.h"
+#include "blk/virtio_blk_impl.h"
 #include "log.h"
-#include "virtio/spec.h"
 
-/* Requests in flight at most, and pieces of data in one: what a queue of this size is good for
- * without taking much memory. */
+/* Requests in flight in one queue at most: what is good for much without taking much memory. */
 #define QUEUE_SIZE 128
-#define MAX_DATA_SEGMENTS 32
-/* Header and status are pieces too. */
+/* Header and status are pieces too, and the range of a discard is one. */
 #define EXTRA_SEGMENTS 2
-/* With no limit from the device, one request moves up to this much. */
-#define MAX_SECTORS (4u << 20 >> 9)
-#define MAX_SEGMENT_SIZE (1u << 20)
 
 /* Not a status of the specification: what a device that did not write it leaves (5.2.6). */
 #define STATUS_UNTOUCHED 0xff
-
-/* Device-visible memory of one request. Header and status of different slots never share a cache
- * line. */
-struct slot {
-    struct virtio_blk_req_header header;
-    uint8_t status;
-    struct blk_request *request;
-    struct slot *next_free;
-} __attribute__((aligned(64)));
-
-struct virtio_blk {
-    struct blk_device block;
-    struct virtio_device *device;
-    struct virtqueue *vq;
-    struct slot *slots, *free_slots;
-    unsigned slot_count;
-    uint32_t seg_max; /* data pieces */
-    bool listed;      /* the block layer knows it */
-};
 
 static struct virtio_blk *to_virtio_blk(struct blk_device *block)
 {
@@ -53,48 +31,107 @@ static struct virtio_blk *to_virtio_blk(struct blk_device *block)
 
 /* ---- requests ---- */
 
+static const struct {
+    uint32_t type;
+    bool writes; /* the data is the device's to read */
+} requests[] = {
+    [BLK_READ] = {VIRTIO_BLK_T_IN, false},
+    [BLK_WRITE] = {VIRTIO_BLK_T_OUT, true},
+    [BLK_FLUSH] = {VIRTIO_BLK_T_FLUSH, false},
+    [BLK_DISCARD] = {VIRTIO_BLK_T_DISCARD, true},
+    [BLK_WRITE_ZEROES] = {VIRTIO_BLK_T_WRITE_ZEROES, true},
+    [BLK_SECURE_ERASE] = {VIRTIO_BLK_T_SECURE_ERASE, true},
+    [BLK_GET_ID] = {VIRTIO_BLK_T_GET_ID, false},
+    [BLK_GET_LIFETIME] = {VIRTIO_BLK_T_GET_LIFETIME, false},
+};
+
 static unsigned fill_list(struct virtqueue_sg *sg, struct slot *slot, const struct blk_part *part)
 {
     unsigned n = 0, i;
 
     sg[n++] = (struct virtqueue_sg){&slot->header, sizeof(slot->header)};
+    if (part->sectors)
+        sg[n++] = (struct virtqueue_sg){&slot->range, sizeof(slot->range)};
     for (i = 0; i < part->segments; i++)
         sg[n++] = (struct virtqueue_sg){part->segment[i].data, part->segment[i].len};
     sg[n++] = (struct virtqueue_sg){&slot->status, sizeof(slot->status)};
     return n;
 }
 
+static void fill_slot(const struct virtio_blk *blk, struct slot *slot, const struct blk_part *part)
+{
+    bool has_sector = part->op == BLK_READ || part->op == BLK_WRITE, unmap;
+
+    slot->header.type = cpu_to_le32(requests[part->op].type);
+    slot->header.sector = cpu_to_le64(has_sector ? part->sector : 0);
+    slot->status = STATUS_UNTOUCHED;
+    if (!part->sectors)
+        return;
+    slot->range.sector = cpu_to_le64(part->sector);
+    slot->range.num_sectors = cpu_to_le32(part->sectors);
+    /* 5.2.6.1: of the three kinds only WRITE_ZEROES may have it. */
+    unmap = part->op == BLK_WRITE_ZEROES && part->unmap && blk->may_unmap;
+    slot->range.flags = cpu_to_le32(unmap ? VIRTIO_BLK_RANGE_UNMAP : 0);
+}
+
+/* The queue that this turn fills, or the next one that has room. */
+static struct blk_queue *queue_with_room(struct virtio_blk *blk)
+{
+    unsigned i;
+
+    for (i = 0; i < blk->queue_count; i++) {
+        struct blk_queue *queue = &blk->queue[(blk->current + i) % blk->queue_count];
+
+        if (queue->free_slots && !virtqueue_is_broken(queue->vq))
+            return queue;
+    }
+    return NULL;
+}
+
 static int blk_op_submit(struct blk_device *block, const struct blk_part *part)
 {
-    static const uint32_t types[] = {[BLK_READ] = VIRTIO_BLK_T_IN,
-                                     [BLK_WRITE] = VIRTIO_BLK_T_OUT,
-                                     [BLK_FLUSH] = VIRTIO_BLK_T_FLUSH};
     struct virtio_blk *blk = to_virtio_blk(block);
     struct virtqueue_sg sg[MAX_DATA_SEGMENTS + EXTRA_SEGMENTS];
-    struct slot *slot = blk->free_slots;
+    struct blk_queue *queue = &blk->queue[blk->current];
+    struct slot *slot;
     unsigned n, out;
     int error;
 
     if (blk->device->failed)
         return -EIO;
-    if (!slot || !blk->device->driver_ok || virtqueue_is_broken(blk->vq))
+    if (!queue->free_slots)
+        queue = queue_with_room(blk);
+    if (!queue || !blk->device->driver_ok || virtqueue_is_broken(queue->vq))
         return -ENOSPC;
-    slot->header.type = cpu_to_le32(types[part->op]);
-    slot->header.sector = cpu_to_le64(part->op == BLK_FLUSH ? 0 : part->sector);
-    slot->status = STATUS_UNTOUCHED;
+    slot = queue->free_slots;
+    fill_slot(blk, slot, part);
     n = fill_list(sg, slot, part);
-    out = part->op == BLK_WRITE ? n - 1 : 1;
-    error = virtqueue_add(blk->vq, sg, out, n - out, slot);
-    if (error)
+    out = requests[part->op].writes ? n - 1 : 1;
+    error = virtqueue_add(queue->vq, sg, out, n - out, slot);
+    if (error) {
+        /* Full of long lists: the next one may have room, when the request is tried again. */
+        if (error == -ENOSPC)
+            blk->current = (blk->current + 1) % blk->queue_count;
         return error;
+    }
     slot->request = part->token;
-    blk->free_slots = slot->next_free;
+    queue->free_slots = slot->next_free;
+    queue->filled = true;
     return 0;
 }
 
 static void blk_op_kick(struct blk_device *block)
 {
-    virtqueue_kick(to_virtio_blk(block)->vq);
+    struct virtio_blk *blk = to_virtio_blk(block);
+    unsigned i;
+
+    for (i = 0; i < blk->queue_count; i++) {
+        if (!blk->queue[i].filled)
+            continue;
+        blk->queue[i].filled = false;
+        virtqueue_kick(blk->queue[i].vq);
+        blk->current = (i + 1) % blk->queue_count;
+    }
 }
 
 /* 5.2.6: what the status byte means to the block layer. */
@@ -111,31 +148,43 @@ static int status_to_errno(uint8_t status)
 }
 
 /* Gives the slot back; returns whose it was. */
-static struct blk_request *free_slot(struct virtio_blk *blk, struct slot *slot)
+static struct blk_request *free_slot(struct blk_queue *queue, struct slot *slot)
 {
     struct blk_request *request = slot->request;
 
     slot->request = NULL;
-    slot->next_free = blk->free_slots;
-    blk->free_slots = slot;
+    slot->next_free = queue->free_slots;
+    queue->free_slots = slot;
     return request;
+}
+
+static unsigned poll_queue(struct virtio_blk *blk, struct blk_queue *queue, unsigned budget)
+{
+    unsigned done = 0;
+    struct slot *slot;
+
+    virtqueue_disable_cb(queue->vq);
+    while (done < budget && (slot = virtqueue_get_buf(queue->vq, NULL)) != NULL) {
+        /* The one look at what the device wrote; the read comes after the used index's acquire. */
+        uint8_t status = *(volatile uint8_t *)&slot->status;
+
+        blk_complete(&blk->block, free_slot(queue, slot), status_to_errno(status));
+        done++;
+    }
+    return done;
 }
 
 static unsigned blk_op_poll(struct blk_device *block, unsigned budget)
 {
     struct virtio_blk *blk = to_virtio_blk(block);
-    unsigned done = 0;
-    struct slot *slot;
+    bool is_broken = false;
+    unsigned done = 0, i;
 
-    virtqueue_disable_cb(blk->vq);
-    while (done < budget && (slot = virtqueue_get_buf(blk->vq, NULL)) != NULL) {
-        /* The one look at what the device wrote; the read comes after the used index's acquire. */
-        uint8_t status = *(volatile uint8_t *)&slot->status;
-
-        blk_complete(block, free_slot(blk, slot), status_to_errno(status));
-        done++;
+    for (i = 0; i < blk->queue_count; i++) {
+        done += poll_queue(blk, &blk->queue[i], budget - done);
+        is_broken |= virtqueue_is_broken(blk->queue[i].vq);
     }
-    if (virtqueue_is_broken(blk->vq) && !blk->device->failed) {
+    if (is_broken && !blk->device->failed) {
         virtio_recover(blk->device, "its queue is broken");
         done++;
     }
@@ -144,7 +193,13 @@ static unsigned blk_op_poll(struct blk_device *block, unsigned budget)
 
 static bool blk_op_arm(struct blk_device *block)
 {
-    return virtqueue_enable_cb(to_virtio_blk(block)->vq);
+    struct virtio_blk *blk = to_virtio_blk(block);
+    bool idle = true;
+    unsigned i;
+
+    for (i = 0; i < blk->queue_count; i++)
+        idle &= virtqueue_enable_cb(blk->queue[i].vq);
+    return idle;
 }
 
 static void blk_op_reset(struct blk_device *block)
@@ -170,80 +225,70 @@ static const struct blk_ops blk_ops = {
     .look = blk_op_look,
     .reset = blk_op_reset,
     .destroy = blk_op_destroy,
+    .set_write_cache = virtio_blk_set_write_cache,
 };
 
 /* ---- set-up ---- */
 
-static uint32_t read_u32(struct virtio_device *device, unsigned feature, unsigned offset,
-                         uint32_t otherwise)
-{
-    le32 value;
-
-    if (!virtio_has_feature(device, feature) ||
-        virtio_config_read(device, offset, &value, sizeof(value), sizeof(value)))
-        return otherwise;
-    return le32_to_cpu(value);
-}
-
-static void read_limits(struct virtio_blk *blk)
-{
-    struct virtio_device *device = blk->device;
-    struct blk_limits *limits = &blk->block.limits;
-    uint32_t size_max = read_u32(device, VIRTIO_BLK_F_SIZE_MAX,
-                                 offsetof(struct virtio_blk_config, size_max), MAX_SEGMENT_SIZE);
-    uint32_t seg_max =
-        read_u32(device, VIRTIO_BLK_F_SEG_MAX, offsetof(struct virtio_blk_config, seg_max), 1);
-
-    blk->block.block_size = read_u32(device, VIRTIO_BLK_F_BLK_SIZE,
-                                     offsetof(struct virtio_blk_config, blk_size), BLK_SECTOR_SIZE);
-    /* qemu-storage-daemon offers SIZE_MAX and says 0, by which it can only mean no limit. */
-    if (size_max == 0 || size_max > MAX_SEGMENT_SIZE)
-        size_max = MAX_SEGMENT_SIZE;
-    if (seg_max > MAX_DATA_SEGMENTS)
-        seg_max = MAX_DATA_SEGMENTS;
-    limits->max_segments = seg_max ? seg_max : 1;
-    /* The layer wants a multiple of the block size; a device with less is refused by blk_add(). */
-    limits->max_segment_size =
-        size_max / (blk->block.block_size ? blk->block.block_size : 1) * blk->block.block_size;
-    limits->max_sectors = MAX_SECTORS;
-}
-
-static int read_capacity(struct virtio_blk *blk, uint64_t *capacity)
-{
-    le64 value;
-    int error = VIRTIO_CONFIG_READ(blk->device, struct virtio_blk_config, capacity, &value);
-
-    *capacity = le64_to_cpu(value);
-    return error;
-}
-
-static int make_slots(struct virtio_blk *blk)
+static int make_slots(struct blk_queue *queue)
 {
     unsigned i;
 
-    blk->slot_count = virtqueue_size(blk->vq);
-    blk->slots = platform_dma_alloc(blk->slot_count * sizeof(*blk->slots), 64);
-    if (!blk->slots)
+    queue->slot_count = virtqueue_size(queue->vq);
+    queue->slots = platform_dma_alloc(queue->slot_count * sizeof(*queue->slots), 64);
+    if (!queue->slots)
         return -ENOMEM;
-    for (i = 0; i < blk->slot_count; i++) {
-        blk->slots[i].next_free = blk->free_slots;
-        blk->free_slots = &blk->slots[i];
+    for (i = 0; i < queue->slot_count; i++) {
+        queue->slots[i].next_free = queue->free_slots;
+        queue->free_slots = &queue->slots[i];
     }
     return 0;
 }
 
 static void free_slots(struct virtio_blk *blk)
 {
-    if (blk->slots)
-        platform_dma_free(blk->slots, blk->slot_count * sizeof(*blk->slots));
-    blk->slots = blk->free_slots = NULL;
+    unsigned i;
+
+    for (i = 0; i < blk->queue_count; i++) {
+        struct blk_queue *queue = &blk->queue[i];
+
+        if (queue->slots)
+            platform_dma_free(queue->slots, queue->slot_count * sizeof(*queue->slots));
+        queue->slots = queue->free_slots = NULL;
+        queue->vq = NULL;
+    }
+}
+
+static int make_queues(struct virtio_blk *blk)
+{
+    struct virtio_queue_request queue[MAX_QUEUES];
+    struct blk_limits *limits = &blk->block.limits;
+    unsigned i;
+    int error;
+
+    for (i = 0; i < blk->queue_count; i++)
+        queue[i] = (struct virtio_queue_request){
+            .name = "blk requests",
+            .index = (uint16_t)i,
+            .max_size = QUEUE_SIZE,
+            .max_segments = (uint16_t)(limits->max_segments + EXTRA_SEGMENTS)};
+    error = virtio_find_queues(blk->device, queue, blk->queue_count);
+    for (i = 0; !error && i < blk->queue_count; i++) {
+        blk->queue[i].vq = blk->device->queue[i];
+        if (virtqueue_size(blk->queue[i].vq) <= EXTRA_SEGMENTS) {
+            blk->device->refusal = "its queue is too small for a request";
+            return -EINVAL;
+        }
+        if (limits->max_segments > virtqueue_size(blk->queue[i].vq) - (uint32_t)EXTRA_SEGMENTS)
+            limits->max_segments = virtqueue_size(blk->queue[i].vq) - EXTRA_SEGMENTS;
+        error = make_slots(&blk->queue[i]);
+    }
+    return error;
 }
 
 static int blk_probe(struct virtio_device *device)
 {
     struct virtio_blk *blk = platform_dma_alloc(sizeof(*blk), 64);
-    struct virtio_queue_request queue = {
-        .name = "blk requests", .index = 0, .max_size = QUEUE_SIZE};
     int error;
 
     if (!blk)
@@ -251,51 +296,31 @@ static int blk_probe(struct virtio_device *device)
     blk->device = device;
     blk->block.driver = blk;
     blk->block.ops = &blk_ops;
-    blk->block.read_only = virtio_has_feature(device, VIRTIO_BLK_F_RO);
-    blk->block.has_flush = virtio_has_feature(device, VIRTIO_BLK_F_FLUSH);
-    error = read_capacity(blk, &blk->block.capacity);
-    if (error)
-        goto out;
-    read_limits(blk);
-    queue.max_segments = (uint16_t)(blk->block.limits.max_segments + EXTRA_SEGMENTS);
-    error = virtio_find_queues(device, &queue, 1);
-    if (error)
-        goto out;
-    blk->vq = device->queue[0];
-    if (virtqueue_size(blk->vq) <= EXTRA_SEGMENTS) {
-        device->refusal = "its queue is too small for a request";
-        error = -EINVAL;
-        goto out;
+    error = virtio_blk_read_config(blk);
+    if (!error)
+        error = make_queues(blk);
+    if (error) {
+        free_slots(blk);
+        platform_dma_free(blk, sizeof(*blk));
+        return error;
     }
-    if (blk->block.limits.max_segments > virtqueue_size(blk->vq) - (uint32_t)EXTRA_SEGMENTS)
-        blk->block.limits.max_segments = virtqueue_size(blk->vq) - EXTRA_SEGMENTS;
-    error = make_slots(blk);
-    if (error)
-        goto out;
     device->driver_data = blk;
     return 0;
-
-out:
-    free_slots(blk);
-    platform_dma_free(blk, sizeof(*blk));
-    return error;
 }
 
 static int blk_ready(struct virtio_device *device)
 {
     struct virtio_blk *blk = device->driver_data;
-    struct blk_device *block = &blk->block;
     int error;
 
+    virtio_blk_start(blk);
     if (device->recovering)
         return 0;
-    error = blk_add(block);
+    error = blk_add(&blk->block);
     if (error)
         return error;
     blk->listed = true;
-    log_info("%s: %s: %llu MiB, blocks of %u bytes%s%s", device->name, block->name,
-             (unsigned long long)(block->capacity >> 11), block->block_size,
-             block->read_only ? ", read-only" : "", block->has_flush ? ", flush" : "");
+    virtio_blk_introduce(blk);
     return 0;
 }
 
@@ -303,9 +328,11 @@ static void blk_reclaim(struct virtio_device *device)
 {
     struct virtio_blk *blk = device->driver_data;
     struct slot *slot;
+    unsigned i;
 
-    while ((slot = virtqueue_detach_unused(blk->vq)) != NULL)
-        blk_lost(&blk->block, free_slot(blk, slot));
+    for (i = 0; i < blk->queue_count; i++)
+        while ((slot = virtqueue_detach_unused(blk->queue[i].vq)) != NULL)
+            blk_lost(&blk->block, free_slot(&blk->queue[i], slot));
 }
 
 static void blk_driver_remove(struct virtio_device *device)
@@ -314,7 +341,6 @@ static void blk_driver_remove(struct virtio_device *device)
 
     device->driver_data = NULL;
     free_slots(blk);
-    blk->vq = NULL;
     if (!blk->listed)
         platform_dma_free(blk, sizeof(*blk));
     else
@@ -330,34 +356,25 @@ static void blk_leaving(struct virtio_device *device)
 
 static void blk_config_changed(struct virtio_device *device)
 {
-    struct virtio_blk *blk = device->driver_data;
-    uint64_t capacity;
-
-    if (read_capacity(blk, &capacity) || capacity == blk->block.capacity)
-        return;
-    log_info("%s: capacity changed from %llu to %llu sectors", blk->block.name,
-             (unsigned long long)blk->block.capacity, (unsigned long long)capacity);
-    blk->block.capacity = capacity;
+    virtio_blk_config_changed(device->driver_data);
 }
 
 static const struct virtio_feature features[] = {
-    {.bit = VIRTIO_BLK_F_BARRIER, .name = "BARRIER", .refusal = "legacy"},
+    {.bit = VIRTIO_BLK_F_BARRIER, .name = "BARRIER", .refusal = "a flush is the order there is"},
     {.bit = VIRTIO_BLK_F_SIZE_MAX, .name = "SIZE_MAX"},
     {.bit = VIRTIO_BLK_F_SEG_MAX, .name = "SEG_MAX"},
-    {.bit = VIRTIO_BLK_F_GEOMETRY, .name = "GEOMETRY", .refusal = "of no use"},
+    {.bit = VIRTIO_BLK_F_GEOMETRY, .name = "GEOMETRY"},
     {.bit = VIRTIO_BLK_F_RO, .name = "RO"},
     {.bit = VIRTIO_BLK_F_BLK_SIZE, .name = "BLK_SIZE"},
-    {.bit = VIRTIO_BLK_F_SCSI, .name = "SCSI", .refusal = "legacy"},
+    {.bit = VIRTIO_BLK_F_SCSI, .name = "SCSI", .refusal = "virtio-scsi is the way to SCSI"},
     {.bit = VIRTIO_BLK_F_FLUSH, .name = "FLUSH"},
-    {.bit = VIRTIO_BLK_F_TOPOLOGY, .name = "TOPOLOGY", .refusal = "not used"},
-    {.bit = VIRTIO_BLK_F_CONFIG_WCE,
-     .name = "CONFIG_WCE",
-     .refusal = "the cache mode is left as it is"},
-    {.bit = VIRTIO_BLK_F_MQ, .name = "MQ", .refusal = "one queue is used"},
-    {.bit = VIRTIO_BLK_F_DISCARD, .name = "DISCARD", .refusal = "not used"},
-    {.bit = VIRTIO_BLK_F_WRITE_ZEROES, .name = "WRITE_ZEROES", .refusal = "not used"},
-    {.bit = VIRTIO_BLK_F_LIFETIME, .name = "LIFETIME", .refusal = "not used"},
-    {.bit = VIRTIO_BLK_F_SECURE_ERASE, .name = "SECURE_ERASE", .refusal = "not used"},
+    {.bit = VIRTIO_BLK_F_TOPOLOGY, .name = "TOPOLOGY"},
+    {.bit = VIRTIO_BLK_F_CONFIG_WCE, .name = "CONFIG_WCE"},
+    {.bit = VIRTIO_BLK_F_MQ, .name = "MQ"},
+    {.bit = VIRTIO_BLK_F_DISCARD, .name = "DISCARD"},
+    {.bit = VIRTIO_BLK_F_WRITE_ZEROES, .name = "WRITE_ZEROES"},
+    {.bit = VIRTIO_BLK_F_LIFETIME, .name = "LIFETIME"},
+    {.bit = VIRTIO_BLK_F_SECURE_ERASE, .name = "SECURE_ERASE"},
     {.bit = VIRTIO_BLK_F_ZONED, .name = "ZONED", .refusal = "zoned devices are not supported"},
 };
 

@@ -11,13 +11,17 @@
 #define DEVICE_BLK_HOLD 1024
 
 /*
- * Features beside the numbers in the configuration; 0 in size_max, seg_max or blk_size: the feature
- * is not offered.
+ * Features beside the numbers in the configuration; 0 in a number: the feature is not offered.
  */
 struct device_blk_setup {
     uint64_t capacity; /* sectors that the configuration says and the disk has */
     uint32_t size_max, seg_max, blk_size;
     bool read_only, flush;
+    bool config_wce, lifetime, topology, geometry;
+    uint16_t queues;                                                /* MQ */
+    uint32_t max_discard, max_zeroes, max_erase, discard_alignment; /* sectors */
+    bool may_unmap;
+    const char *id;         /* NULL: GET_ID is not supported */
     uint64_t more_features; /* INDIRECT_DESC, EVENT_IDX, or nonsense */
     uint16_t queue_size;
     unsigned msix_vectors;
@@ -27,7 +31,8 @@ struct device_blk_request {
     uint32_t type;
     uint64_t sector;
     uint32_t bytes, segments;
-    bool done;
+    bool done, unmap;
+    uint8_t queue;
 };
 
 struct device_blk {
@@ -36,10 +41,14 @@ struct device_blk {
     uint8_t *disk;
     struct device_blk_request history[DEVICE_BLK_HISTORY];
     unsigned requests;
+    unsigned questions;     /* GET_ID and GET_LIFETIME, which are not in the history */
     unsigned flushes_early; /* FLUSH requests that came while others were held */
 
     bool hold; /* takes requests without answering, until device_blk_release() */
-    struct ring_chain *held[DEVICE_BLK_HOLD];
+    struct device_blk_held {
+        struct ring_chain *chain;
+        unsigned queue;
+    } held[DEVICE_BLK_HOLD];
     unsigned held_count, held_most;
 
     /* How the next requests end; the first `healthy` ones are done as they should be. */
@@ -64,8 +73,25 @@ enum {
     BLK_CONFIG_CAPACITY = 0,
     BLK_CONFIG_SIZE_MAX = 8,
     BLK_CONFIG_SEG_MAX = 12,
+    BLK_CONFIG_CYLINDERS = 16,
+    BLK_CONFIG_HEADS = 18,
+    BLK_CONFIG_SECTORS = 19,
     BLK_CONFIG_BLK_SIZE = 20,
-    BLK_CONFIG_LENGTH = 60
+    BLK_CONFIG_PHYSICAL_BLOCK_EXP = 24,
+    BLK_CONFIG_ALIGNMENT_OFFSET = 25,
+    BLK_CONFIG_MIN_IO_SIZE = 26,
+    BLK_CONFIG_OPT_IO_SIZE = 28,
+    BLK_CONFIG_WRITEBACK = 32,
+    BLK_CONFIG_NUM_QUEUES = 34,
+    BLK_CONFIG_MAX_DISCARD_SECTORS = 36,
+    BLK_CONFIG_MAX_DISCARD_SEG = 40,
+    BLK_CONFIG_DISCARD_ALIGNMENT = 44,
+    BLK_CONFIG_MAX_ZEROES_SECTORS = 48,
+    BLK_CONFIG_MAX_ZEROES_SEG = 52,
+    BLK_CONFIG_MAY_UNMAP = 56,
+    BLK_CONFIG_MAX_ERASE_SECTORS = 60,
+    BLK_CONFIG_MAX_ERASE_SEG = 64,
+    BLK_CONFIG_LENGTH = 72
 };
 
 #endif

@@ -191,12 +191,32 @@ struct wire_net_hdr {
 enum {
     BLK_F_SIZE_MAX = 1,
     BLK_F_SEG_MAX = 2,
+    BLK_F_GEOMETRY = 4,
     BLK_F_RO = 5,
     BLK_F_BLK_SIZE = 6,
     BLK_F_FLUSH = 9,
-    BLK_F_CONFIG_WCE = 11
+    BLK_F_TOPOLOGY = 10,
+    BLK_F_CONFIG_WCE = 11,
+    BLK_F_MQ = 12,
+    BLK_F_DISCARD = 13,
+    BLK_F_WRITE_ZEROES = 14,
+    BLK_F_LIFETIME = 15,
+    BLK_F_SECURE_ERASE = 16
 };
-enum { BLK_T_IN = 0, BLK_T_OUT = 1, BLK_T_FLUSH = 4, BLK_T_GET_ID = 8 };
+enum {
+    BLK_T_IN = 0,
+    BLK_T_OUT = 1,
+    BLK_T_FLUSH = 4,
+    BLK_T_GET_ID = 8,
+    BLK_T_GET_LIFETIME = 10,
+    BLK_T_DISCARD = 11,
+    BLK_T_WRITE_ZEROES = 13,
+    BLK_T_SECURE_ERASE = 14
+};
+struct wire_blk_range {
+    uint64_t sector;
+    uint32_t sectors, flags;
+};
 enum { BLK_S_OK = 0, BLK_S_IOERR = 1, BLK_S_UNSUPP = 2 };
 struct wire_blk_header {
     uint32_t type, reserved;

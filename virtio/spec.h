@@ -407,7 +407,18 @@ struct virtio_blk_config {
     uint8_t writeback;
     uint8_t unused0;
     le16 num_queues;
+    le32 max_discard_sectors;
+    le32 max_discard_seg;
+    le32 discard_sector_alignment;
+    le32 max_write_zeroes_sectors;
+    le32 max_write_zeroes_seg;
+    uint8_t write_zeroes_may_unmap;
+    uint8_t unused1[3];
+    le32 max_secure_erase_sectors;
+    le32 max_secure_erase_seg;
+    le32 secure_erase_sector_alignment;
 };
+_Static_assert(offsetof(struct virtio_blk_config, secure_erase_sector_alignment) == 68, "5.2.4");
 _Static_assert(offsetof(struct virtio_blk_config, writeback) == 32, "5.2.4");
 _Static_assert(offsetof(struct virtio_blk_config, num_queues) == 34, "5.2.4");
 
@@ -415,6 +426,13 @@ _Static_assert(offsetof(struct virtio_blk_config, num_queues) == 34, "5.2.4");
 #define VIRTIO_BLK_T_OUT 1
 #define VIRTIO_BLK_T_FLUSH 4
 #define VIRTIO_BLK_T_GET_ID 8
+#define VIRTIO_BLK_T_GET_LIFETIME 10
+#define VIRTIO_BLK_T_DISCARD 11
+#define VIRTIO_BLK_T_WRITE_ZEROES 13
+#define VIRTIO_BLK_T_SECURE_ERASE 14
+
+/* 5.2.6: the length of the data of GET_ID. */
+#define VIRTIO_BLK_ID_BYTES 20
 
 #define VIRTIO_BLK_S_OK 0
 #define VIRTIO_BLK_S_IOERR 1
@@ -427,6 +445,23 @@ struct virtio_blk_req_header {
     le64 sector;
 };
 _Static_assert(sizeof(struct virtio_blk_req_header) == 16, "5.2.6");
+
+/* 5.2.6: the data of DISCARD, WRITE_ZEROES and SECURE_ERASE. */
+struct virtio_blk_range {
+    le64 sector;
+    le32 num_sectors;
+    le32 flags;
+};
+_Static_assert(sizeof(struct virtio_blk_range) == 16, "5.2.6");
+#define VIRTIO_BLK_RANGE_UNMAP 1u
+
+/* 5.2.6: the data of GET_LIFETIME. */
+struct virtio_blk_lifetime {
+    le16 pre_eol_info;
+    le16 device_lifetime_est_typ_a;
+    le16 device_lifetime_est_typ_b;
+};
+_Static_assert(sizeof(struct virtio_blk_lifetime) == 6, "5.2.6");
 
 /* ---- 5.3: console ---- */
 #define VIRTIO_CONSOLE_F_SIZE 0

@@ -2,6 +2,7 @@
 image afterwards.
 """
 import contextlib
+import os
 import re
 import select
 import socket
@@ -131,3 +132,34 @@ def test_connections(blank):
             other.shutdown(socket.SHUT_WR)
             assert other.makefile("r").read().startswith("ok n=2000 ")
         guest.power_off()
+
+
+def test_features(blank):
+    """Discard frees the image's blocks, zeroes are read back, several queues all work, and what the
+    disk tells of itself is shown. covers: BLK-OP-7 BLK-OP-8 BLK-OP-14 BLK-T-REQ-1
+    """
+    device = "num-queues=4,serial=F-0815,discard=on,physical_block_size=4096,min_io_size=4096"
+    with loaded(
+        blank, disk_drive="discard=unmap,detect-zeroes=off", disk_device=device
+    ) as (guest, ask):
+        guest.require(
+            r"virtio-blk accepts .*GEOMETRY .*TOPOLOGY CONFIG_WCE MQ DISCARD WRITE_ZEROES",
+            r"vda: serial number F-0815",
+        )
+        assert ask("blk fill 64k 32 256").startswith("ok n=256 ")
+        assert ask("blk verify 4k 64 4096").startswith("ok n=4096 ")
+        assert os.stat(blank).st_blocks * 512 >= 16 * MIB
+        assert ask("blk discard 1M 4 8").startswith("ok n=8 ")
+        assert os.stat(blank).st_blocks * 512 <= 9 * MIB
+        assert ask("blk zeroes 64k 4 192").startswith("ok n=192 ")
+        text = guest.command_output("disks", r"write cache on")
+        assert "serial F-0815, physical blocks 4096" in text
+        assert "4 queues" in text
+        text = guest.command_output("virtio", r"queue 3, .*\n.*used.*\n")
+        used = re.findall(r"blk requests: added \d+ \(\d+ indirect\) used (\d+)", text)
+        assert len(used) == 4 and all(int(count) > 500 for count in used)
+        guest.power_off()
+    with open(blank, "rb") as file:
+        data = file.read()
+    assert not any(data[: 12 * MIB])
+    assert data[-8:] == struct.pack("<Q", 16 * MIB // SECTOR - 1)

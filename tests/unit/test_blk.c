@@ -1,4 +1,4 @@
-// sources: blk/block.c boot/loop.c boot/log.c boot/format.c hosted/platform_linux.c
+// sources: blk/block.c blk/wait.c boot/loop.c boot/log.c boot/format.c hosted/platform_linux.c
 // sources: hosted/dma_arena.c hosted/registers.c hosted/violation.c
 /*
  * test_blk.c - the block layer (blk/block.h): checks, splitting, order, flushes, time-outs, the
@@ -434,7 +434,9 @@ static void senseless_devices_are_refused(void **state)
         memset(&disk, 0, sizeof(disk));
         disk.device.block_size = bad[i].block;
         disk.device.ops = &disk_ops;
-        disk.device.limits = (struct blk_limits){bad[i].segments, bad[i].size, bad[i].sectors};
+        disk.device.limits = (struct blk_limits){.max_segments = bad[i].segments,
+                                                 .max_segment_size = bad[i].size,
+                                                 .max_sectors = bad[i].sectors};
         assert_int_equal(blk_add(&disk.device), -EINVAL);
         assert_null(blk_device_at(0));
     }
@@ -447,10 +449,11 @@ static void devices_get_names_and_the_table_ends(void **state)
 
     (void)state;
     for (unsigned i = 0; i <= BLK_DEVICES_MAX; i++) {
-        many[i] = (struct blk_device){.block_size = 512,
-                                      .ops = &disk_ops,
-                                      .limits = {1, 512, 1},
-                                      .prefix = i % 2 ? "sd" : NULL};
+        many[i] = (struct blk_device){
+            .block_size = 512,
+            .ops = &disk_ops,
+            .limits = {.max_segments = 1, .max_segment_size = 512, .max_sectors = 1},
+            .prefix = i % 2 ? "sd" : NULL};
         assert_int_equal(blk_add(&many[i]), i < BLK_DEVICES_MAX ? 0 : -ENOSPC);
     }
     assert_string_equal(many[0].name, "vda");

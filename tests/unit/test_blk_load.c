@@ -1,4 +1,4 @@
-// sources: blk/block.c blk/load.c blk/partition.c blk/partition_gpt.c blk/partition_mbr.c
+// sources: blk/block.c blk/wait.c blk/load.c blk/partition.c blk/partition_gpt.c blk/partition_mbr.c
 // sources: blk/ramdisk.c boot/loop.c boot/log.c boot/format.c boot/cmdline.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/violation.c
 /*
@@ -68,6 +68,12 @@ static void every_op_is_done_as_often_as_asked(void **state)
     expect("blk flush 0 8 20", "ok n=20 ");
     assert_non_null(strstr(answer, " bytes=0 "));
     assert_int_equal(disk->stats.flushes, 20);
+    memset(ramdisk_memory(disk), 1, 1 << 20);
+    expect("blk zeroes 4k 3 128", "ok n=128 ");
+    expect("blk discard 64k 2 4", "ok n=4 ");
+    assert_int_equal(((uint8_t *)ramdisk_memory(disk))[(1 << 19) - 1], 0);
+    assert_int_equal(((uint8_t *)ramdisk_memory(disk))[1 << 19], 1);
+    assert_int_equal(disk->stats.ranges, 132);
     close_disk();
 }
 
@@ -116,6 +122,7 @@ static void a_device_in_use_is_not_written_to(void **state)
     expect("blk write 4k 1 1", "error: rama is in use (FAT volume); with the word force");
     expect("blk randwrite 4k 1 1", "error: rama is in use");
     expect("blk fill 4k 1 1", "error: rama is in use");
+    expect("blk discard 4k 1 1", "error: rama is in use");
     expect("blk read 4k 1 1", "ok ");
     expect("blk flush 0 1 1", "ok ");
     expect("blk write 4k 1 1 force", "ok ");
@@ -200,7 +207,10 @@ static const struct blk_ops slow_ops = {.submit = slow_submit,
                                         .reset = slow_nothing};
 
 static struct blk_device slow = {
-    .capacity = 2048, .block_size = 512, .limits = {4, 1 << 20, 2048}, .ops = &slow_ops};
+    .capacity = 2048,
+    .block_size = 512,
+    .limits = {.max_segments = 4, .max_segment_size = 1 << 20, .max_sectors = 2048},
+    .ops = &slow_ops};
 
 static void loads_take_turns_and_can_be_cancelled(void **state)
 {

@@ -1,0 +1,65 @@
+/*
+ * virtio_blk_impl.h - between the two files of the block device driver: virtio_blk.c has requests and
+ * queues, virtio_blk_config.c what the device says of itself.
+ */
+#ifndef FERRULE_BLK_VIRTIO_BLK_IMPL_H
+#define FERRULE_BLK_VIRTIO_BLK_IMPL_H
+
+#include "blk/block.h"
+#include "virtio/spec.h"
+#include "virtio/virtio.h"
+
+/* Pieces of data in a request at most, and queues used. */
+#define MAX_DATA_SEGMENTS 32
+#define MAX_QUEUES 4
+
+/* Device-visible memory of one request. Header and status of different slots never share a cache
+ * line. */
+struct slot {
+    struct virtio_blk_req_header header;
+    struct virtio_blk_range range;
+    uint8_t status;
+    struct blk_request *request;
+    struct slot *next_free;
+} __attribute__((aligned(64)));
+
+struct blk_queue {
+    struct virtqueue *vq;
+    struct slot *slots, *free_slots;
+    unsigned slot_count;
+    bool filled; /* since the last kick */
+};
+
+/* A question to the device, asked once when it is added. */
+struct inquiry {
+    struct blk_request request;
+    struct blk_segment segment;
+};
+
+struct virtio_blk {
+    struct blk_device block;
+    struct virtio_device *device;
+    struct blk_queue queue[MAX_QUEUES];
+    unsigned queue_count;
+    unsigned current; /* the queue that is filled now */
+    bool may_unmap;
+    bool listed;                 /* the block layer knows it */
+    bool cache_chosen, cache_on; /* by virtio_blk_set_write_cache() */
+    struct inquiry id_inquiry, lifetime_inquiry;
+    uint8_t id[VIRTIO_BLK_ID_BYTES];
+    struct virtio_blk_lifetime lifetime;
+};
+
+/* Fills in the block device from the configuration, and the number of queues. */
+int virtio_blk_read_config(struct virtio_blk *blk);
+
+/* The device is live, at first or again after a reset: choices that a reset took back. */
+void virtio_blk_start(struct virtio_blk *blk);
+
+/* After blk_add(): the log line, and the questions. */
+void virtio_blk_introduce(struct virtio_blk *blk);
+
+void virtio_blk_config_changed(struct virtio_blk *blk);
+int virtio_blk_set_write_cache(struct blk_device *block, bool on);
+
+#endif
