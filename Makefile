@@ -413,6 +413,10 @@ $(TORTURE_OBJS): $(HOST)/torture/%.o: %.c $(HOST)/flags
 $(HOST)/ring_torture: $(TORTURE_OBJS)
 	$(call note,LINK,$@)$(CC) $^ -o $@
 
+.PHONY: crash-check
+crash-check: $(HOST)/unit/test_crash
+	@CRASH_RUNS='$(or $(N),1000)' $<
+
 .PHONY: ring-torture
 ring-torture: $(HOST)/ring_torture
 	@$(HOST)/ring_torture '$(N)' '$(SEED)'
@@ -515,6 +519,7 @@ help:
 ##   make gdb           boot it under gdb, stopped at app_main
 ##   make iso           build/ferrule.iso, which boots by BIOS and UEFI (ISO_CMDLINE="words")
 ##   make mutants       puts bugs into copies of the drivers; the tests must catch each (T=part of a name)
+##   make crash-check   what a crash may leave on a disk, looked at after every step of random writes (N=runs)
 ##   make ring-torture  random traffic over every kind of ring (N=transfers, SEED=number)
 ##   make qtest-torture  resets at random moments, on QEMU's own devices (N=rounds, SEED=number)
 

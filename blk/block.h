@@ -294,6 +294,8 @@ int blk_set_write_cache(struct blk_device *device, bool on);
 int blk_read(struct blk_device *device, uint64_t sector, void *data, uint32_t count);
 int blk_write(struct blk_device *device, uint64_t sector, const void *data, uint32_t count);
 int blk_flush(struct blk_device *device);
+int blk_write_vector(struct blk_device *device, uint64_t sector, const struct blk_segment *segment,
+                     unsigned segments);
 int blk_discard(struct blk_device *device, uint64_t sector, uint64_t sectors);
 int blk_write_zeroes(struct blk_device *device, uint64_t sector, uint64_t sectors, bool unmap);
 int blk_secure_erase(struct blk_device *device, uint64_t sector, uint64_t sectors);

@@ -58,6 +58,15 @@ int blk_write(struct blk_device *device, uint64_t sector, const void *data, uint
     return transfer(device, BLK_WRITE, sector, (void *)(uintptr_t)data, sectors);
 }
 
+int blk_write_vector(struct blk_device *device, uint64_t sector, const struct blk_segment *segment,
+                     unsigned segments)
+{
+    struct blk_request request = {
+        .op = BLK_WRITE, .sector = sector, .segment = segment, .segments = segments};
+
+    return submit_and_wait(device, &request);
+}
+
 int blk_flush(struct blk_device *device)
 {
     struct blk_request request = {.op = BLK_FLUSH};

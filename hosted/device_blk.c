@@ -198,6 +198,20 @@ static uint8_t move(struct device_blk *blk, struct ring_chain *chain,
     return BLK_S_OK;
 }
 
+static void tell(struct device_blk *blk, const struct ring_chain *chain,
+                 const struct device_blk_request *request, bool answered)
+{
+    bool has_data = request->type == BLK_T_OUT && !answered;
+    uint8_t *data = has_data ? malloc(request->bytes) : NULL;
+
+    if (has_data && !data)
+        hosted_fail("out of memory for a request");
+    if (has_data)
+        ring_chain_read(chain, HEADER, data, request->bytes);
+    blk->watch(blk->watch_arg, answered, chain, request, data);
+    free(data);
+}
+
 static void answer(struct device_blk *blk, struct ring_chain *chain, unsigned queue)
 {
     struct ring_device *ring = &blk->device.queue[queue].ring;
@@ -210,6 +224,11 @@ static void answer(struct device_blk *blk, struct ring_chain *chain, unsigned qu
     uint32_t bytes = read ? chain->writable - 1 : chain->readable - (uint32_t)HEADER;
     healthy = !blk->bad_status_on || blk->healthy || is_question(header.type);
     status = healthy ? move(blk, chain, &header, bytes) : blk->bad_status;
+    if (blk->watch && !is_question(header.type))
+        tell(blk, chain,
+             &(struct device_blk_request){
+                 .type = header.type, .sector = header.sector, .bytes = bytes},
+             true);
     if (blk->healthy && !is_question(header.type))
         blk->healthy--;
     if (healthy || !blk->keep_status)
@@ -240,6 +259,8 @@ static void take(struct device_blk *blk, struct ring_chain *chain, unsigned queu
                                      .unmap = range.flags & 1,
                                      .queue = (uint8_t)queue};
     blk->requests++;
+    if (blk->watch)
+        tell(blk, chain, r, false);
     if (!blk->hold) {
         answer(blk, chain, queue);
         return;

@@ -51,6 +51,14 @@ struct device_blk {
     } held[DEVICE_BLK_HOLD];
     unsigned held_count, held_most;
 
+    /*
+     * Told of each request when the device takes it, with the data of a write, and when it answers.
+     * `id` is the same for both. May be NULL.
+     */
+    void (*watch)(void *arg, bool answered, const void *id,
+                  const struct device_blk_request *request, const uint8_t *data);
+    void *watch_arg;
+
     /* How the next requests end; the first `healthy` ones are done as they should be. */
     unsigned healthy;
     bool bad_status_on; /* after those: this status, without moving data */

@@ -53,6 +53,17 @@ def ask_until(ask, line, start):
         time.sleep(0.05)
 
 
+@contextlib.contextmanager
+def endless_load(ask, line="blk randread 4k 8 100000000"):
+    """Another connection, whose load is running."""
+    with socket.create_connection(("127.0.0.1", ask.port), 60) as other:
+        other.sendall(line.encode() + b"\n")
+        # Nobody else asks meanwhile, since a load is refused while another one runs.
+        assert not select.select([other], [], [], 1)[0]
+        ask_until(ask, "blk read 4k 1 1", "error: another load is running")
+        yield other
+
+
 ANSWER = r"ok n=%d usec=\d+ bytes=%d p50=\d+ p99=\d+ max=\d+"
 DEVICES = {
     "split": "",
@@ -118,11 +129,7 @@ def test_connections(blank):
         assert ask.lines.readline().startswith("ok n=6 ")
         assert ask("ad 4k 1 7").startswith("ok n=7 ")
         assert ask("x" * 5000) == "error: the line is too long"
-        with socket.create_connection(("127.0.0.1", ask.port), 60) as other:
-            other.sendall(b"blk randread 4k 8 100000000\n")
-            # Refused if it comes while the other connection's load runs, so that one waits a while.
-            assert not select.select([other], [], [], 1)[0]
-            ask_until(ask, "blk read 4k 1 1", "error: another load is running")
+        with endless_load(ask) as other:
             # Closed without a word, as by a process that was killed with data unread.
             other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         ask_until(ask, "blk read 4k 1 1", "ok n=1 ")

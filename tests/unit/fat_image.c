@@ -152,6 +152,18 @@ int blk_write(struct blk_device *to, uint64_t sector, const void *data, uint32_t
     return 0;
 }
 
+int blk_write_vector(struct blk_device *to, uint64_t sector, const struct blk_segment *segment,
+                     unsigned segments)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < segments && !error; i++) {
+        error = blk_write(to, sector, segment[i].data, segment[i].len / BLK_SECTOR_SIZE);
+        sector += segment[i].len / BLK_SECTOR_SIZE;
+    }
+    return error;
+}
+
 int blk_claim(struct blk_device *of, const char *holder)
 {
     if (of->holder)
