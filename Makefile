@@ -22,6 +22,7 @@ FATFS_SRC ?=
 LITTLEFS_SRC ?=
 SQLITE_SRC ?=
 USES ?=
+MICROSOCKS_SRC ?=
 DISK_SIZE ?=
 T ?=
 N ?=
@@ -67,8 +68,9 @@ all: $(KERNEL)
 
 # --- What is compiled, and how -----------------------------------------------------------------------------------------
 
-KERNEL_DIRS := boot arch/x86_64 virtio blk net console rng balloon fs libc services
-KERNEL_C := $(foreach dir,$(KERNEL_DIRS),$(sort $(wildcard $(dir)/*.c)))
+KERNEL_DIRS := boot arch/x86_64 virtio blk net console rng balloon fs libc services socket
+START_C := libc/start_main.c
+KERNEL_C := $(filter-out $(START_C),$(foreach dir,$(KERNEL_DIRS),$(sort $(wildcard $(dir)/*.c))))
 KERNEL_S := $(foreach dir,$(KERNEL_DIRS),$(sort $(wildcard $(dir)/*.S)))
 KERNEL_OBJS := $(KERNEL_S:%.S=$(OBJ)/%.S.o) $(KERNEL_C:%.c=$(OBJ)/%.o)
 
@@ -87,6 +89,7 @@ LWIP_C := $(addprefix core/,altcp altcp_alloc altcp_tcp def dns inet_chksum init
 LWIP_OBJS := $(LWIP_C:%=$(OBJ)/lwip/%.o)
 
 FATFS := $(BUILD)/src/fatfs
+MICROSOCKS := $(BUILD)/src/microsocks
 FATFS_OBJS := $(OBJ)/fatfs/ff.o $(OBJ)/fatfs/ffunicode.o
 
 LITTLEFS := $(BUILD)/src/littlefs
@@ -111,6 +114,7 @@ DEFINES := -DFFCONF_H='"fs/ffconf.h"'
 # Freestanding, but with a C library: the compiler may know memcpy() and its like.
 TARGET_FLAGS := -O2 -g -ffreestanding -fbuiltin -fno-pic -fno-pie -mno-red-zone -mcmodel=small -fno-stack-protector \
   -fcf-protection=none -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-unwind-tables \
+  -D_POSIX_THREADS=1 -D_POSIX_READER_WRITER_LOCKS=1 -DFD_SETSIZE=256 \
   -ffunction-sections -fdata-sections -fno-common -ffile-prefix-map=$(CURDIR)=. \
   -U__linux__ -Ulinux -U__gnu_linux__ -U__unix__ -Uunix
 TARGET_INCLUDES = $(INCLUDES) -Iarch/x86_64/include -Ilibc/include -nostdinc -isystem $(NEWLIB)/include -isystem $(CC_INCLUDE)
@@ -133,6 +137,7 @@ LWIP_READY := $(BUILD)/src/lwip.ready
 FATFS_READY := $(BUILD)/src/fatfs.ready
 LITTLEFS_READY := $(BUILD)/src/littlefs.ready
 SQLITE_READY := $(BUILD)/src/sqlite.ready
+MICROSOCKS_READY := $(BUILD)/src/microsocks.ready
 THIRD_PARTY := $(NEWLIB_READY) $(LWIP_READY) $(FATFS_READY) $(LITTLEFS_READY)
 
 deps: $(THIRD_PARTY) | packages-build packages-disk packages-run
@@ -146,8 +151,9 @@ $(BUILD)/src/lwip.from: private SOURCE := $(LWIP_SRC)
 $(BUILD)/src/fatfs.from: private SOURCE := $(FATFS_SRC)
 $(BUILD)/src/littlefs.from: private SOURCE := $(LITTLEFS_SRC)
 $(BUILD)/src/sqlite.from: private SOURCE := $(SQLITE_SRC)
+$(BUILD)/src/microsocks.from: private SOURCE := $(MICROSOCKS_SRC)
 $(BUILD)/src/newlib.from $(BUILD)/src/lwip.from $(BUILD)/src/fatfs.from $(BUILD)/src/littlefs.from \
-  $(BUILD)/src/sqlite.from: FORCE
+  $(BUILD)/src/sqlite.from $(BUILD)/src/microsocks.from: FORCE
 	$(call keep,$(or $(SOURCE),pinned))
 
 # A mark without what it stands for (the cache was emptied, say) counts for nothing.
@@ -177,6 +183,12 @@ $(SQLITE_READY): $(BUILD)/src/sqlite.from third_party/manifest.tsv tools/unpack-
 	@tools/unpack-source sqlite $(SQLITE) $(SQLITE_SRC)
 	@touch $@
 
+$(MICROSOCKS_READY): $(if $(wildcard $(MICROSOCKS)/sockssrv.c),,FORCE)
+$(MICROSOCKS_READY): $(BUILD)/src/microsocks.from third_party/manifest.tsv tools/unpack-source | packages-build
+	@tools/unpack-source microsocks $(MICROSOCKS) $(MICROSOCKS_SRC)
+	@touch $@
+
+$(MICROSOCKS)/%.c: | $(MICROSOCKS_READY) ;
 $(LWIP)/%.c: | $(LWIP_READY) ;
 $(FATFS)/%.c: | $(FATFS_READY) ;
 $(LITTLEFS)/%.c: | $(LITTLEFS_READY) ;
@@ -200,7 +212,7 @@ $(OBJ)/libc/string.o: private MODE := -mgeneral-regs-only -fno-builtin \
 
 compile = $(call note,CC,$<)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) $(1) -c $< -o $@
 
-$(KERNEL_C:%.c=$(OBJ)/%.o): $(OBJ)/%.o: %.c $(READY)
+$(KERNEL_C:%.c=$(OBJ)/%.o) $(START_C:%.c=$(OBJ)/%.o): $(OBJ)/%.o: %.c $(READY)
 	$(call compile,-Werror $(MODE))
 
 $(KERNEL_S:%.S=$(OBJ)/%.S.o): $(OBJ)/%.S.o: %.S $(READY)
@@ -227,13 +239,14 @@ $(OBJ)/liblwip.a: $(LWIP_OBJS)
 $(OBJ)/libfatfs.a: $(FATFS_OBJS)
 $(OBJ)/liblittlefs.a: $(LITTLEFS_OBJS)
 $(OBJ)/libsqlite.a: $(OBJ)/sqlite/sqlite3.o $(OBJ)/sqlite/sqlite_vfs.o
-$(OBJ)/liblwip.a $(OBJ)/libfatfs.a $(OBJ)/liblittlefs.a $(OBJ)/libsqlite.a:
+$(OBJ)/libstart.a: $(START_C:%.c=$(OBJ)/%.o)
+$(OBJ)/liblwip.a $(OBJ)/libfatfs.a $(OBJ)/liblittlefs.a $(OBJ)/libsqlite.a $(OBJ)/libstart.a:
 	$(call note,AR,$@)rm -f $@ && ar rcsD $@ $^
 
 # --- Images: the kernel with one application ---------------------------------------------------------------------------
 
 # The table of function names for backtraces is made from a first link, and lies behind everything whose address it holds.
-LINK_INPUTS := $(KERNEL_OBJS) $(OBJ)/liblwip.a $(OBJ)/libfatfs.a $(OBJ)/liblittlefs.a $(BUILD)/compiler
+LINK_INPUTS := $(KERNEL_OBJS) $(OBJ)/libstart.a $(OBJ)/liblwip.a $(OBJ)/libfatfs.a $(OBJ)/liblittlefs.a $(BUILD)/compiler
 link = $(LINK) -T linker.ld -o $(1) $(filter %.o,$^) $(filter %.a,$^) \
   --start-group $(NEWLIB)/lib/libc.a $(NEWLIB)/lib/libm.a $(GCC_LIB) --end-group
 
@@ -260,7 +273,7 @@ $(1)_OBJS := $(foreach source,$(2),$(OBJ)/app/$(1)/$(notdir $(source:.c=.o)))
 APP_OBJS += $$($(1)_OBJS)
 $(foreach source,$(2),
 $(OBJ)/app/$(1)/$(notdir $(source:.c=.o)): $(source) $$(READY) $(foreach lib,$(call uses,$(1)),$($(lib)_NEEDS))
-	$$(call compile,-Werror -I$(dir $(source)) $(foreach lib,$(call uses,$(1)),$($(lib)_FLAGS)))
+	$$(call compile,$(if $(filter $(BUILD)/%,$(source)),-w,-Werror) -I$(dir $(source)) $(foreach lib,$(call uses,$(1)),$($(lib)_FLAGS)))
 )
 $(1)_LIBRARIES := $(foreach lib,$(call uses,$(1)),$($(lib)_LIBRARY))
 $$($(1)_DIR)/first.elf: $$(LINK_INPUTS) $$($(1)_LIBRARIES) $$($(1)_OBJS) $(OBJ)/no-symbols.o linker.ld
@@ -289,13 +302,14 @@ endif
 # Kernels that are tested or measured beside the web server: each file or folder is one application.
 TEST_APP_PATHS := $(filter-out apps/httpd apps/www,$(wildcard apps/*)) $(wildcard tests/qemu/apps/*)
 TEST_APPS := $(filter-out $(NAME),$(sort $(foreach app,$(TEST_APP_PATHS),$(call app_name,$(app)))))
+# Somebody else's program, as it is.
+PORTED := microsocks
+$(eval $(call application,microsocks,$(addprefix $(MICROSOCKS)/,sblist.c sblist_delete.c server.c sockssrv.c)))
 BENCH_APPS := $(filter-out $(NAME),$(sort $(foreach app,$(wildcard tests/bench/apps/*),$(call app_name,$(app)))))
 $(foreach path,$(TEST_APP_PATHS),$(if $(filter $(call app_name,$(path)),$(TEST_APPS)),\
   $(eval $(call application,$(call app_name,$(path)),$(call app_sources,$(path))))))
 $(foreach app,$(BENCH_APPS),$(eval $(call application,$(app),$(call app_sources,$(firstword \
   $(wildcard tests/bench/apps/$(app).c tests/bench/apps/$(app)))))))
-$(foreach app,$(SHIPPED_APPS),$(eval $(call application,$(app),$(call app_sources,$(firstword \
-  $(wildcard apps/$(app).c apps/$(app)))))))
 ifneq ($(NAME),ferrule)
 $(eval $(call application,ferrule,$(call app_sources,apps/httpd)))
 endif
@@ -387,7 +401,7 @@ $(HOST)/littlefs-image: $(LITTLEFS_IMAGE_OBJS)
 include tests/checks.mk
 
 .PHONY: test test-unit test-native test-qemu test-kernels conformance bench
-test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf) $(SHIPPED_APPS:%=$(BUILD)/%.elf)
+test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf) $(PORTED:%=$(BUILD)/%.elf)
 TEST_IMAGES := $(BUILD)/disk.img $(BUILD)/ferrule.iso $(HOST)/littlefs-image
 
 test: $(UNIT) $(NATIVE) $(HOST)/ring_torture $(CHECKS) test-kernels $(TEST_IMAGES) | packages-run packages-test
@@ -484,7 +498,7 @@ bench: $(BUILD)/ferrule.elf $(BENCH_APPS:%=$(BUILD)/%.elf) $(BUILD)/disk.img | p
 
 # --- Housekeeping ------------------------------------------------------------------------------------------------------
 
-OUR_C = $(shell find boot arch virtio net blk console rng balloon fs libc services hosted include apps tests -name '*.[ch]' 2>/dev/null)
+OUR_C = $(shell find boot arch virtio net blk console rng balloon fs libc services socket hosted include apps tests -name '*.[ch]' 2>/dev/null)
 
 .PHONY: format format-check clean distclean help
 format: | packages-format
@@ -538,5 +552,5 @@ help:
 ##   CMDLINE="words"    more kernel command line     QEMU_ARGS="args"   more for QEMU
 ##   MACHINE=q35|pc     ACCEL=tcg|kvm    CPU=max    MEM=128M    QEMU=qemu-system-x86_64
 ##   CC=gcc|clang       CFLAGS="flags"   V=1 shows commands     BUILD=dir   DISK_SIZE=64M
-##   NEWLIB_SRC= LWIP_SRC= FATFS_SRC= LITTLEFS_SRC= SQLITE_SRC=   a folder or tarball to use instead of fetching
+##   NEWLIB_SRC= LWIP_SRC= FATFS_SRC= LITTLEFS_SRC= SQLITE_SRC= MICROSOCKS_SRC=   a folder or tarball to use instead of fetching
 ##   FERRULE_CACHE=dir  where fetched sources and the built C library are kept

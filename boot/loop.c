@@ -131,15 +131,24 @@ static uint64_t first_deadline(void)
     return loop_wait_limit(first_ns);
 }
 
+bool loop_is_turning(void)
+{
+    return current_turn != NULL;
+}
+
+void loop_step(void)
+{
+    stats.turns++;
+    if (loop_turn() == 0 && arm_all()) {
+        stats.halts++;
+        platform_wait(first_deadline());
+    }
+}
+
 int loop_run(void)
 {
-    while (!platform_stop_requested()) {
-        stats.turns++;
-        if (loop_turn() == 0 && arm_all()) {
-            stats.halts++;
-            platform_wait(first_deadline());
-        }
-    }
+    while (!platform_stop_requested())
+        loop_step();
     return 0;
 }
 

@@ -27,6 +27,7 @@
 #include "platform.h"
 #include "rng/random.h"
 #include "rng/virtio_rng.h"
+#include "socket/socket.h"
 #include "virtio/virtio.h"
 #include "virtio/virtio_mmio.h"
 #include "virtio/virtio_pci.h"
@@ -210,6 +211,7 @@ static void shut_down(void)
     if (ending)
         return;
     ending = true;
+    socket_shutdown_all();
     net_shutdown();
     fs_shutdown();
     console_flush();

@@ -1,7 +1,7 @@
 /*
  * fs.h - between files as an application sees them and the file systems that hold them.
  *
- * Owns three contracts: file_ops (an open file, directory, console or, later, socket), fs_ops (one
+ * Owns three contracts: file_ops (an open file, directory, console or socket), fs_ops (one
  * type of file system: a new one is one more file that fills this table) and the mount table that
  * leads from an absolute path to a mounted volume. It does not own descriptors (libc/files.h) or
  * FAT (fat.h). Every function that can fail returns a negative errno. Loop context only.
@@ -43,6 +43,15 @@ struct file_ops {
     /* The next name of a directory: 1, or 0 at its end. `.` and `..` are left out. */
     int (*read_entry)(void *object, struct fs_entry *entry);
     int (*rewind)(void *object);
+    /*
+     * For poll(): which of POLLIN, POLLOUT and the others hold now; whenever that changes the object
+     * calls file_changed() (libc/files.h). Absent: always ready.
+     */
+    unsigned (*poll)(void *object);
+    /* For FIONREAD: how many bytes read() would give at once. */
+    int (*readable)(void *object, size_t *bytes);
+    /* O_NONBLOCK was set or cleared. Absent: it makes no difference. */
+    void (*set_nonblocking)(void *object, bool on);
     /* Frees the object, whatever it returns. */
     int (*close)(void *object);
 };

@@ -44,7 +44,14 @@ void loop_remove(struct loop_source *source); /* also from within its own poll; 
 int loop_run(void);
 unsigned loop_turn(void);
 
-/* Since the start: turns that loop_run() made, and how many of them ended in a halt. */
+/* One turn, and when there was nothing to do a halt until there is; for code that waits outside of
+ * callbacks. */
+void loop_step(void);
+
+/* Does a turn run now, so that the caller is a callback or a thread (thread.h)? */
+bool loop_is_turning(void);
+
+/* Since the start: turns that loop_step() made, and how many of them ended in a halt. */
 struct loop_stats {
     uint64_t turns, halts;
 };

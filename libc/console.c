@@ -7,6 +7,7 @@
 #include "libc/console.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "platform.h"
@@ -41,12 +42,25 @@ static void console_typed(char byte)
     }
 }
 
-static ssize_t console_read(void *object, void *data, size_t count)
+/* Takes what was typed, up to the end of a line. */
+static void console_take(void)
 {
-    (void)object;
     int byte;
     while (!line.complete && (byte = platform_console_read()) >= 0)
         console_typed((char)byte);
+}
+
+static unsigned console_poll(void *object)
+{
+    (void)object;
+    console_take();
+    return POLLOUT | POLLWRNORM | (line.complete ? POLLIN | POLLRDNORM : 0u);
+}
+
+static ssize_t console_read(void *object, void *data, size_t count)
+{
+    (void)object;
+    console_take();
     if (!line.complete)
         return -EAGAIN;
     size_t n = line.len - line.given;
@@ -88,5 +102,6 @@ const struct file_ops console_ops = {
     .read = console_read,
     .write = console_write,
     .stat = console_stat,
+    .poll = console_poll,
     .close = console_close,
 };

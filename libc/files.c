@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 
 #include "libc/console.h"
 
@@ -154,6 +155,51 @@ int file_flags(int fd)
 {
     struct descriptor *descriptor = descriptor_at(fd);
     return descriptor ? descriptor->flags : -EBADF;
+}
+
+int file_set_nonblocking(int fd, bool on)
+{
+    struct descriptor *descriptor = descriptor_at(fd);
+    if (!descriptor)
+        return -EBADF;
+    descriptor->flags = on ? descriptor->flags | O_NONBLOCK : descriptor->flags & ~O_NONBLOCK;
+    if (descriptor->file.ops->set_nonblocking)
+        descriptor->file.ops->set_nonblocking(descriptor->file.object, on);
+    return 0;
+}
+
+int file_readable(int fd, size_t *bytes)
+{
+    struct descriptor *descriptor = descriptor_at(fd);
+    if (!descriptor)
+        return -EBADF;
+    if (!descriptor->file.ops->readable)
+        return -ENOTTY;
+    return descriptor->file.ops->readable(descriptor->file.object, bytes);
+}
+
+int file_poll(int fd)
+{
+    struct descriptor *descriptor = descriptor_at(fd);
+    if (!descriptor)
+        return -EBADF;
+    if (!descriptor->file.ops->poll)
+        return POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
+    return (int)descriptor->file.ops->poll(descriptor->file.object);
+}
+
+int file_object_at(int fd, struct file_object *file)
+{
+    struct descriptor *descriptor = descriptor_at(fd);
+    if (!descriptor)
+        return -EBADF;
+    *file = descriptor->file;
+    return 0;
+}
+
+bool file_has_room(void)
+{
+    return descriptor_free() >= 0;
 }
 
 int file_close_all(void)

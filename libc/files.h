@@ -35,7 +35,21 @@ int file_stat(int fd, struct stat *status);
 int file_truncate(int fd, int64_t size);
 int file_sync(int fd);
 int file_is_console(int fd); /* 1, or -ENOTTY, or -EBADF */
-int file_flags(int fd);      /* the flags it was opened with */
+int file_flags(int fd);      /* the flags it was opened with, and O_NONBLOCK */
+int file_set_nonblocking(int fd, bool on);
+int file_readable(int fd, size_t *bytes); /* -ENOTTY when nobody can know */
+
+/* What holds now of poll()'s events, or -EBADF. */
+int file_poll(int fd);
+
+/* An object's poll events may have changed: whoever waits in poll() looks again (libc/poll.c). */
+void file_changed(void);
+
+/* The object behind a descriptor: 0 or -EBADF. It stays the table's. */
+int file_object_at(int fd, struct file_object *file);
+
+/* Would file_install() find a free descriptor? */
+bool file_has_room(void);
 
 /* Closes every descriptor but the console's; the first error. */
 int file_close_all(void);

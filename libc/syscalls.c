@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/times.h>
@@ -24,6 +25,7 @@
 #include "memory.h"
 #include "platform.h"
 #include "rng/random.h"
+#include "thread.h"
 
 #define NS_PER_SECOND 1000000000u
 
@@ -107,10 +109,24 @@ clock_t times(struct tms *buffer)
     return now;
 }
 
+/* A callback of the event loop cannot let others run, so there the whole machine sleeps. */
 static void sleep_until(uint64_t deadline_ns)
 {
+    if (thread_sleep_until(deadline_ns) == 0)
+        return;
     while (platform_now_ns() < deadline_ns && !platform_stop_requested())
         platform_wait(deadline_ns);
+}
+
+int nanosleep(const struct timespec *time, struct timespec *left)
+{
+    if (!time || time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec >= (long)NS_PER_SECOND)
+        return result(-EINVAL);
+    sleep_until(platform_now_ns() + (uint64_t)time->tv_sec * NS_PER_SECOND +
+                (uint64_t)time->tv_nsec);
+    if (left)
+        *left = (struct timespec){0, 0};
+    return 0;
 }
 
 int usleep(useconds_t microseconds)
@@ -190,13 +206,48 @@ int isatty(int fd)
     return 0;
 }
 
-/* Only the question that stdio and libraries ask: with which flags a descriptor was opened. */
+/* Of the flags only O_NONBLOCK can be changed. There is no exec(), so F_SETFD changes nothing. */
 int fcntl(int fd, int command, ...)
 {
+    va_list arguments;
+    va_start(arguments, command);
+    int value = command == F_SETFL ? va_arg(arguments, int) : 0;
+    va_end(arguments);
     int flags = file_flags(fd);
     if (flags < 0)
         return result(flags);
-    return command == F_GETFL ? flags : command == F_GETFD ? 0 : result(-EINVAL);
+    switch (command) {
+    case F_GETFL:
+        return flags;
+    case F_SETFL:
+        return result(file_set_nonblocking(fd, (value & O_NONBLOCK) != 0));
+    case F_GETFD:
+    case F_SETFD:
+        return 0;
+    default:
+        return result(-EINVAL);
+    }
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+    va_start(arguments, request);
+    int *value = va_arg(arguments, int *);
+    va_end(arguments);
+    size_t bytes = 0;
+    int error;
+    switch (request) {
+    case FIONBIO:
+        return result(file_set_nonblocking(fd, *value != 0));
+    case FIONREAD:
+        error = file_readable(fd, &bytes);
+        if (!error)
+            *value = bytes < INT_MAX ? (int)bytes : INT_MAX;
+        return result(error);
+    default:
+        return result(file_flags(fd) < 0 ? -EBADF : -ENOTTY);
+    }
 }
 
 /* --- Paths ------------------------------------------------------------------------------------ */

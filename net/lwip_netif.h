@@ -7,6 +7,7 @@
 #ifndef FERRULE_NET_LWIP_NETIF_H
 #define FERRULE_NET_LWIP_NETIF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -15,6 +16,17 @@
  * same, with the loopback interface only. Addresses come later, in the loop.
  */
 unsigned net_init(void);
+
+/*
+ * Might there be an address soon that is not there yet? True for the first seconds only, while an
+ * interface with a link waits for its DHCP server.
+ */
+bool net_is_starting(void);
+
+/* An interface by the name that log lines and the command line have for it, and back; or NULL. */
+struct netif;
+struct netif *net_interface(const char *name);
+const char *net_interface_name(const struct netif *netif);
 
 /*
  * The orderly end, before the devices are reset: closes what listens and what is connected, gives

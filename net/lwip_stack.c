@@ -20,6 +20,9 @@
 
 #define NS_PER_MS 1000000u
 
+/* How long after boot an address may be waited for. */
+#define START_NS (10000u * (uint64_t)NS_PER_MS)
+
 static struct port *ports;
 
 /* ---- lwIP's timers and its loopback interface, as a source of the loop ---- */
@@ -119,6 +122,38 @@ unsigned net_init(void)
     for (const struct port *port = ports; port != NULL; port = port->next)
         count++;
     return count;
+}
+
+bool net_is_starting(void)
+{
+    if (platform_now_ns() >= START_NS)
+        return false;
+    for (const struct port *port = ports; port != NULL; port = port->next) {
+        if (port->config.ipv4 == NET_CONFIG_AUTO && netif_is_link_up(&port->netif) &&
+            ip4_addr_isany(netif_ip4_addr(&port->netif)))
+            return true;
+    }
+    return false;
+}
+
+const char *net_interface_name(const struct netif *netif)
+{
+    for (const struct port *port = ports; port != NULL; port = port->next)
+        if (&port->netif == netif)
+            return port->name;
+    return (netif->flags & NETIF_FLAG_ETHERNET) == 0 ? "lo" : NULL;
+}
+
+struct netif *net_interface(const char *name)
+{
+    struct netif *netif;
+    NETIF_FOREACH(netif)
+    {
+        const char *own = net_interface_name(netif);
+        if (own != NULL && strcmp(own, name) == 0)
+            return netif;
+    }
+    return NULL;
 }
 
 /* ---- end ---- */

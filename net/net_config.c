@@ -28,8 +28,7 @@ enum ip_field {
     FIELD_DNS1,
 };
 
-/* Dotted decimal, four numbers, nothing else: no octal, no short forms. */
-static bool parse_ipv4(const char *text, uint8_t out[4])
+bool net_config_ipv4(const char *text, uint8_t out[4])
 {
     for (unsigned i = 0; i < 4; i++) {
         unsigned value = 0, digits = 0;
@@ -57,9 +56,7 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* RFC 4291, 2.2, forms 1 and 2: eight groups of hexadecimal digits, of which one run may be written
- * `::`. */
-static bool parse_ipv6(const char *text, uint8_t out[16])
+bool net_config_ipv6(const char *text, uint8_t out[16])
 {
     uint16_t group[8];
     unsigned groups = 0;
@@ -170,14 +167,15 @@ static unsigned split_fields(char *value, char *field[IP_FIELDS])
 /* Says what is wrong with the addresses of a word, or NULL. */
 static const char *take_addresses(char *const field[IP_FIELDS], struct net_config *config)
 {
-    if (!parse_ipv4(field[FIELD_CLIENT], config->address) || !is_host_address(config->address))
+    if (!net_config_ipv4(field[FIELD_CLIENT], config->address) || !is_host_address(config->address))
         return "bad client address";
-    if (*field[FIELD_GATEWAY] != '\0' &&
-        (!parse_ipv4(field[FIELD_GATEWAY], config->gateway) || !is_host_address(config->gateway)))
+    if (*field[FIELD_GATEWAY] != '\0' && (!net_config_ipv4(field[FIELD_GATEWAY], config->gateway) ||
+                                          !is_host_address(config->gateway)))
         return "bad gateway";
     if (*field[FIELD_NETMASK] == '\0')
         class_netmask(config->address, config->netmask);
-    else if (!parse_ipv4(field[FIELD_NETMASK], config->netmask) || !is_netmask(config->netmask))
+    else if (!net_config_ipv4(field[FIELD_NETMASK], config->netmask) ||
+             !is_netmask(config->netmask))
         return "bad netmask";
     for (unsigned i = 0; i < 4 && !is_zero(config->gateway, 4); i++)
         if (((config->address[i] ^ config->gateway[i]) & config->netmask[i]) != 0)
@@ -205,7 +203,7 @@ static const char *take_fields(char *const field[IP_FIELDS], unsigned fields,
     }
     for (unsigned i = 0; i < NET_CONFIG_DNS; i++) {
         const char *dns = field[FIELD_DNS0 + i];
-        if (*dns != '\0' && (!parse_ipv4(dns, config->dns[i]) || is_zero(config->dns[i], 4)))
+        if (*dns != '\0' && (!net_config_ipv4(dns, config->dns[i]) || is_zero(config->dns[i], 4)))
             return "bad DNS server";
     }
     if (*field[FIELD_CLIENT] == '\0') {
@@ -301,10 +299,10 @@ static const char *parse_ip6(char *value, struct net_config *config)
         return "the prefix must be /64";
     if (slash != NULL)
         *slash = '\0';
-    if (!parse_ipv6(value, config->address6) || is_zero(config->address6, 15) ||
+    if (!net_config_ipv6(value, config->address6) || is_zero(config->address6, 15) ||
         config->address6[0] == 0xff)
         return "bad address";
-    if (comma != NULL && (!parse_ipv6(comma + 1, config->gateway6) ||
+    if (comma != NULL && (!net_config_ipv6(comma + 1, config->gateway6) ||
                           is_zero(config->gateway6, 15) || config->gateway6[0] == 0xff))
         return "bad gateway";
     config->ipv6 = NET_CONFIG_STATIC;

@@ -51,4 +51,10 @@ struct net_config {
 int net_config_parse(const char *cmdline, const char *device, struct net_config *config,
                      char *complaint, size_t size);
 
+/* Dotted decimal, four numbers, nothing else: no octal, no short forms. */
+bool net_config_ipv4(const char *text, uint8_t out[4]);
+
+/* RFC 4291, 2.2, forms 1 and 2: eight groups of hexadecimal digits, of which one run may be `::`. */
+bool net_config_ipv6(const char *text, uint8_t out[16]);
+
 #endif

@@ -84,16 +84,24 @@ static void print_address(uint64_t address)
         log_info("  0x%08llx", (unsigned long long)address);
 }
 
-static bool on_a_stack(uint64_t address)
+/* The stack in which, or in whose guard page, `address` lies; NULL: none. */
+static const struct stack_bounds *stack_at(uint64_t address)
 {
     unsigned count;
     const struct stack_bounds *stacks = trap_stacks(&count);
 
     for (unsigned i = 0; i < count; i++) {
-        if (address >= stacks[i].guard + PAGE_SIZE && address + 16 <= stacks[i].top)
-            return true;
+        if (address >= stacks[i].guard && address < stacks[i].top)
+            return &stacks[i];
     }
-    return false;
+    return thread_context_stack_at(address);
+}
+
+static bool on_a_stack(uint64_t address)
+{
+    const struct stack_bounds *stack = stack_at(address);
+
+    return stack != NULL && address >= stack->guard + PAGE_SIZE && address + 16 <= stack->top;
 }
 
 /*
@@ -164,13 +172,10 @@ static const char *exception_name(unsigned vector)
 /* What a page fault most likely was, told by its address and error code. */
 static const char *page_fault_cause(uint64_t address, uint64_t error)
 {
-    unsigned count;
-    const struct stack_bounds *stacks = trap_stacks(&count);
+    const struct stack_bounds *stack = stack_at(address);
 
-    for (unsigned i = 0; i < count; i++) {
-        if (address - stacks[i].guard < PAGE_SIZE)
-            return "stack overflow";
-    }
+    if (stack != NULL && address - stack->guard < PAGE_SIZE)
+        return "stack overflow";
     if (address < PAGE_SIZE)
         return "null pointer";
     if (error & FAULT_RESERVED)

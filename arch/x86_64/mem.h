@@ -34,6 +34,12 @@ enum paging_kind {
  */
 int paging_map(uint64_t address, uint64_t length, enum paging_kind kind);
 
+/*
+ * Takes a page of RAM out of the mapping, so that touching it is a fault, or puts it back. Returns
+ * 0, or -ENOMEM; never fails for a page that was taken out before.
+ */
+int paging_set_guard(uint64_t address, bool on);
+
 /* True when the byte at `address` can be read without a fault. Any context. */
 bool paging_readable(uint64_t address);
 
@@ -44,7 +50,10 @@ struct stack_bounds {
     uint64_t top;
 };
 
-/* All stacks of the kernel; `*count` of them. */
+/* All stacks of the kernel but those of threads; `*count` of them. */
 const struct stack_bounds *trap_stacks(unsigned *count);
+
+/* The stack of a thread in which, or in whose guard page, `address` lies; NULL: none. Any context. */
+const struct stack_bounds *thread_context_stack_at(uint64_t address);
 
 #endif

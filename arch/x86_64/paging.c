@@ -3,8 +3,8 @@
  * rights, registers on demand.
  *
  * Owns CR3. Text can be executed and not written, everything else can not be executed; page 0 and
- * the page below each stack are not mapped. Mappings are added, never changed or removed, so no TLB
- * flush is needed after bring-up. Intel SDM volume 3, chapter 4.5. Read trap.c next.
+ * the page below each stack are not mapped. Mappings are added and stay; only the guard pages of
+ * threads' stacks come and go. Intel SDM volume 3, chapter 4.5. Read trap.c next.
  */
 #include <errno.h>
 
@@ -160,6 +160,38 @@ int paging_map(uint64_t address, uint64_t length, enum paging_kind kind)
             return result;
         start = free_end;
     }
+    return 0;
+}
+
+/* Makes a table of small pages of one that maps the same as a large page. 0 or -ENOMEM. */
+static int split(uint64_t *entry, int level)
+{
+    uint64_t flags = *entry & ~PTE_ADDRESS, start = *entry & PTE_ADDRESS;
+    uint64_t *table = memory_table_alloc();
+
+    if (table == NULL)
+        return -ENOMEM;
+    if (level == 2)
+        flags &= ~(uint64_t)PTE_LEAF;
+    for (unsigned i = 0; i < 512; i++)
+        table[i] = (start + i * level_span(level - 1)) | flags;
+    *entry = (uintptr_t)table | PTE_PRESENT | PTE_WRITABLE;
+    return 0;
+}
+
+int paging_set_guard(uint64_t address, bool on)
+{
+    uint64_t *table = top_table;
+
+    for (int level = LEVELS; level > 1; level--) {
+        uint64_t *entry = entry_at(table, level, address);
+
+        if ((*entry & PTE_LEAF) && split(entry, level) != 0)
+            return -ENOMEM;
+        table = table_of(*entry);
+    }
+    *entry_at(table, 1, address) = on ? 0 : address | PTE_WRITABLE | no_execute | PTE_PRESENT;
+    cpu_invalidate_page(address);
     return 0;
 }
 

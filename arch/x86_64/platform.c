@@ -19,8 +19,6 @@
 #define CPUID_RDRAND (1u << 30)
 #define RDRAND_ATTEMPTS 10
 
-extern const char tls_image_start[], tls_image_end[], tls_bss_end[], tls_alignment[];
-
 static const char *cmdline = "";
 static volatile bool stop_requested;
 
@@ -63,31 +61,6 @@ bool platform_cpu_random(uint64_t *value)
 uint64_t platform_random(void)
 {
     return random_u64();
-}
-
-void tls_init(void)
-{
-    uint64_t align = (uintptr_t)tls_alignment;
-    uint64_t image = (uint64_t)(tls_image_end - tls_image_start);
-    /*
-     * .tbss follows .tdata, and the size of both rounded up to the alignment is where the linker
-     * puts the thread pointer.
-     */
-    uint64_t size = (uint64_t)(tls_bss_end - tls_image_start);
-    uint64_t pages;
-    uint8_t *block;
-    uint64_t *self;
-
-    size = (size + align - 1) & ~(align - 1);
-    pages = (size + sizeof(*self) + PAGE_SIZE - 1) / PAGE_SIZE;
-    block = memory_pages_alloc(pages, PAGE_SIZE);
-    if (block == NULL)
-        platform_panic("no memory for thread-local storage");
-    memset(block, 0, pages * PAGE_SIZE);
-    self = (uint64_t *)(block + size);
-    *self = (uintptr_t)self;
-    memcpy(block, tls_image_start, image);
-    cpu_write_msr(MSR_FS_BASE, (uintptr_t)self);
 }
 
 void fpu_init(void)

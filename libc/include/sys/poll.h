@@ -1,0 +1,2 @@
+/* sys/poll.h - where older programs look for <poll.h>. */
+#include <poll.h>
