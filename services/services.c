@@ -29,10 +29,8 @@
 static unsigned writers;
 
 static const struct service *const services[] = {
-    &echo_service,
-    &discard_service,
-    &chargen_service,
-    &blk_load_service,
+    &echo_service,     &discard_service, &chargen_service,
+    &blk_load_service, &iperf_service,   &tftp_service,
 };
 #define SERVICES (sizeof(services) / sizeof(services[0]))
 
@@ -52,7 +50,7 @@ static int start_one(const char *name, size_t len)
                       error == -ENOMEM ? "no memory" : "it is taken");
         return error;
     }
-    log_error("services: %.*s is none of %s,blk", (int)len, name, services_all);
+    log_error("services: %.*s is none of %s,blk,iperf,tftp", (int)len, name, services_all);
     return -EINVAL;
 }
 

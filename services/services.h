@@ -16,7 +16,10 @@
  */
 int services_start(const char *names);
 
-/* The names of all that do no harm, as services_start() takes them: all but blk, which writes to disks. */
+/*
+ * The names of those that RFCs define, as services_start() takes them. There are also blk, which
+ * writes to disks, iperf, and tftp, which gives files away.
+ */
 extern const char services_all[];
 
 #endif

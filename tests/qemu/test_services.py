@@ -3,6 +3,7 @@ bulk, and with peers that stall, reset or come in crowds.
 """
 import os
 import random
+import re
 import select
 import socket
 import subprocess
@@ -32,6 +33,16 @@ def network():
         pytest.skip(reason)
     with Network() as made:
         made.run("ip", "address", "add", "fd00:77::1/64", "dev", "tap0", "nodad")
+        yield made
+
+
+@pytest.fixture
+def own_network():
+    """One that no other guest is on."""
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with Network() as made:
         yield made
 
 
@@ -263,3 +274,82 @@ def test_beside_the_web_server(site):
         with socket.create_connection(("127.0.0.1", ports[7]), TIMEOUT_S) as client:
             assert talk(client, b"hello") == b"hello"
         guest.power_off()
+
+
+def test_iperf_and_tftp(own_network, site, tmp_path):
+    """lwIP's servers for iperf 2 and TFTP, each with the usual client."""
+    network = own_network
+    words = f"{STATIC} services=iperf,tftp"
+    with Guest(site.disk, backend=TAP, namespace=network.name, words=words) as guest:
+        guest.wait_ready()
+        text = network.run("iperf", "-c", GUEST, "-n", "4M", timeout_s=TIMEOUT_S)
+        assert "MBytes" in text, text
+        guest.wait_for(r"iperf: \S+ port \d+: \d{7,} bytes in \d+ ms")
+        output = tmp_path / "got"
+        network.run("tftp", GUEST, "-m", "binary", "-c", "get", "index.html", str(output))
+        assert output.read_bytes() == guest_file(network, tmp_path, "index.html")
+        refused = network.run("tftp", GUEST, "-m", "binary", "-c", "put", str(output), "new.html")
+        assert "rror" in refused
+        guest.power_off()
+
+
+def guest_file(network, folder, path):
+    """A file as the web server gives it."""
+    output = folder / "by-http"
+    assert network.curl(path, output).wait(TIMEOUT_S) == 0
+    return output.read_bytes()
+
+
+def test_two_nics():
+    """Two cards on networks of their own, each with the address that its `ip=` word names."""
+    forwards = [
+        f"user,id=net{i},net=10.{i}.0.0/24,hostfwd=tcp:127.0.0.1:0-10.{i}.0.15:7" for i in (1, 2)
+    ]
+    words = " ".join(f"ip=10.{i}.0.15::10.{i}.0.2:255.255.255.0::eth{i - 1}:off" for i in (1, 2))
+    with Guest(
+        kernel=os.path.join(BUILD, "services.elf"),
+        nic=None,
+        words=words,
+        arguments=[
+            part
+            for i, forward in enumerate(forwards, 1)
+            for part in ("-netdev", forward, "-device", f"virtio-net-pci,netdev=net{i},romfile=")
+        ],
+    ) as guest:
+        guest.wait_for("ready: services")
+        guest.require(r"eth0: 10\.1\.0\.15/24 via 10\.1\.0\.2.*fixed")
+        guest.require(r"eth1: 10\.2\.0\.15/24 via 10\.2\.0\.2.*fixed")
+        text = guest.qmp("human-monitor-command", **{"command-line": "info usernet"})
+        ports = [int(port) for port in re.findall(r"127\.0\.0\.1\s+(\d+)\s+10\.", text)]
+        assert len(ports) == 2
+        for port in ports:
+            with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as client:
+                assert talk(client, b"hello") == b"hello"
+        guest.power_off()
+
+
+@pytest.mark.parametrize("kind", ["socket", "multicast"])
+def test_two_guests(kind, tmp_path):
+    """Two machines of ours on a wire of their own: one fetches from the other's chargen."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    if kind == "socket":
+        server_wire = f"socket,id=net0,listen=127.0.0.1:{port}"
+        client_wire = f"socket,id=net0,connect=127.0.0.1:{port}"
+    else:
+        server_wire = client_wire = f"socket,id=net0,mcast=239.77.0.1:{port},localaddr=127.0.0.1"
+    with Guest(
+        kernel=os.path.join(BUILD, "services.elf"),
+        backend=server_wire,
+        words="ip=10.9.0.1:::255.255.255.0",
+    ) as server:
+        server.wait_for("ready: services")
+        with Guest(
+            kernel=os.path.join(BUILD, "sockets.elf"),
+            backend=client_wire,
+            nic="mac=52:54:00:12:34:57",
+            words="ip=10.9.0.2:::255.255.255.0 -- client 10.9.0.1 19 30000",
+        ) as client:
+            client.wait_for("client: 30000 bytes", TIMEOUT_S)
+            assert client.wait_exit() == 0
+            assert client.find(r"!\"#\$%&'\(\)\*\+,-\./0123456789")

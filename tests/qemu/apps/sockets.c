@@ -2,8 +2,8 @@
  * sockets.c - checks threads and the socket calls from inside, over the loopback interface.
  *
  * Prints a line for each check that failed, and at the end how many there were. Words after `--`:
- * `overflow` runs a thread over the end of its stack instead, `client HOST PORT` fetches what a
- * server there sends until it closes. For test_sockets.py.
+ * `overflow` runs a thread over the end of its stack instead, `client HOST PORT [BYTES]` prints
+ * what a server there sends until it closes, or until there were so many bytes. For test_sockets.py.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -433,10 +433,11 @@ static void *__attribute__((noinline)) run_over(void *arg)
     return space[0] == 1 ? NULL : run_over((void *)(uintptr_t)space);
 }
 
-static int fetch(const char *host, const char *port)
+static int fetch(const char *host, const char *port, size_t limit)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
     char data[1000];
+    size_t total = 0;
     ssize_t len;
     int error = getaddrinfo(host, port, &hints, &list);
     if (error != 0) {
@@ -448,8 +449,12 @@ static int fetch(const char *host, const char *port)
         printf("client: %s: %s\n", host, strerror(errno));
         return 1;
     }
-    while ((len = read(fd, data, sizeof(data))) > 0)
+    while ((len = recv(fd, data, limit - total < sizeof(data) ? limit - total : sizeof(data), 0)) >
+           0) {
         fwrite(data, 1, (size_t)len, stdout);
+        total += (size_t)len;
+    }
+    printf("\nclient: %zu bytes\n", total);
     freeaddrinfo(list);
     return len < 0;
 }
@@ -459,8 +464,8 @@ int app_main(int argc, char **argv)
     static char zero;
     if (argc == 2 && strcmp(argv[1], "overflow") == 0)
         return thread_join(thread_create("deep", run_over, &zero, 0), NULL);
-    if (argc == 4)
-        return fetch(argv[2], argv[3]);
+    if (argc >= 4)
+        return fetch(argv[2], argv[3], argc > 4 ? (size_t)atoi(argv[4]) : SIZE_MAX);
     check_threads();
     check_many_threads();
     check_errors();
