@@ -496,6 +496,11 @@ conformance: test
 bench: $(BUILD)/ferrule.elf $(BENCH_APPS:%=$(BUILD)/%.elf) $(BUILD)/disk.img | packages-run packages-bench
 	@FERRULE_BUILD='$(abspath $(BUILD))' tests/bench/run $(BENCH_ARGS)
 
+# A newer emulator beside the distribution's, for what that does not offer: prints what to give as QEMU=.
+.PHONY: qemu10
+qemu10: | packages-run
+	@tools/fetch-qemu
+
 # --- Housekeeping ------------------------------------------------------------------------------------------------------
 
 OUR_C = $(shell find boot arch virtio net blk console rng balloon fs libc services socket hosted include apps tests -name '*.[ch]' 2>/dev/null)
@@ -511,7 +516,8 @@ clean:
 	rm -rf $(BUILD)
 
 distclean: clean
-	rm -rf '$(FERRULE_CACHE)'/dl '$(FERRULE_CACHE)'/bench '$(FERRULE_CACHE)'/newlib-*
+	rm -rf '$(FERRULE_CACHE)'/dl '$(FERRULE_CACHE)'/bench '$(FERRULE_CACHE)'/newlib-* \
+	  '$(FERRULE_CACHE)'/qemu-*
 	-[ ! -d '$(FERRULE_CACHE)' ] || rmdir --ignore-fail-on-non-empty '$(FERRULE_CACHE)'
 
 help:
@@ -538,6 +544,7 @@ help:
 ##   make qtest-torture  resets at random moments, on QEMU's own devices (N=rounds, SEED=number)
 
 ##   make power-cut     cut the power of a guest that stores rows (N=cuts, SEED=number)
+##   make qemu10        QEMU 10 beside the distribution's, in the cache; prints what to give as QEMU=
 ##   make bench         measure (takes minutes)
 ##   make bench-native  measure the drivers beside DPDK's and libblkio's on the same back ends (BENCH_ARGS=--help)
 ##   make size          sections and sizes;  make dis  disassembly in build/ferrule.dis
