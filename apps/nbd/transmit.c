@@ -279,19 +279,37 @@ static void submit_zeros(struct nbd_request *request)
     request->zeroed = request->length - left;
 }
 
+/* The whole range in one request, which has no data. */
+static void submit_range(struct nbd_request *request, enum blk_op op)
+{
+    request->blk = (struct blk_request){
+        .op = op,
+        .sector = request->offset / BLK_SECTOR_SIZE,
+        .sectors = request->length / BLK_SECTOR_SIZE,
+        .unmap = op == BLK_WRITE_ZEROES && !(request->flags & NBD_CMD_FLAG_NO_HOLE),
+        .done = on_done,
+        .context = request,
+    };
+    blk_submit(request->connection->export->disk, &request->blk);
+}
+
 static void on_done(struct blk_request *blk)
 {
     struct nbd_request *request = blk->context;
-    if (!blk->status && request->type == NBD_CMD_WRITE_ZEROES && blk->op == BLK_WRITE &&
-        request->zeroed < request->length)
+    if (blk->status == -ENOTSUP && blk->op == BLK_WRITE_ZEROES)
+        submit_zeros(request); /* the disk cannot do it for this range, so they are written */
+    else if (blk->status == -ENOTSUP && blk->op == BLK_DISCARD)
+        answer(request, 0); /* a trim is a hint */
+    else if (!blk->status && request->type == NBD_CMD_WRITE_ZEROES && blk->op == BLK_WRITE &&
+             request->zeroed < request->length)
         submit_zeros(request);
-    else if (!blk->status && blk->op == BLK_WRITE && (request->flags & NBD_CMD_FLAG_FUA))
+    else if (!blk->status && blk->op != BLK_READ && blk->op != BLK_FLUSH &&
+             (request->flags & NBD_CMD_FLAG_FUA))
         submit(request, BLK_FLUSH, 0);
     else
         answer(request, nbd_error(blk->status));
 }
 
-/* A trim is a hint; the disk keeps what it has. */
 static void start(struct nbd_request *request)
 {
     switch (request->type) {
@@ -302,13 +320,13 @@ static void start(struct nbd_request *request)
         submit(request, BLK_WRITE, request->chunks);
         break;
     case NBD_CMD_WRITE_ZEROES:
-        submit_zeros(request);
+        submit_range(request, BLK_WRITE_ZEROES);
+        break;
+    case NBD_CMD_TRIM:
+        submit_range(request, BLK_DISCARD);
         break;
     case NBD_CMD_FLUSH:
         submit(request, BLK_FLUSH, 0);
-        break;
-    default:
-        answer(request, 0);
         break;
     }
 }

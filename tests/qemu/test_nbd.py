@@ -129,6 +129,27 @@ def test_qemu_io(tmp_path):
     assert content[3 * MIB : 4 * MIB] == b"\x22" * MIB
 
 
+def test_trim_reaches_the_disk(tmp_path):
+    """Trimmed and zeroed ranges become holes of the image, where the disk knows how."""
+    disk = random_disk(tmp_path / "disk.img", 16 * MIB)
+    before = os.stat(disk).st_blocks
+    with Guest(
+        disk,
+        kernel=os.path.join(BUILD, "nbd.elf"),
+        words="root=none port=80",
+        disk_drive="cache=writeback,discard=unmap",
+    ) as guest:
+        wait_ready(guest)
+        run(
+            "qemu-io",
+            *("-f", "raw", "-d", "unmap"),
+            *("-c", "discard 0 4M", "-c", "write -z -u 8M 4M", "-c", "flush", "-c", "read -P 0 8M 4M"),
+            url(guest),
+        )
+        guest.power_off()
+    assert os.stat(disk).st_blocks <= before - (7 * MIB) // 512
+
+
 def test_partition_read_only_disk_and_claims(site, tmp_path):
     """A read-only disk refuses writes; a mounted disk and an unknown one are not exported."""
     with Guest(
