@@ -88,6 +88,11 @@ $(WORK)/fault_points: $(WORK_C:%.c=$(WORK)/obj/%.o)
 bounded-work: $(WORK)/fault_points
 	@$(WORK)/fault_points '$(or $(N),1)'
 
+# What holds in every case: models of waking up, and proofs about the sources.
+.PHONY: prove
+prove: | packages-test
+	@tools/prove $(BUILD) --only '$(T)'
+
 # What "make test" has to build of all this, and what it tells tools/run-tests of it.
 CHECKS := $(SANITIZED_SHARE) $(FUZZ_TARGETS:%=$(FUZZ)/%) $(HOST)/fault_points $(WORK)/fault_points
-CHECK_WORDS := $(SANITIZED_SHARE) fuzz faults work
+CHECK_WORDS := $(SANITIZED_SHARE) fuzz faults work proofs
