@@ -138,6 +138,7 @@ static void take_frame(struct device_net *net, struct ring_chain *chain)
     if (!frame->data)
         frame->data = malloc(DEVICE_NET_FRAME_SIZE);
     check_framing(&net->device, chain);
+    frame->pieces = chain->out;
     frame->header.num_buffers = 0;
     ring_chain_read(chain, 0, &frame->header, header);
     frame->len = (uint32_t)ring_chain_read(chain, header, frame->data, DEVICE_NET_FRAME_SIZE);

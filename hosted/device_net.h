@@ -13,6 +13,7 @@
 struct device_net_frame {
     struct wire_net_hdr header;
     uint32_t len;
+    unsigned pieces; /* descriptors that it and its header took */
     uint8_t *data;
 };
 

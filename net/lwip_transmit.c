@@ -51,11 +51,24 @@ static unsigned tx_collect(const struct pbuf *p, uint32_t at, uint32_t len, stru
     return n;
 }
 
+/*
+ * Bytes in front of a packet that are its own, for the NIC to write: what lwIP left for headers that
+ * the packet does not have. None as long as anybody else has the packet, maybe a NIC that is still
+ * reading it.
+ */
+static uint32_t tx_headroom(const struct pbuf *p)
+{
+    const uint8_t *start = (const uint8_t *)p + LWIP_MEM_ALIGN_SIZE(sizeof(struct pbuf));
+    if (p->ref != 1 || (p->type_internal & PBUF_TYPE_FLAG_STRUCT_DATA_CONTIGUOUS) == 0)
+        return 0;
+    return (uint32_t)((const uint8_t *)p->payload - start);
+}
+
 /* Gives a frame to the NIC, and with it the reference on `owner`, which on_sent() drops. */
 static err_t tx_give(struct port *port, const struct virtqueue_sg *sg, unsigned n,
-                     const struct nic_offload *offload, struct pbuf *owner)
+                     uint32_t headroom, const struct nic_offload *offload, struct pbuf *owner)
 {
-    int status = nic_tx(port->nic, sg, n, offload, owner);
+    int status = nic_tx(port->nic, sg, n, headroom, offload, owner);
     if (status == 0)
         return ERR_OK;
     pbuf_free(owner);
@@ -70,16 +83,18 @@ static err_t tx_submit(struct port *port, struct pbuf *p, const struct nic_offlo
 {
     struct virtqueue_sg sg[NIC_MAX_TX_PIECES];
     unsigned n = tx_collect(p, 0, p->tot_len, sg, NIC_MAX_TX_PIECES);
+    uint32_t headroom = tx_headroom(p);
     if (n == 0) {
-        p = pbuf_clone(PBUF_RAW, PBUF_RAM, p);
+        p = pbuf_clone(PBUF_RAW_TX, PBUF_RAM, p);
         if (p == NULL)
             return ERR_MEM;
         port->tx_copied++;
+        headroom = tx_headroom(p);
         n = tx_collect(p, 0, p->tot_len, sg, NIC_MAX_TX_PIECES);
     } else {
         pbuf_ref(p);
     }
-    return tx_give(port, sg, n, offload, p);
+    return tx_give(port, sg, n, headroom, offload, p);
 }
 
 /* ---- checksums ---- */
@@ -152,7 +167,7 @@ static err_t cut_one(struct port *port, const struct cutting *large, const struc
     uint32_t at = large->header_len + cut->at;
     unsigned n = tx_collect(large->p, at, cut->payload, &sg[1], NIC_MAX_TX_PIECES - 1);
     unsigned copied = n == 0 ? cut->payload : 0;
-    struct pbuf *headers = pbuf_alloc(PBUF_RAW, (u16_t)(large->header_len + copied), PBUF_RAM);
+    struct pbuf *headers = pbuf_alloc(PBUF_RAW_TX, (u16_t)(large->header_len + copied), PBUF_RAM);
     if (headers == NULL)
         return ERR_MEM;
     memcpy(headers->payload, large->p->payload, large->header_len);
@@ -165,9 +180,10 @@ static err_t cut_one(struct port *port, const struct cutting *large, const struc
         ask_for_checksum(headers->payload, &transport, &offload);
     else
         make_checksum(sg, n + 1, &transport);
+    uint32_t headroom = tx_headroom(headers);
     headers->next = large->p;
     pbuf_ref(large->p);
-    return tx_give(port, sg, n + 1, by_device ? &offload : NULL, headers);
+    return tx_give(port, sg, n + 1, headroom, by_device ? &offload : NULL, headers);
 }
 
 /* All segments or none, as far as the ring allows: what was sent already would be sent again. */

@@ -53,6 +53,10 @@ void lwip_port_free(void *memory);
 #define LWIP_PBUF_CUSTOM_DATA unsigned short segment_size;
 #define LWIP_PBUF_CUSTOM_DATA_INIT(p) (p)->segment_size = 0
 
+/* Room in front of the Ethernet header of what is sent, for the NIC's own header (struct nic's
+ * tx_headroom). */
+#define PBUF_LINK_ENCAPSULATION_HLEN 12
+
 /* Link layer. */
 #define LWIP_ARP 1
 #define ARP_TABLE_SIZE 64

@@ -103,7 +103,7 @@ struct nic_ops {
     unsigned (*rx_room)(const struct nic *nic);
     int (*rx_provide)(struct nic *nic, void *buffer, uint32_t len, void *token);
     unsigned (*tx_room)(const struct nic *nic);
-    int (*tx)(struct nic *nic, const struct virtqueue_sg *sg, unsigned n,
+    int (*tx)(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, uint32_t headroom,
               const struct nic_offload *offload, void *token);
     void (*kick)(struct nic *nic);
     unsigned (*poll)(struct nic *nic, unsigned budget);
@@ -123,6 +123,7 @@ struct nic {
     uint32_t speed_mbit;    /* 0: unknown */
     unsigned offloads;      /* NIC_CHECKSUM ... */
     unsigned tx_queue;      /* frames that can be out at once */
+    uint32_t tx_headroom;   /* a frame with so many bytes of headroom costs the least to send */
     uint32_t rx_buffer_min; /* bytes that a receive buffer must have at least */
     struct nic_stats stats;
 };
@@ -163,15 +164,16 @@ static inline unsigned nic_tx_room(const struct nic *nic)
 }
 
 /*
- * Queues a frame of n pieces. `offload` may be NULL. 0; -ENOSPC: no room even after reaping
- * completions; -EINVAL: too many pieces, a frame shorter than 14 bytes or longer than the device
- * may be given, or an offload that it does not have; -EIO. Unless 0 the memory stays the user's and
- * sent() is not called. Work: reaps at most what the ring holds, then a turn a piece.
+ * Queues a frame of n pieces. The `headroom` bytes in front of the first piece are lent with it and
+ * may be overwritten; 0 if that is nobody's to give. `offload` may be NULL. 0; -ENOSPC: no room even
+ * after reaping completions; -EINVAL: too many pieces, a frame shorter than 14 bytes or longer than
+ * the device may be given, or an offload that it does not have; -EIO. Unless 0 the memory stays the
+ * user's and sent() is not called. Work: reaps at most what the ring holds, then a turn a piece.
  */
 static inline int nic_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n,
-                         const struct nic_offload *offload, void *token)
+                         uint32_t headroom, const struct nic_offload *offload, void *token)
 {
-    return nic->ops->tx(nic, sg, n, offload, token);
+    return nic->ops->tx(nic, sg, n, headroom, offload, token);
 }
 
 /* Makes what was queued since the last call visible: at most one notification for each direction.

@@ -85,7 +85,28 @@ static uint32_t frame_length(const struct virtio_net *net, const struct virtqueu
     return len >= NIC_ETHERNET_HEADER && len <= most ? (uint32_t)len : 0;
 }
 
-static int net_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n,
+/*
+ * Lists the header and the frame: as one piece when there is room for the header in front of the
+ * frame, since every descriptor costs both sides something. Returns the number of pieces.
+ */
+static unsigned list_frame(const struct virtio_net *net, const struct virtqueue_sg *sg, unsigned n,
+                           uint32_t headroom, struct tx_slot *slot, struct virtqueue_sg *list)
+{
+    uint32_t header = net->header_size;
+    bool joined = net->nic.tx_headroom != 0 && headroom >= header;
+
+    memcpy(&list[joined ? 0 : 1], sg, n * sizeof(*sg));
+    if (!joined) {
+        list[0] = (struct virtqueue_sg){&slot->header, header};
+        return n + 1;
+    }
+    list[0].data = (uint8_t *)sg[0].data - header;
+    list[0].len += header;
+    memcpy(list[0].data, &slot->header, header);
+    return n;
+}
+
+static int net_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, uint32_t headroom,
                   const struct nic_offload *offload, void *token)
 {
     struct virtio_net *net = net_of(nic);
@@ -105,9 +126,8 @@ static int net_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n,
     error = -ENOSPC;
     if (slot) {
         fill_header(&slot->header, offload);
-        list[0] = (struct virtqueue_sg){&slot->header, net->header_size};
-        memcpy(&list[1], sg, n * sizeof(*sg));
-        error = virtqueue_add(net->tx, list, n + 1, 0, slot);
+        n = list_frame(net, sg, n, headroom, slot, list);
+        error = virtqueue_add(net->tx, list, n, 0, slot);
     }
     if (error) {
         nic->stats.tx_full += error == -ENOSPC;

@@ -9,7 +9,8 @@
 #include "net/virtio_net.h"
 #include "virtio/spec.h"
 
-/* A frame that the device is sending: the header, which it reads, and whose frame it is. */
+/* A frame that the device is sending: whose it is, and its header, which the device reads here
+ * unless it lies in front of the frame. */
 struct tx_slot {
     struct virtio_net_hdr header;
     void *token;

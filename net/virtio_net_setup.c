@@ -111,6 +111,7 @@ static void choose_framing(struct virtio_net *net)
     if (device->legacy && !net->merge_buffers)
         net->header_size = VIRTIO_NET_LEGACY_HDR_SIZE;
     net->rx_pieces = any_layout ? 1 : 2;
+    net->nic.tx_headroom = any_layout ? net->header_size : 0;
 }
 
 /* What the device does for the user, as nic.h has it, and which large frames it may deliver. */

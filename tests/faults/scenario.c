@@ -138,7 +138,7 @@ static void net_use(void)
     for (unsigned i = 0; i < 3 && nic; i++) {
         struct virtqueue_sg sg[2] = {{memory + 60000, 14}, {memory + 60100, 200}};
 
-        if (nic_tx(nic, sg, 2, NULL, memory) == 0)
+        if (nic_tx(nic, sg, 2, 0, NULL, memory) == 0)
             sending++;
         nic_kick(nic);
         device_net_receive(&net, frame, sizeof(frame), &honest);

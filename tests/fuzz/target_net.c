@@ -103,13 +103,13 @@ static void send(struct input *input)
     if (slot == TX_SLOTS)
         return;
     for (unsigned i = 0; i < n; i++)
-        sg[i] = (struct virtqueue_sg){memory + BUFFERS * BUFFER_SIZE + 128 * i, 14 + 7 * i};
+        sg[i] = (struct virtqueue_sg){memory + BUFFERS * BUFFER_SIZE + 64 + 128 * i, 14 + 7 * i};
     sending[slot] = true;
     offload.segment_size = input_u8(input);
     offload.header_len = 54;
     offload.ipv6 = nic->offloads & NIC_SEGMENT_TCP6;
-    if (nic_tx(nic, sg, n, offload.checksum_start ? &offload : NULL,
-               (void *)(uintptr_t)(slot + 1)) != 0)
+    if (nic_tx(nic, sg, n, offload.checksum_start & 2 ? 64 : 0,
+               offload.checksum_start ? &offload : NULL, (void *)(uintptr_t)(slot + 1)) != 0)
         sending[slot] = false;
 }
 

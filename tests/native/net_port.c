@@ -178,7 +178,7 @@ unsigned net_port_send(unsigned count, unsigned len)
         if (expected[number % EXPECTED])
             break;
         fill(frame, number, bytes);
-        if (nic_tx(nic, &piece, 1, NULL, frame))
+        if (nic_tx(nic, &piece, 1, 0, NULL, frame))
             break;
         tx_free_count--;
         next_number++;

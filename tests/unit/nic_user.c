@@ -168,7 +168,7 @@ unsigned receive(uint32_t len, const struct device_net_rx *how)
     return user.frames - before;
 }
 
-/* Sends a frame in n pieces; token 1 to 64. */
+/* Sends a frame in n pieces, with user.headroom in front of it; token 1 to 64. */
 int transmit(uint32_t len, unsigned n, const struct nic_offload *offload, unsigned token)
 {
     struct virtqueue_sg sg[64];
@@ -180,7 +180,7 @@ int transmit(uint32_t len, unsigned n, const struct nic_offload *offload, unsign
         sg[i] = (struct virtqueue_sg){TX_MEMORY + offset, part};
         offset += part;
     }
-    int error = nic_tx(nic, sg, n, offload, (void *)(uintptr_t)token);
+    int error = nic_tx(nic, sg, n, user.headroom, offload, (void *)(uintptr_t)token);
     user.in_flight[token - 1] += !error;
     return error;
 }

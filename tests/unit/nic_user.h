@@ -17,8 +17,9 @@
 
 #define BUFFERS 64u
 #define BUFFER_SIZE 2048u
-#define TX_SIZE 66000u
-#define TX_MEMORY (memory + BUFFERS * BUFFER_SIZE)
+#define TX_SIZE (66000u + TX_HEADROOM)
+#define TX_HEADROOM 64u
+#define TX_MEMORY (memory + BUFFERS * BUFFER_SIZE + TX_HEADROOM)
 
 #define BIT(n) (UINT64_C(1) << (n))
 #define USUAL (BIT(NET_F_MAC) | BIT(NET_F_STATUS))
@@ -36,6 +37,7 @@ struct nic_user {
     uint32_t len;
     unsigned pieces;
     enum nic_checksum checksum;
+    uint32_t headroom;      /* of frames to send; at most TX_HEADROOM */
     unsigned in_flight[64]; /* sent() calls by token */
 };
 extern struct nic_user user;
@@ -57,7 +59,7 @@ const uint8_t *frame_of(uint32_t len);
 /* Has the model deliver a frame and the driver look for it; how many frames came. */
 unsigned receive(uint32_t len, const struct device_net_rx *how);
 
-/* Sends a frame in n pieces; token 1 to 64. */
+/* Sends a frame in n pieces, with user.headroom in front of it; token 1 to 64. */
 int transmit(uint32_t len, unsigned n, const struct nic_offload *offload, unsigned token);
 
 /* Runs tests over rings of every kind; the number that failed. */

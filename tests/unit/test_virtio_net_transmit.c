@@ -27,6 +27,7 @@ static void frames_are_sent_as_they_are(void **state)
             for (unsigned pieces = 1; pieces <= NIC_MAX_TX_PIECES; pieces += 7) {
                 if (len < pieces)
                     continue;
+                user.headroom = len % 100 == 14 ? TX_HEADROOM : 0;
                 assert_int_equal(transmit(len, pieces, NULL, 1), 0);
                 nic_kick(nic);
                 device_run(&model.device);
@@ -42,6 +43,30 @@ static void frames_are_sent_as_they_are(void **state)
     }
 }
 
+/* Header and frame take one descriptor when there is room in front, and nothing else is written. */
+static void the_header_goes_into_the_headroom(void **state)
+{
+    (void)state;
+    make_nic(USUAL);
+    uint32_t header = nic->tx_headroom;
+    assert_int_equal(header, sizeof(struct wire_net_hdr));
+    for (user.headroom = header - 1; user.headroom <= header + 1; user.headroom++)
+        for (unsigned pieces = 1; pieces <= 3; pieces++) {
+            bool joined = user.headroom >= header;
+            memset(TX_MEMORY - TX_HEADROOM, 0xa5, TX_HEADROOM);
+            assert_int_equal(transmit(600, pieces, NULL, 1), 0);
+            nic_kick(nic);
+            device_run(&model.device);
+            nic_poll(nic, 64);
+            const struct device_net_frame *frame = device_net_last(&model);
+            assert_int_equal(frame->pieces, pieces + !joined);
+            assert_memory_equal(frame->data, frame_of(600), 600);
+            for (unsigned i = 1; i <= TX_HEADROOM; i++)
+                assert_int_equal(*(TX_MEMORY - i), joined && i <= header ? 0 : 0xa5);
+        }
+    end();
+}
+
 /* covers: NET-CFG-9 */
 static void bad_frames_are_not_sent(void **state)
 {
@@ -53,7 +78,7 @@ static void bad_frames_are_not_sent(void **state)
     assert_int_equal(transmit(1000, NIC_MAX_TX_PIECES + 1, NULL, 1), -EINVAL);
     assert_int_equal(transmit(1000, 1, &(struct nic_offload){.checksum_start = 34}, 1), -EINVAL);
     struct virtqueue_sg wrap[2] = {{TX_MEMORY, UINT32_MAX}, {TX_MEMORY, 100}};
-    assert_int_equal(nic_tx(nic, wrap, 2, NULL, memory), -EINVAL);
+    assert_int_equal(nic_tx(nic, wrap, 2, 0, NULL, memory), -EINVAL);
     nic_kick(nic);
     device_run(&model.device);
     assert_int_equal(model.sent_count, 0);
@@ -112,7 +137,7 @@ static void the_device_cuts_large_frames(void **state)
         struct virtqueue_sg sg[2] = {{TX_MEMORY, 100}, {TX_MEMORY + 100, len - 100}};
         memcpy(TX_MEMORY, frame_of(len), len);
         make_tcp(ipv6, ecn);
-        assert_int_equal(nic_tx(nic, sg, 2, &offload, (void *)1), 0);
+        assert_int_equal(nic_tx(nic, sg, 2, 0, &offload, (void *)1), 0);
         user.in_flight[0]++;
         nic_kick(nic);
         device_run(&model.device);
@@ -148,7 +173,7 @@ static void what_the_device_cannot_cut_is_refused(void **state)
     assert_int_equal(transmit(9000, 1, &offload, 1), -EINVAL);
     struct virtqueue_sg sg = {TX_MEMORY, NIC_LARGE_FRAME + 1};
     offload = (struct nic_offload){34, 16, 1460, 54, false, false};
-    assert_int_equal(nic_tx(nic, &sg, 1, &offload, memory), -EINVAL);
+    assert_int_equal(nic_tx(nic, &sg, 1, 0, &offload, memory), -EINVAL);
     assert_int_equal(model.sent_count, 0);
     end();
 }
@@ -216,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(frames_are_sent_as_they_are),
+        TEST(the_header_goes_into_the_headroom),
         TEST(bad_frames_are_not_sent),
         TEST(the_device_completes_checksums),
         TEST(the_device_cuts_large_frames),
@@ -225,9 +251,8 @@ int main(void)
         TEST(one_notification_for_a_batch),
     };
     const struct CMUnitTest flows[] = {
-        TEST(frames_are_sent_as_they_are),
-        TEST(the_device_completes_checksums),
-        TEST(the_device_cuts_large_frames),
+        TEST(frames_are_sent_as_they_are),    TEST(the_header_goes_into_the_headroom),
+        TEST(the_device_completes_checksums), TEST(the_device_cuts_large_frames),
         TEST(one_notification_for_a_batch),
     };
     int failed = run_over_other_rings(flows, sizeof(flows) / sizeof(flows[0]));

@@ -153,10 +153,10 @@ static unsigned counted_nic_poll(struct nic *nic, unsigned budget)
 }
 
 static int counted_nic_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n,
-                          const struct nic_offload *offload, void *token)
+                          uint32_t headroom, const struct nic_offload *offload, void *token)
 {
     struct work start = now(), before = nested;
-    int result = driver_ops->tx(nic, sg, n, offload, token);
+    int result = driver_ops->tx(nic, sg, n, headroom, offload, token);
 
     check_outer("nic_tx", &start, &before, WORK_FIXED + WORK_BUFFER * (WORK_RING + n), 2);
     return result;

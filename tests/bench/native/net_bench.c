@@ -39,12 +39,13 @@ static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
                      enum nic_checksum checksum)
 {
     struct virtqueue_sg sg = {piece->data, piece->len};
+    uint32_t headroom = (uint32_t)((uint8_t *)piece->data - (uint8_t *)piece->token);
 
     (void)arg;
     (void)pieces;
     (void)checksum;
     frames++;
-    if (nic_tx(nic, &sg, 1, NULL, piece->token))
+    if (nic_tx(nic, &sg, 1, headroom, NULL, piece->token))
         free_buffer[free_count++] = piece->token;
 }
 
@@ -144,7 +145,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < atoi(argv[3]) && free_count > 0; i++) {
         struct virtqueue_sg sg = {free_buffer[free_count - 1], FRAME_BYTES};
 
-        if (nic_tx(nic, &sg, 1, NULL, sg.data) == 0)
+        if (nic_tx(nic, &sg, 1, 0, NULL, sg.data) == 0)
             free_count--;
     }
     measure(0.5);
