@@ -400,7 +400,7 @@ $(HOST)/littlefs-image: $(LITTLEFS_IMAGE_OBJS)
 
 include tests/checks.mk
 
-.PHONY: test test-unit test-native test-qemu test-kernels conformance bench
+.PHONY: test test-unit test-native test-qemu test-kernels conformance bench bench-net
 test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf) $(PORTED:%=$(BUILD)/%.elf)
 TEST_IMAGES := $(BUILD)/disk.img $(BUILD)/ferrule.iso $(HOST)/littlefs-image
 
@@ -501,6 +501,9 @@ bench: $(BUILD)/ferrule.elf $(BENCH_APPS:%=$(BUILD)/%.elf) $(BUILD)/disk.img | p
 qemu10: | packages-run
 	@tools/fetch-qemu
 
+bench-net: $(BUILD)/ferrule.elf $(BUILD)/disk.img | packages-run packages-bench
+	@FERRULE_BUILD='$(abspath $(BUILD))' tests/bench/run-net $(BENCH_ARGS)
+
 # --- Housekeeping ------------------------------------------------------------------------------------------------------
 
 OUR_C = $(shell find boot arch virtio net blk console rng balloon fs libc services socket hosted include apps tests -name '*.[ch]' 2>/dev/null)
@@ -547,6 +550,7 @@ help:
 ##   make power-cut     cut the power of a guest that stores rows (N=cuts, SEED=number)
 ##   make qemu10        QEMU 10 beside the distribution's, in the cache; prints what to give as QEMU=
 ##   make bench         measure (takes minutes)
+##   make bench-net     measure the network beside a Linux guest's with nginx and iperf3 (BENCH_ARGS=--help)
 ##   make bench-native  measure the drivers beside DPDK's and libblkio's on the same back ends (BENCH_ARGS=--help)
 ##   make size          sections and sizes;  make dis  disassembly in build/ferrule.dis
 ##   make deps          only the set-up: packages, C library, TCP/IP stack, file system

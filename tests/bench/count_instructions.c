@@ -1,14 +1,16 @@
 /*
- * count_instructions.c - a QEMU plugin that counts the instructions a guest executes.
+ * count_instructions.c - a QEMU plugin that counts the instructions a guest executes, how often it
+ * halts, and its virtio notifications.
  *
  * Counts start with the first code executed at `low` <= address < `high`, that is where the kernel
- * was loaded, so that the firmware, which is the same for every guest, stays out. The count is kept
- * in the file `out`, 8 bytes in the host's byte order, and can be read there at any time. Debian
+ * was loaded, so that the firmware, which is the same for every guest, stays out. The counts are kept
+ * in the file `out`, 8 bytes each in the host's byte order, and can be read there at any time. Debian
  * ships no header for QEMU's plugin interface (docs/devel/tcg-plugins in its source), so the few
  * declarations in use stand here. A repeated string instruction counts once a repetition. Loaded by
  * tests/bench/measure.py.
  */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,9 +25,21 @@
 
 /* QEMU_PLUGIN_CB_NO_REGS: the callback reads no guest register. */
 #define CALLBACK_READS_NO_REGISTERS 0
+#define ON_STORES 2 /* QEMU_PLUGIN_MEM_W */
+
+#define HLT 0xf4
+#define NOTIFY_SIZE_SHIFT 1 /* a notification is a store of 16 bits (VIRTIO 1.4, 4.1.5.2) */
+#define NOTIFY_REGION "virtio-pci-notify"
+
+struct counters {
+    uint64_t instructions, halts, notifications;
+};
 
 typedef uint64_t plugin_id;
+typedef uint32_t memory_info;
 struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+struct qemu_plugin_hwaddr;
 struct qemu_info;
 
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
@@ -33,25 +47,70 @@ void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb,
                                           void (*callback)(unsigned cpu, void *user), int flags,
                                           void *user);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
+                                            void (*callback)(unsigned cpu, void *user), int flags,
+                                            void *user);
+void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
+                                      void (*callback)(unsigned cpu, memory_info info,
+                                                       uint64_t address, void *user),
+                                      int flags, int direction, void *user);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
+const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
+unsigned qemu_plugin_mem_size_shift(memory_info info);
+struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(memory_info info, uint64_t address);
+bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *address);
+const char *qemu_plugin_hwaddr_device_name(const struct qemu_plugin_hwaddr *address);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 
 EXPORT int qemu_plugin_version = QEMU_PLUGIN_API;
 
 static uint64_t low, high;
-static volatile uint64_t *count; /* lies in the file; only the one guest CPU writes it */
+static bool watch_stores;               /* for notifications; slows the guest down */
+static volatile struct counters *count; /* lies in the file; only the one guest CPU writes it */
 
 static void count_kernel(unsigned cpu, void *user)
 {
     (void)cpu;
-    *count += (uintptr_t)user;
+    count->instructions += (uintptr_t)user;
 }
 
 static void count_if_started(unsigned cpu, void *user)
 {
     (void)cpu;
-    if (*count != 0)
-        *count += (uintptr_t)user;
+    if (count->instructions != 0)
+        count->instructions += (uintptr_t)user;
+}
+
+static void count_halt(unsigned cpu, void *user)
+{
+    (void)cpu;
+    (void)user;
+    count->halts++;
+}
+
+static void count_notification(unsigned cpu, memory_info info, uint64_t address, void *user)
+{
+    struct qemu_plugin_hwaddr *where;
+
+    (void)cpu;
+    (void)user;
+    if (qemu_plugin_mem_size_shift(info) != NOTIFY_SIZE_SHIFT)
+        return;
+    where = qemu_plugin_get_hwaddr(info, address);
+    if (where != NULL && qemu_plugin_hwaddr_is_io(where) &&
+        strncmp(qemu_plugin_hwaddr_device_name(where), NOTIFY_REGION, strlen(NOTIFY_REGION)) == 0)
+        count->notifications++;
+}
+
+static void watch_instruction(struct qemu_plugin_insn *insn)
+{
+    if (qemu_plugin_insn_size(insn) == 1 && *(const uint8_t *)qemu_plugin_insn_data(insn) == HLT)
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, count_halt, CALLBACK_READS_NO_REGISTERS, NULL);
+    if (watch_stores)
+        qemu_plugin_register_vcpu_mem_cb(insn, count_notification, CALLBACK_READS_NO_REGISTERS,
+                                         ON_STORES, NULL);
 }
 
 /* Code elsewhere may be firmware, or the kernel after it has moved itself: it counts once the kernel runs. */
@@ -64,15 +123,17 @@ static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
     qemu_plugin_register_vcpu_tb_exec_cb(
         tb, address >= low && address < high ? count_kernel : count_if_started,
         CALLBACK_READS_NO_REGISTERS, (void *)instructions);
+    for (size_t i = 0; i < instructions; i++)
+        watch_instruction(qemu_plugin_tb_get_insn(tb, i));
 }
 
-static volatile uint64_t *map_file(const char *name)
+static volatile struct counters *map_file(const char *name)
 {
     int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
     void *map = MAP_FAILED;
 
-    if (fd >= 0 && ftruncate(fd, sizeof(uint64_t)) == 0)
-        map = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd >= 0 && ftruncate(fd, sizeof(struct counters)) == 0)
+        map = mmap(NULL, sizeof(struct counters), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED)
         perror(name);
     if (fd >= 0)
@@ -100,6 +161,8 @@ EXPORT int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int a
             high = strtoull(text, NULL, 0);
         else if ((text = value_of(argv[i], "out")) != NULL)
             count = map_file(text);
+        else if ((text = value_of(argv[i], "notifications")) != NULL)
+            watch_stores = strcmp(text, "on") == 0;
     }
     if (low >= high || count == NULL) {
         fprintf(stderr, "count_instructions: needs low=, high= and a file out=\n");

@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGES = Path(__file__).with_name("linux-packages.tsv")
 KERNEL_META_PACKAGE = "linux-image-cloud-amd64"
 MODULES = ("virtio_net", "virtio_blk", "nls_cp437", "nls_ascii", "vfat", "virtio_pci")
-COMMANDS = ("sh", "mount", "insmod", "ip", "httpd", "sleep")
+COMMANDS = ("sh", "mkdir", "mount", "insmod", "ip", "httpd", "sleep")
 LIGHTTPD_FILES = (
     "usr/sbin/lighttpd",
     "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
@@ -26,17 +26,35 @@ LIGHTTPD_FILES = (
     "usr/lib/x86_64-linux-gnu/libpcre2-8.so.0",
     "usr/lib/x86_64-linux-gnu/libxxhash.so.0",
 )
+# For measuring the network: the web server that people would take, iperf3, and inetd's own echo.
+NET_FILES = (
+    "usr/sbin/nginx",
+    "usr/bin/iperf3",
+    "usr/sbin/inetutils-inetd",
+    "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+    "lib/x86_64-linux-gnu/libc.so.6",
+    "lib/x86_64-linux-gnu/libm.so.6",
+    "lib/x86_64-linux-gnu/libcrypt.so.1",
+    "lib/x86_64-linux-gnu/libz.so.1",
+    "usr/lib/x86_64-linux-gnu/libcrypto.so.3",
+    "usr/lib/x86_64-linux-gnu/libiperf.so.0",
+    "usr/lib/x86_64-linux-gnu/libpcre2-8.so.0",
+    "usr/lib/x86_64-linux-gnu/libsctp.so.1",
+    "usr/lib/x86_64-linux-gnu/libssl.so.3",
+)
+LOADER = "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 READY_MARKER = b"ready: "
 KERNEL_WORDS = "console=ttyS0 quiet mitigations=off panic=-1"
 
-# The network address is set by hand and not asked for, which costs the Linux guest less than DHCP would. virtio_pci
+# The network address is set by hand and not asked for, which costs the Linux guest less than DHCP would; the kernel
+# hands words it does not know, such as address=, to the first program's environment. virtio_pci
 # comes last: the devices appear with it, and find their drivers waiting.
 INIT = """#!/bin/sh
 mount -t devtmpfs dev /dev
 {insmod}
-ip addr add 10.0.2.15/24 dev eth0
+ip addr add ${{address:-10.0.2.15}}/24 dev eth0
 ip link set eth0 up
-ip route add default via 10.0.2.2
+ip route add default via ${{gateway:-10.0.2.2}}
 mount -t vfat -o ro /dev/vda /www
 {server}
 echo 'ready: {server_name}'
@@ -51,6 +69,41 @@ index-file.names = ( "index.html" )
 mimetype.assign = ( ".html" => "text/html", "" => "application/octet-stream" )
 """
 
+NGINX_CONF = """worker_processes 1;
+user root;
+daemon on;
+pid /var/tmp/nginx.pid;
+error_log /dev/null crit;
+events { worker_connections 512; }
+http {
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    open_file_cache max=100;
+    keepalive_requests 1000000000;
+    keepalive_timeout 600;
+    default_type application/octet-stream;
+    client_body_temp_path /var/tmp/body;
+    proxy_temp_path /var/tmp/proxy;
+    fastcgi_temp_path /var/tmp/fastcgi;
+    uwsgi_temp_path /var/tmp/uwsgi;
+    scgi_temp_path /var/tmp/scgi;
+    server { listen 80; root /www; }
+}
+"""
+NET_CONF = {
+    "etc/nginx.conf": NGINX_CONF,
+    "etc/passwd": "root:x:0:0::/:/bin/sh\n",
+    "etc/group": "root:x:0:\n",
+    "etc/protocols": "tcp 6 TCP\nudp 17 UDP\n",
+    "etc/services": "echo 7/tcp\necho 7/udp\n",
+    "etc/inetd.conf": "echo dgram udp wait root internal\n",
+}
+NET_SERVER = """mkdir -p /tmp /var/run /var/log/nginx /var/lib/nginx
+/usr/sbin/nginx -c /etc/nginx.conf
+/usr/sbin/inetutils-inetd /etc/inetd.conf
+/usr/bin/iperf3 --server --daemon"""
+
 
 class Unavailable(Exception):
     """The guest cannot be made here; the text says why."""
@@ -61,6 +114,7 @@ class LinuxGuest:
     kernel: Path
     initramfs: Path  # serves by busybox httpd: the least that works
     initramfs_lighttpd: Path  # serves by lighttpd, which keeps connections open
+    initramfs_net: Path  # nginx, iperf3 and UDP echo
     versions: dict  # package -> version really used
 
 
@@ -194,6 +248,14 @@ def make_initramfs(root, path, server_name, server, files):
     archive.write(path)
 
 
+def programs(root, names):
+    """Files of the packages. Programs name their loader by another path, which in the package is a link out of the
+    folder."""
+    files = {name: (root / name).read_bytes() for name in names}
+    files["lib64/ld-linux-x86-64.so.2"] = files.pop(LOADER)
+    return files
+
+
 def build(cache, folder):
     """Fetches the packages into `cache`, makes kernel and initramfs files in `folder`. Raises Unavailable."""
     cache.mkdir(parents=True, exist_ok=True)
@@ -207,11 +269,10 @@ def build(cache, folder):
     kernels = list(root.glob("boot/vmlinuz-*"))
     if len(kernels) != 1:
         raise Unavailable("the kernel package holds no vmlinuz")
-    guest = LinuxGuest(kernels[0], folder / "initramfs.gz", folder / "initramfs-lighttpd.gz", versions)
+    guest = LinuxGuest(kernels[0], *(folder / f"initramfs{kind}.gz" for kind in ("", "-lighttpd", "-net")), versions)
     make_initramfs(root, guest.initramfs, "busybox httpd", "httpd -p 80 -h /www", {})
-    lighttpd = {name: (root / name).read_bytes() for name in LIGHTTPD_FILES}
-    # Programs name their loader by this path, which in the package is a link out of the folder.
-    lighttpd["lib64/ld-linux-x86-64.so.2"] = lighttpd.pop("lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
-    lighttpd["etc/lighttpd.conf"] = LIGHTTPD_CONF.encode()
+    lighttpd = {**programs(root, LIGHTTPD_FILES), "etc/lighttpd.conf": LIGHTTPD_CONF.encode()}
     make_initramfs(root, guest.initramfs_lighttpd, "lighttpd", "/usr/sbin/lighttpd -f /etc/lighttpd.conf", lighttpd)
+    net = {**programs(root, NET_FILES), **{name: text.encode() for name, text in NET_CONF.items()}}
+    make_initramfs(root, guest.initramfs_net, "nginx, iperf3, echo", NET_SERVER, net)
     return guest

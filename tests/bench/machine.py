@@ -1,18 +1,19 @@
 """One QEMU machine that serves files over HTTP: how it is started, asked and ended.
 
 Owns the QEMU command line, which is the same for every guest but for what is booted, and the moment of the first HTTP
-answer. Every wait has a limit. It does not know what is measured: that is measure.py.
+answer. Every wait has a limit. How the host reaches the guest is line.py's; what is measured is measure.py's.
 """
 
 import http.client
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+
+from line import HTTP, UserLine
 
 CPU_MODEL = "Nehalem"  # without fast string instructions, which TCG emulates byte by byte at the Linux guest's cost
 RETRY_S = 0.002
@@ -31,27 +32,34 @@ class Guest:
     boot: list  # QEMU arguments
     marker: bytes = rb"^ready: "
     image_files: list = field(default_factory=list)
+    has_iperf3: bool = False  # else it has the services discard and chargen
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+class Connection(http.client.HTTPConnection):
+    """To the guest's web server, by whatever line leads there."""
+
+    def __init__(self, line, limit_s):
+        super().__init__(*line.address(HTTP), timeout=limit_s)
+        self.line = line
+
+    def connect(self):
+        self.sock = self.line.connect(HTTP, self.timeout)
 
 
 class Machine:
     """Context manager: QEMU runs from entering to leaving."""
 
-    def __init__(self, guest, disk, memory_mib, firmware=None, more=()):
+    def __init__(self, guest, disk, memory_mib, firmware=None, more=(), line=None):
         self.guest = guest
-        self.port = free_port()
+        self.line = line or UserLine()
         self.console = bytearray()
         self.ready = threading.Event()
         self.command = [
+            *self.line.command,
             os.environ.get("QEMU") or "qemu-system-x86_64",
             *("-machine", "q35", "-accel", "tcg", "-cpu", CPU_MODEL, "-m", f"{memory_mib}M"),
             *("-nodefaults", "-display", "none", "-no-reboot", "-monitor", "none", "-serial", "stdio"),
-            *("-netdev", f"user,id=net0,hostfwd=tcp:127.0.0.1:{self.port}-:80"),
+            *("-netdev", self.line.netdev),
             *("-device", "virtio-net-pci,netdev=net0,romfile="),
             *("-drive", f"if=none,id=disk0,format=raw,readonly=on,file={str(disk).replace(',', ',,')}"),
             *("-device", "virtio-blk-pci,drive=disk0"),
@@ -98,7 +106,7 @@ class Machine:
         return Failure("\n    ".join([f"{self.guest.name}: {text}", *lines]))
 
     def get(self, path, limit_s):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit_s)
+        connection = Connection(self.line, limit_s)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -108,7 +116,7 @@ class Machine:
 
     def get_many(self, path, content, count, limit_s):
         """Asks `count` times over one connection that is kept open, unless the server closes it."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit_s)
+        connection = Connection(self.line, limit_s)
         deadline = time.monotonic() + limit_s
         try:
             for _ in range(count):

@@ -6,21 +6,24 @@ does not decide how often or in which order they run: that is the script `run`. 
 
 import random
 import re
+import struct
 import subprocess
-import sys
 from pathlib import Path
+from typing import NamedTuple
 
+from line import HTTP, UserLine
 from machine import Failure, Machine
 
 TOP = Path(__file__).resolve().parents[2]
 MEMORY_MIB = 256
-SMALL, LARGE = "/one-kib.bin", "/one-mib.bin"
+SMALL, MIDDLE, LARGE = "/one-kib.bin", "/hundred-kib.bin", "/one-mib.bin"
 BOOT_LIMIT_S = 90
 COUNTING_LIMIT_S = 180
 # Kernels are loaded from 1 MiB on, and no firmware runs code there.
 KERNEL_LOW, KERNEL_HIGH = 0x100000, 0x1000000
 WARMING_REQUESTS, COUNTED_REQUESTS = 50, 500
 LEAST_MEMORY_CEILING_MIB = MEMORY_MIB
+AGAIN_MIB = 4
 
 
 class Content:
@@ -29,6 +32,7 @@ class Content:
     def __init__(self, folder):
         generator = random.Random(1)
         self.files = {SMALL: generator.randbytes(1024), LARGE: generator.randbytes(1 << 20)}
+        self.files[MIDDLE] = generator.randbytes(100 << 10)
         self.files["/index.html"] = b"<!DOCTYPE html><title>bench</title>\n"
         tree = folder / "www"
         tree.mkdir()
@@ -38,33 +42,35 @@ class Content:
         subprocess.run([TOP / "tools/mkdisk", tree, self.disk], check=True, timeout=120)
 
 
-def boot_time(guest, content, firmware=None):
+def boot_time(guest, content, firmware=None, line=None):
     """Seconds from QEMU's start to the first HTTP answer."""
-    with Machine(guest, content.disk, MEMORY_MIB, firmware) as machine:
+    with Machine(guest, content.disk, MEMORY_MIB, firmware, line=line) as machine:
         return machine.first_answer(SMALL, content.files[SMALL], BOOT_LIMIT_S)
 
 
-def wrk(machine, connections, seconds):
-    """Requests a second over connections that are kept open."""
+def wrk(machine, connections, seconds, path=SMALL):
+    """(answers, answers a second) over connections that are kept open."""
     # lwIP's httpd keeps a connection open for those who ask for it in so many words.
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-H", "Connection: keep-alive"]
-    command.append(f"http://127.0.0.1:{machine.port}{SMALL}")
+    host, port = machine.line.address(HTTP)
+    command = [*machine.line.command, *command, f"http://{host}:{port}{path}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
     except subprocess.TimeoutExpired:
         raise machine.failure("wrk did not end") from None
     rate = re.search(r"Requests/sec:\s*([\d.]+)", done.stdout)
+    answers = re.search(r"(\d+) requests in", done.stdout)
     trouble = re.search(r"Socket errors:.*|Non-2xx.*", done.stdout)
-    if done.returncode != 0 or not rate or trouble:
+    if done.returncode != 0 or not rate or not answers or trouble:
         raise machine.failure(f"wrk with {connections} connections: {trouble.group() if trouble else done.stderr}")
-    return float(rate.group(1))
+    return int(answers.group(1)), float(rate.group(1))
 
 
 def request_rates(guest, content, connection_counts, seconds):
     """{connections: requests a second} of one boot."""
     with Machine(guest, content.disk, MEMORY_MIB) as machine:
         machine.first_answer(SMALL, content.files[SMALL], BOOT_LIMIT_S)
-        return {count: wrk(machine, count, seconds) for count in connection_counts}
+        return {count: wrk(machine, count, seconds)[1] for count in connection_counts}
 
 
 def build_plugin(folder, qemu_major):
@@ -77,18 +83,39 @@ def build_plugin(folder, qemu_major):
     return plugin
 
 
+class Counts(NamedTuple):
+    instructions: int
+    halts: int  # the CPU waits for an interrupt
+    notifications: int  # of virtio devices, over PCI
+    interrupts: int  # that virtio devices asked for
+
+
+class Counters:
+    """What a guest does, counted from outside by the plugin and QEMU's trace, for one machine after the other."""
+
+    def __init__(self, plugin, folder, notifications=False):
+        self.out, self.trace = folder / "counters", folder / "trace"
+        plugin_arguments = f"{plugin},low={KERNEL_LOW:#x},high={KERNEL_HIGH:#x},out={self.out}"
+        self.arguments = ["-plugin", plugin_arguments + (",notifications=on" if notifications else "")]
+        if notifications:
+            self.arguments += ["-trace", "virtio_notify", "-D", str(self.trace)]
+
+    def read(self):
+        interrupts = self.trace.read_bytes().count(b"virtio_notify ") if self.trace.exists() else 0
+        return Counts(*struct.unpack("=3Q", self.out.read_bytes()), interrupts)
+
+
 def instructions(guest, content, plugin, folder):
     """Instructions the guest executed from its kernel's first one to the first HTTP answer, and for one more answer.
 
     With -icount the guest's clock is made of its instructions, so that a loop that waits for time to pass costs the
     same on any host. A halted guest executes none."""
-    out = folder / "instructions"
-    counting = ["-icount", "shift=0", "-plugin", f"{plugin},low={KERNEL_LOW:#x},high={KERNEL_HIGH:#x},out={out}"]
+    counters = Counters(plugin, folder)
 
     def count():
-        return int.from_bytes(out.read_bytes(), sys.byteorder)
+        return counters.read().instructions
 
-    with Machine(guest, content.disk, MEMORY_MIB, more=counting) as machine:
+    with Machine(guest, content.disk, MEMORY_MIB, more=["-icount", "shift=0", *counters.arguments]) as machine:
         machine.first_answer(SMALL, content.files[SMALL], COUNTING_LIMIT_S)
         to_first = count()
         machine.get_many(SMALL, content.files[SMALL], WARMING_REQUESTS, COUNTING_LIMIT_S)
@@ -101,25 +128,27 @@ def image_bytes(guest):
     return sum(Path(file).stat().st_size for file in guest.image_files)
 
 
-def serves_in(guest, content, memory_mib, limit_s):
+def serves_in(guest, content, memory_mib, limit_s, line=None):
     """Does a machine with this much memory boot and deliver the large file byte for byte?"""
     try:
-        with Machine(guest, content.disk, memory_mib) as machine:
+        with Machine(guest, content.disk, memory_mib, line=line) as machine:
             machine.first_answer(LARGE, content.files[LARGE], limit_s)
             return True
     except Failure:
         return False
 
 
-def least_memory_mib(guest, content, limit_s):
+def least_memory_mib(guest, content, limit_s, make_line=UserLine):
     """The smallest -m, in MiB, with which the guest serves; found by halving, so each step is a real boot."""
     too_little, enough = 0, LEAST_MEMORY_CEILING_MIB
     while enough - too_little > 1:
         middle = (too_little + enough) // 2
-        if serves_in(guest, content, middle, limit_s):
+        if serves_in(guest, content, middle, limit_s, make_line()):
             enough = middle
         else:
             too_little = middle
-    if not serves_in(guest, content, enough, limit_s):
-        raise Failure(f"{guest.name}: served with {enough} MiB once, but not again")
-    return enough
+    # What served once must do so again; a guest just at its limit may not.
+    for memory_mib in range(enough, enough + AGAIN_MIB):
+        if serves_in(guest, content, memory_mib, limit_s, make_line()):
+            return memory_mib
+    raise Failure(f"{guest.name}: served with {enough} MiB once, but not again")

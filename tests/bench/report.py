@@ -16,12 +16,15 @@ class Row:
     higher_is_better: bool = False
     ferrule: list = field(default_factory=list)
     linux: list = field(default_factory=list)
+    mark: str = ""  # known beforehand: a tuned Linux guest | the best unikernel
 
     def better_by(self):
         """How many times better Ferrule did; None without both sides."""
         if not self.ferrule or not self.linux:
             return None
         ours, theirs = statistics.median(self.ferrule), statistics.median(self.linux)
+        if not ours or not theirs:
+            return None
         return ours / theirs if self.higher_is_better else theirs / ours
 
 
@@ -53,13 +56,20 @@ def cell(samples, digits, unit):
     return text if low == high else f"{text} ({low}-{high})"
 
 
+def ratio(factor):
+    if not factor:
+        return "-"
+    return f"{number(factor, 1 if factor >= 1 else 2)}x"
+
+
 def table(rows):
-    lines = [("", "Ferrule", "Linux guest", "Ferrule better by")]
+    marks = [row.mark for row in rows] if any(row.mark for row in rows) else None
+    lines = [("", "Ferrule", "Linux guest", "Ferrule better by", *(["Linux / unikernel elsewhere"] if marks else []))]
     for row in rows:
         factor = row.better_by()
         cells = [cell(samples, row.digits, row.unit) for samples in (row.ferrule, row.linux)]
-        lines.append((row.label, *cells, f"{number(factor, 1)}x" if factor else "-"))
-    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+        lines.append((row.label, *cells, ratio(factor), *([row.mark] if marks else [])))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     out = []
     for index, line in enumerate(lines):
         padded = [line[0].ljust(widths[0])] + [text.rjust(width) for text, width in zip(line[1:], widths[1:])]
@@ -105,6 +115,7 @@ def as_json(about, rows, marks):
                 "higher_is_better": row.higher_is_better,
                 "ferrule": row.ferrule,
                 "linux": row.linux,
+                "mark": row.mark,
                 "ferrule_better_by": row.better_by(),
             }
             for row in rows
