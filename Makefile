@@ -400,11 +400,16 @@ $(HOST)/littlefs-image: $(LITTLEFS_IMAGE_OBJS)
 
 include tests/checks.mk
 
-.PHONY: test test-unit test-native test-qemu test-kernels conformance bench bench-net
+.PHONY: test test-build test-unit test-native test-qemu test-kernels conformance bench bench-net
 test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf) $(PORTED:%=$(BUILD)/%.elf)
 TEST_IMAGES := $(BUILD)/disk.img $(BUILD)/ferrule.iso $(HOST)/littlefs-image
 
-test: $(UNIT) $(NATIVE) $(HOST)/ring_torture $(CHECKS) test-kernels $(TEST_IMAGES) | packages-run packages-test
+TEST_PROGRAMS := $(UNIT) $(NATIVE) $(HOST)/ring_torture $(CHECKS)
+
+# Everything that `make test` runs, built and not run: what a change of an interface may have broken.
+test-build: $(TEST_PROGRAMS) test-kernels $(TEST_IMAGES) | packages-run packages-test
+
+test: test-build
 	@T='$(T)' $(MUTANTS) tools/run-tests $(BUILD) unit native mutants $(CHECK_WORDS) qemu
 
 test-unit: $(UNIT) | packages-test
@@ -533,6 +538,7 @@ help:
 ##   make               build the kernel with the web application: build/ferrule.elf
 ##   make run           set everything up, build, and boot it in QEMU (Ctrl-A X ends it)
 ##   make test          all tests; test-unit, test-native (on other projects' devices) and test-qemu for one kind, T=pattern for some
+##   make test-build    builds all that `make test` runs, and runs nothing
 ##   make conformance   tests, then the requirements of VIRTIO 1.4 that they cover (CONFORMANCE_ARGS=--missing)
 ##   make sanitize      the unit tests under ThreadSanitizer, MemorySanitizer and Valgrind
 ##   make fault-points  every register access, allocation, interrupt and completion of every driver goes wrong once

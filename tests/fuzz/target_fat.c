@@ -174,12 +174,13 @@ void fuzz_fat(struct input *input, bool packed)
     hosted_rewind();
     hosted_set_memory(8u << 20, 2u << 20);
     patch(input);
-    device = (struct blk_device){.block_size = 512,
-                                 .capacity = SECTORS,
-                                 .read_only = input_u8(input) & 1,
-                                 .limits = {BLK_MAX_SEGMENTS, 65536, 128},
-                                 .timeout_ms = 1000,
-                                 .ops = &disk_ops};
+    device = (struct blk_device){
+        .block_size = 512,
+        .capacity = SECTORS,
+        .read_only = input_u8(input) & 1,
+        .limits = {.max_segments = BLK_MAX_SEGMENTS, .max_segment_size = 65536, .max_sectors = 128},
+        .timeout_ms = 1000,
+        .ops = &disk_ops};
     blk_add(&device);
     if (fat_mount(&device, &volume) == 0) {
         list(volume, "/");
