@@ -94,7 +94,10 @@ bool frame_find_transport(const void *frame, size_t len, struct frame_transport 
 bool frame_is_cut_arp(const void *frame, size_t len)
 {
     const uint8_t *bytes = frame;
-    return len >= ETHERNET_LEN && read_be16(bytes + 12) == TYPE_ARP && len < ETHERNET_LEN + ARP_LEN;
+    size_t header = ETHERNET_LEN;
+    if (len >= ETHERNET_LEN + VLAN_TAG_LEN && read_be16(bytes + TYPE_OFFSET) == TYPE_VLAN)
+        header += VLAN_TAG_LEN;
+    return len >= header && read_be16(bytes + header - 2) == TYPE_ARP && len < header + ARP_LEN;
 }
 
 bool frame_is_syn(const void *frame, size_t len, const struct frame_transport *transport,

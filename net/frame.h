@@ -37,7 +37,7 @@ struct frame_transport {
 bool frame_find_transport(const void *frame, size_t len, struct frame_transport *transport);
 
 /*
- * Is it an ARP packet of which the end is missing (RFC 826)? lwIP does not look, and would take
+ * Is it an ARP packet, tagged or not, of which the end is missing (RFC 826)? lwIP does not look, and would take
  * what an earlier frame left in the buffer for the rest.
  */
 bool frame_is_cut_arp(const void *frame, size_t len);

@@ -64,9 +64,9 @@ static err_t change(struct netif *netif, const uint8_t mac[6], enum netif_mac_fi
     if (port == NULL)
         return ERR_IF;
     if (action == NETIF_ADD_MAC_FILTER)
-        join(port, mac);
+        join(port->base, mac);
     else
-        leave(port, mac);
+        leave(port->base, mac);
     return ERR_OK;
 }
 
@@ -92,7 +92,8 @@ void port_watch_groups(struct port *port)
 {
     netif_set_igmp_mac_filter(&port->netif, change_ipv4);
     netif_set_mld_mac_filter(&port->netif, change_ipv6);
-    join(port, all_nodes);
+    if (port->base == port)
+        join(port, all_nodes);
 }
 
 void port_send_groups(struct port *port)
@@ -131,15 +132,24 @@ static void advertise(struct netif *netif, const ip6_addr_t *address)
     pbuf_free(p);
 }
 
-void port_announce(void *arg)
+static void announce(struct netif *netif)
 {
-    struct port *port = arg;
-    struct netif *netif = &port->netif;
-    log_info("%s: announcing its addresses, as the device asks", port->name);
     if (!ip4_addr_isany(netif_ip4_addr(netif)))
         etharp_gratuitous(netif);
     for (s8_t i = 0; i < LWIP_IPV6_NUM_ADDRESSES; i++)
         if (ip6_addr_isvalid(netif_ip6_addr_state(netif, i)))
             advertise(netif, netif_ip6_addr(netif, i));
+}
+
+void port_announce(void *arg)
+{
+    struct port *port = arg;
+    struct netif *netif;
+    log_info("%s: announcing its addresses, as the device asks", port->name);
+    NETIF_FOREACH(netif)
+    {
+        if (port_of(netif) != NULL && port_of(netif)->base == port)
+            announce(netif);
+    }
     nic_kick(port->nic);
 }

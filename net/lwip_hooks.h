@@ -11,6 +11,7 @@
 struct netif;
 struct tcp_pcb;
 struct pbuf;
+struct eth_vlan_hdr;
 
 /* The initial sequence number of a connection (net/lwip_port.c). */
 uint32_t lwip_port_isn(const ip_addr_t *local_ip, uint16_t local_port, const ip_addr_t *remote_ip,
@@ -25,6 +26,15 @@ signed char segments_received(struct tcp_pcb *pcb, const struct pbuf *p);
  */
 const ip6_addr_t *lwip_addresses_gateway6(struct netif *netif, const ip6_addr_t *destination);
 #define LWIP_HOOK_ND6_GET_GW(netif, destination) lwip_addresses_gateway6(netif, destination)
+
+/* VLANs (net/lwip_vlan.c): the tag of what an interface sends, or -1; whether anybody here is in the
+ * VLAN of a received frame; and who. */
+int lwip_vlan_tag(const struct netif *netif);
+#define LWIP_HOOK_VLAN_SET(netif, p, source, destination, type) lwip_vlan_tag(netif)
+int lwip_vlan_is_ours(const struct netif *netif, const struct eth_vlan_hdr *tag);
+#define LWIP_HOOK_VLAN_CHECK(netif, header, tag) lwip_vlan_is_ours(netif, tag)
+struct netif *lwip_vlan_interface(const struct pbuf *frame, struct netif *netif);
+#define LWIP_ARP_FILTER_NETIF_FN(frame, netif, type) lwip_vlan_interface(frame, netif)
 
 /*
  * lwIP's web server searches a request for the text "Connection: keep-alive" by this function,

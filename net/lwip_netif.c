@@ -241,6 +241,7 @@ static void on_changed(void *arg)
         netif_set_link_up(netif); /* announces itself, and DHCP starts anew */
     else if (!up && was_up)
         netif_set_link_down(netif);
+    port_update_vlans(port);
 }
 
 /* Callback of the NIC: the device was reset and is back. */
@@ -291,6 +292,11 @@ static bool port_arm(void *arg)
     return nic_arm(port->nic);
 }
 
+bool port_may_have_ipv6(const struct port *port)
+{
+    return port->netif.mtu >= IPV6_MIN_MTU;
+}
+
 /* netif_add()'s callback. */
 static err_t port_setup(struct netif *netif)
 {
@@ -303,7 +309,7 @@ static err_t port_setup(struct netif *netif)
     netif->output = port_output;
     netif->linkoutput = port_link_output;
     set_mtu(port);
-    if (port->config.ipv6 != NET_CONFIG_OFF && netif->mtu >= IPV6_MIN_MTU) {
+    if (port->config.ipv6 != NET_CONFIG_OFF && port_may_have_ipv6(port)) {
         netif->flags |= NETIF_FLAG_MLD6;
         netif->output_ip6 = port_output_ip6;
     } else {
@@ -337,6 +343,7 @@ struct port *port_create(struct nic *nic)
     struct port *port = calloc(1, sizeof(*port));
     if (port == NULL)
         goto no_memory;
+    port->base = port;
     port->nic = nic;
     port->name = nic->name;
     if (!rx_create(port))
@@ -377,6 +384,7 @@ void port_destroy(struct port *port)
     loop_remove(&port->source);
     if (netif_is_up(netif)) /* else the machine ends */
         log_info("%s: removed", port->name);
+    port_destroy_vlans(port);
     port_forget_addresses(port);
     netif_remove(netif);
     if (netif->loop_first != NULL)

@@ -2,9 +2,9 @@
  * lwip_ports.h - what the files of the lwIP glue share: a NIC together with its network
  * interface.
  *
- * Private to lwip_netif.c (interfaces, receiving), lwip_transmit.c (sending), lwip_addresses.c
- * (addresses) and lwip_stack.c (start, timers, end). A port lives as long as its NIC, and what it has
- * lent to lwIP.
+ * Private to lwip_netif.c (interfaces, receiving), lwip_transmit.c (sending), lwip_vlan.c (VLANs),
+ * lwip_addresses.c (addresses) and lwip_stack.c (start, timers, end). A port lives as long as its
+ * NIC, and what it has lent to lwIP.
  */
 #ifndef FERRULE_NET_LWIP_PORTS_H
 #define FERRULE_NET_LWIP_PORTS_H
@@ -30,8 +30,11 @@ struct port_group {
 
 struct port {
     struct netif netif;
-    struct nic *nic;
-    const char *name; /* eth0 */
+    struct port *base; /* the port that has the NIC: itself, or for a VLAN another one */
+    uint16_t vlan;     /* its number, 0 for the NIC's own port */
+    struct nic *nic;   /* a VLAN has none */
+    const char *name;  /* eth0 */
+    char vlan_name[NET_CONFIG_DEVICE_SIZE]; /* eth0.100 */
     struct net_config config;
     struct loop_source source;
     struct port *next;
@@ -69,6 +72,17 @@ struct port *port_create(struct nic *nic);
 /* The NIC is gone: takes the interface out of lwIP and of the loop. The structure is freed, maybe
  * later. */
 void port_destroy(struct port *port);
+
+/*
+ * VLANs of a port. A new one is made like port_create() does, NULL as there. All of them follow
+ * their base's link, MTU and offloads when they are told to, and go before it does.
+ */
+struct port *port_create_vlan(struct port *base, uint16_t vlan);
+void port_update_vlans(const struct port *base);
+void port_destroy_vlans(struct port *base);
+
+/* Is the link good enough for IPv6? */
+bool port_may_have_ipv6(const struct port *port);
 
 /* Callback of lwip_netif.c: takes a port that goes off the list of ports. */
 void port_unlist(struct port *port);

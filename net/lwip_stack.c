@@ -78,19 +78,40 @@ static struct loop_source stack_source = {
 
 /* ---- start ---- */
 
-/* At start, or when a NIC was plugged in. The first interface is the default one. */
-static void add_port(struct nic *nic)
+static void list_port(struct port *port)
 {
     struct port **tail = &ports;
-    struct port *port = port_create(nic);
-    if (port == NULL)
-        return;
     if (netif_default == NULL)
         netif_set_default(&port->netif);
     while (*tail != NULL)
         tail = &(*tail)->next;
     *tail = port;
     port_take_addresses(port);
+}
+
+static void add_vlans(struct port *base)
+{
+    char complaint[200];
+    uint16_t vlan[NET_CONFIG_VLANS];
+    unsigned vlans;
+    if (net_config_vlans(platform_cmdline(), base->name, vlan, &vlans, complaint,
+                         sizeof(complaint)) != 0)
+        log_error("%s: %s", base->name, complaint);
+    for (unsigned i = 0; i < vlans; i++) {
+        struct port *port = port_create_vlan(base, vlan[i]);
+        if (port != NULL)
+            list_port(port);
+    }
+}
+
+/* At start, or when a NIC was plugged in. The first interface is the default one. */
+static void add_port(struct nic *nic)
+{
+    struct port *port = port_create(nic);
+    if (port == NULL)
+        return;
+    list_port(port);
+    add_vlans(port);
 }
 
 void port_unlist(struct port *port)
@@ -211,7 +232,8 @@ void net_shutdown(void)
         port_release_addresses(port);
     run_until(platform_now_ns() + NS_PER_MS, false); /* the last frames leave */
     for (struct port *port = ports; port != NULL; port = port->next) {
-        loop_remove(&port->source);
+        if (port->base == port)
+            loop_remove(&port->source);
         netif_set_down(&port->netif);
     }
     loop_remove(&stack_source);
@@ -242,7 +264,8 @@ void net_print_report(void)
 {
     const struct lwip_port_stats *heap = lwip_port_stats();
     for (const struct port *port = ports; port != NULL; port = port->next)
-        print_port(port);
+        if (port->base == port)
+            print_port(port);
     log_info("lwip: heap %zu bytes, at most %zu of %zu, refused %llu; errors reported %llu",
              heap->used, heap->peak, heap->limit, (unsigned long long)heap->refused,
              (unsigned long long)heap->errors);

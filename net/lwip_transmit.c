@@ -142,6 +142,7 @@ static void stop_offload(struct port *port)
              port->name);
     port->checksum_flags |= NETIF_CHECKSUM_GEN_TCP;
     NETIF_SET_CHECKSUM_CTRL(&port->netif, port->netif.chksum_flags | NETIF_CHECKSUM_GEN_TCP);
+    port_update_vlans(port);
 }
 
 /* ---- large packets ---- */
@@ -234,9 +235,10 @@ static err_t tx_large(struct port *port, struct cutting *large)
  * Payload that a segment of this packet may have. A packet that waited for its neighbour's address
  * may be a copy without the mark, and then the MTU has to tell.
  */
-static uint16_t segment_size(const struct port *port, const struct pbuf *p, unsigned headers)
+static uint16_t segment_size(const struct port *port, const struct pbuf *p, unsigned link_header,
+                             unsigned headers)
 {
-    unsigned most = port->netif.mtu + NIC_ETHERNET_HEADER;
+    unsigned most = port->netif.mtu + link_header;
     if (p->segment_size != 0)
         return p->segment_size;
     return p->tot_len > most && most > headers ? (uint16_t)(most - headers) : 0;
@@ -245,7 +247,7 @@ static uint16_t segment_size(const struct port *port, const struct pbuf *p, unsi
 /* netif->linkoutput: a complete frame. */
 err_t port_link_output(struct netif *netif, struct pbuf *p)
 {
-    struct port *port = netif->state;
+    struct port *port = ((struct port *)netif->state)->base;
     struct cutting large = {.p = p};
     struct nic_offload offload = {0};
     bool by_device = (port->checksum_flags & NETIF_CHECKSUM_GEN_TCP) == 0;
@@ -262,7 +264,7 @@ err_t port_link_output(struct netif *netif, struct pbuf *p)
         return ERR_OK; /* lost; TCP sends it again, with a checksum */
     }
     large.header_len = large.transport.offset + tcp;
-    large.size = segment_size(port, p, large.header_len);
+    large.size = segment_size(port, p, large.transport.network, large.header_len);
     if (large.size != 0 && p->tot_len > large.header_len + large.size)
         return tx_large(port, &large);
     if (!by_device)

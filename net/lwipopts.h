@@ -63,6 +63,9 @@ void lwip_port_free(void *memory);
 #define ARP_QUEUEING 1
 #define ARP_QUEUE_LEN 16
 #define ETHARP_SUPPORT_STATIC_ENTRIES 1
+#define ETHARP_SUPPORT_VLAN 1   /* net/lwip_vlan.c */
+#define LWIP_ARP_FILTER_NETIF 1 /* lets it choose the interface */
+#define PBUF_LINK_HLEN 18       /* Ethernet's header and a tag */
 #define LWIP_NETIF_HOSTNAME 1
 #define LWIP_NETIF_EXT_STATUS_CALLBACK 1
 #define LWIP_NETIF_LOOPBACK 1

@@ -216,6 +216,11 @@ static const char *take_fields(char *const field[IP_FIELDS], unsigned fields,
     return take_addresses(field, config);
 }
 
+static bool is_vlan(const char *device)
+{
+    return strchr(device, '.') != NULL;
+}
+
 /* One `ip=` word. True unless it is for another NIC; `*wrong` is then what is wrong with it, or
  * NULL. */
 static bool take_word(char *value, const char *device, struct net_config *config,
@@ -228,7 +233,8 @@ static bool take_word(char *value, const char *device, struct net_config *config
         *wrong = "too many fields";
         return true;
     }
-    if (*field[FIELD_DEVICE] != '\0' && strcmp(field[FIELD_DEVICE], device) != 0)
+    bool named = *field[FIELD_DEVICE] != '\0';
+    if (named ? strcmp(field[FIELD_DEVICE], device) != 0 : is_vlan(device))
         return false;
     *wrong = take_fields(field, fields, config);
     return true;
@@ -332,7 +338,8 @@ int net_config_parse(const char *cmdline, const char *device, struct net_config 
         strcpy(shown, value);
         const char *wrong = parse_ip6(value, &taken);
         if (wrong == NULL) {
-            *config = taken;
+            if (taken.ipv6 != NET_CONFIG_STATIC || !is_vlan(device))
+                *config = taken;
         } else {
             format_text(complaint, size, "ip6=%s: %s; using router advertisements", shown, wrong);
             status = -EINVAL;
@@ -343,6 +350,61 @@ int net_config_parse(const char *cmdline, const char *device, struct net_config 
     if (wrong != NULL) {
         format_text(complaint, size, "ip=%s: %s; using DHCP", value, wrong);
         status = -EINVAL;
+    }
+    return status;
+}
+
+/* A number of a VLAN (802.1Q, 9.6), or 0. */
+static uint16_t vlan_number(const char *text)
+{
+    unsigned value = 0, digits = 0;
+    for (; *text >= '0' && *text <= '9' && digits < 5; text++, digits++)
+        value = value * 10 + (unsigned)(*text - '0');
+    return *text == '\0' && digits > 0 && value < 4095 ? (uint16_t)value : 0;
+}
+
+/* Takes one `DEVICE:NUMBER`; says what is wrong with it, or NULL. */
+static const char *take_vlan(char *item, const char *device, uint16_t vlan[NET_CONFIG_VLANS],
+                             unsigned *vlans)
+{
+    char *colon = strchr(item, ':');
+    if (colon == NULL)
+        return "not a device and a number";
+    if ((size_t)(colon - item) != strlen(device) || memcmp(item, device, strlen(device)) != 0)
+        return NULL;
+    uint16_t number = vlan_number(colon + 1);
+    if (number == 0)
+        return "the number must be 1 to 4094";
+    for (unsigned i = 0; i < *vlans; i++)
+        if (vlan[i] == number)
+            return NULL;
+    if (*vlans == NET_CONFIG_VLANS)
+        return "too many";
+    vlan[(*vlans)++] = number;
+    return NULL;
+}
+
+int net_config_vlans(const char *cmdline, const char *device, uint16_t vlan[NET_CONFIG_VLANS],
+                     unsigned *vlans, char *complaint, size_t size)
+{
+    char value[VALUE_SIZE];
+    int status = 0;
+    *vlans = 0;
+    if (size > 0)
+        complaint[0] = '\0';
+    while (cmdline_next(&cmdline, "vlan", value, sizeof(value))) {
+        char *item = value;
+        for (bool more = true; more; item += strlen(item) + 1) {
+            char *comma = strchr(item, ',');
+            more = comma != NULL;
+            if (more)
+                *comma = '\0';
+            const char *wrong = take_vlan(item, device, vlan, vlans);
+            if (wrong == NULL)
+                continue;
+            format_text(complaint, size, "vlan=%s: %s; left out", item, wrong);
+            status = -EINVAL;
+        }
     }
     return status;
 }

@@ -1,5 +1,6 @@
 /*
- * net_config.h - the network words of the kernel command line: `ip=`, `ip6=` and `hostname=`.
+ * net_config.h - the network words of the kernel command line: `ip=`, `ip6=`, `vlan=` and
+ * `hostname=`.
  *
  * Owns their syntax. Pure text to structure; net/lwip_addresses.c carries it out. The syntax of
  * `ip=` is the one that Linux knows:
@@ -16,6 +17,11 @@
  *
  *   ip6=off                       no IPv6
  *   ip6=ADDRESS[/64][,GATEWAY]    a fixed address besides the link-local one
+ *
+ *   vlan=eth0:100,eth0:200        the interfaces eth0.100 and eth0.200, for VLANs of eth0
+ *
+ * To an interface of a VLAN only those `ip=` words apply that name it as their DEVICE, and a fixed
+ * `ip6=` address is not its: two interfaces with one address would be of no use.
  */
 #ifndef FERRULE_NET_NET_CONFIG_H
 #define FERRULE_NET_NET_CONFIG_H
@@ -26,6 +32,8 @@
 
 #define NET_CONFIG_DNS 2u
 #define NET_CONFIG_HOSTNAME_SIZE 64u
+#define NET_CONFIG_DEVICE_SIZE 16u
+#define NET_CONFIG_VLANS 8u /* of one NIC */
 
 enum net_config_mode {
     NET_CONFIG_AUTO, /* DHCP; IPv6: router advertisements */
@@ -50,6 +58,13 @@ struct net_config {
  */
 int net_config_parse(const char *cmdline, const char *device, struct net_config *config,
                      char *complaint, size_t size);
+
+/*
+ * The numbers of the VLANs that `device` is to have; each is there once. Returns 0, or -EINVAL when
+ * something made no sense, which `complaint` names and which is left out.
+ */
+int net_config_vlans(const char *cmdline, const char *device, uint16_t vlan[NET_CONFIG_VLANS],
+                     unsigned *vlans, char *complaint, size_t size);
 
 /* Dotted decimal, four numbers, nothing else: no octal, no short forms. */
 bool net_config_ipv4(const char *text, uint8_t out[4]);

@@ -175,6 +175,9 @@ static void test_cut_arp(void **state)
     for (size_t len = 0; len <= sizeof(arp); len++)
         assert_int_equal(frame_is_cut_arp(arp, len), len >= 14 && len < 42);
     assert_false(frame_is_cut_arp(tcp4, 20));
+    const uint8_t tagged[60] = {[12] = 0x81, 0, 0, 100, 8, 6};
+    for (size_t len = 0; len <= sizeof(tagged); len++)
+        assert_int_equal(frame_is_cut_arp(tagged, len), len >= 18 && len < 46);
 }
 
 /* The example of the paper's appendix A, and the empty and one-byte cases of the authors' own

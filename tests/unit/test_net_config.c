@@ -229,6 +229,50 @@ static void test_ipv6(void **state)
     assert_memory_equal(config.address6, ends, 16);
 }
 
+static unsigned vlans_of(const char *cmdline, const char *device, uint16_t *first, int expected)
+{
+    uint16_t vlan[NET_CONFIG_VLANS] = {0};
+    unsigned vlans = 99;
+    assert_int_equal(net_config_vlans(cmdline, device, vlan, &vlans, complaint, sizeof(complaint)),
+                     expected);
+    assert_int_equal(complaint[0] != '\0', expected != 0);
+    *first = vlan[0];
+    return vlans;
+}
+
+static void test_vlans(void **state)
+{
+    uint16_t first;
+    (void)state;
+    assert_int_equal(vlans_of("", "eth0", &first, 0), 0);
+    assert_int_equal(vlans_of("vlan=eth0:100,eth0:4094,eth1:7 vlan=eth0:3", "eth0", &first, 0), 3);
+    assert_int_equal(first, 100);
+    assert_int_equal(vlans_of("vlan=eth0:100,eth10:5,eth1:7,eth1:7", "eth1", &first, 0), 1);
+    assert_int_equal(first, 7);
+    assert_int_equal(vlans_of("vlan=eth0:0,eth0:9", "eth0", &first, -EINVAL), 1);
+    assert_int_equal(first, 9);
+    static const char *const bad[] = {
+        "vlan=",        "vlan=eth0",      "vlan=eth0:",      "vlan=eth0:1x",
+        "vlan=eth0:-1", "vlan=eth0:4095", "vlan=eth0:65537", "vlan=eth0:99999999999"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(vlans_of(bad[i], "eth0", &first, -EINVAL), 0);
+    assert_int_equal(vlans_of("vlan=e:1,e:2,e:3,e:4,e:5,e:6,e:7,e:8,e:9", "e", &first, -EINVAL),
+                     NET_CONFIG_VLANS);
+}
+
+/* Words without a device are the NIC's, not its VLANs'. */
+static void test_vlan_addresses(void **state)
+{
+    const char *cmdline = "ip=10.0.0.1 ip=10.0.1.1:::::eth0.5 ip6=fd00::1 hostname=h";
+    (void)state;
+    assert_ipv4(parsed(cmdline, "eth0", 0).address, 10, 0, 0, 1);
+    assert_ipv4(parsed(cmdline, "eth0.5", 0).address, 10, 0, 1, 1);
+    assert_int_equal(parsed(cmdline, "eth0.6", 0).ipv4, NET_CONFIG_AUTO);
+    assert_int_equal(parsed(cmdline, "eth0.5", 0).ipv6, NET_CONFIG_AUTO);
+    assert_int_equal(parsed("ip6=off", "eth0.5", 0).ipv6, NET_CONFIG_OFF);
+    assert_string_equal(parsed(cmdline, "eth0.5", 0).hostname, "h");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +287,8 @@ int main(void)
         cmocka_unit_test(test_which_word_counts),
         cmocka_unit_test(test_hostname),
         cmocka_unit_test(test_ipv6),
+        cmocka_unit_test(test_vlans),
+        cmocka_unit_test(test_vlan_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
