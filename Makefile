@@ -501,13 +501,18 @@ conformance: test
 bench: $(BUILD)/ferrule.elf $(BENCH_APPS:%=$(BUILD)/%.elf) $(BUILD)/disk.img | packages-run packages-bench
 	@FERRULE_BUILD='$(abspath $(BUILD))' tests/bench/run $(BENCH_ARGS)
 
+bench-net: $(BUILD)/ferrule.elf $(BUILD)/disk.img | packages-run packages-bench
+	@FERRULE_BUILD='$(abspath $(BUILD))' tests/bench/run-net $(BENCH_ARGS)
+
 # A newer emulator beside the distribution's, for what that does not offer: prints what to give as QEMU=.
 .PHONY: qemu10
 qemu10: | packages-run
 	@tools/fetch-qemu
 
-bench-net: $(BUILD)/ferrule.elf $(BUILD)/disk.img | packages-run packages-bench
-	@FERRULE_BUILD='$(abspath $(BUILD))' tests/bench/run-net $(BENCH_ARGS)
+# Every combination of machine, transport, ring, features, interrupts and loader that can be, in QEMU. tests/matrix has them.
+.PHONY: matrix
+matrix: $(BUILD)/ferrule.elf $(BUILD)/ferrule.iso | packages-run packages-test
+	@FERRULE_BUILD='$(abspath $(BUILD))' tests/matrix/run $(MATRIX_ARGS)
 
 # --- Housekeeping ------------------------------------------------------------------------------------------------------
 
@@ -554,6 +559,7 @@ help:
 ##   make qtest-torture  resets at random moments, on QEMU's own devices (N=rounds, SEED=number)
 
 ##   make power-cut     cut the power of a guest that stores rows (N=cuts, SEED=number)
+##   make matrix        every combination of machine, transport, ring, features, interrupts, loader (MATRIX_ARGS=--help)
 ##   make qemu10        QEMU 10 beside the distribution's, in the cache; prints what to give as QEMU=
 ##   make bench         measure (takes minutes)
 ##   make bench-net     measure the network beside a Linux guest's with nginx and iperf3 (BENCH_ARGS=--help)

@@ -33,6 +33,7 @@
 
 #define GPEX_HOST 0x1b36, 0x0008
 #define GPEX_FIRST_GSI 12
+#define GPEX_FIRST_GSI_TWO_IO_APICS 16
 
 static const struct pci_function *find(uint16_t vendor_id, uint16_t device_id)
 {
@@ -93,6 +94,14 @@ static int piix3_gsi(const struct pci_function *isa, unsigned device, unsigned p
     return (int)acpi_isa_irq_to_gsi(route & 15u);
 }
 
+/* A microvm has its virtio-mmio lines at a second I/O APIC, if there is one, and these in their place. */
+static int gpex_gsi(unsigned device, unsigned pin)
+{
+    unsigned first = acpi_info()->io_apic_count > 1 ? GPEX_FIRST_GSI_TWO_IO_APICS : GPEX_FIRST_GSI;
+
+    return (int)(first + (device + pin) % PINS);
+}
+
 static int firmware_gsi(const struct pci_function *fn)
 {
     uint8_t line = pci_read8(fn, PCI_INTERRUPT_LINE);
@@ -117,7 +126,7 @@ void pci_route_line(struct pci_function *fn)
     else if (piix3 != NULL)
         fn->gsi = piix3_gsi(piix3, root->device, pin);
     else if (gpex != NULL)
-        fn->gsi = (int)(GPEX_FIRST_GSI + (root->device + pin) % PINS);
+        fn->gsi = gpex_gsi(root->device, pin);
     else
         fn->gsi = firmware_gsi(fn);
 }

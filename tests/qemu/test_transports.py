@@ -95,6 +95,17 @@ def test_microvm_with_pci(large_site):
         guest.power_off()
 
 
+@pytest.mark.parametrize("ioapic2", ["on", "off"])
+def test_microvm_pci_lines(ioapic2, site):
+    """The INTx lines of a microvm's PCI bus arrive, wherever its second I/O APIC makes them begin."""
+    machine = f"microvm,pcie=on,ioapic2={ioapic2}"
+    with Guest(site.disk, machine=machine, words="irq=intx") as guest:
+        guest.wait_ready()
+        check(guest, site)
+        assert all(interrupts(guest)), guest.tail()
+        guest.power_off()
+
+
 def test_microvm_with_every_slot_taken(site):
     """All 24 slots hold a device; those without a driver are listed and stay quiet.
 
