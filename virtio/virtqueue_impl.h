@@ -70,6 +70,8 @@ struct virtqueue_split {
     uint16_t avail_idx;      /* what avail->idx was last set to */
     uint16_t used_idx;       /* the next used element to look at ... */
     uint16_t used_seen;      /* ... and how far the device had come when last asked */
+    bool events_off;         /* notifications are off since ... */
+    uint16_t events_off_at;  /* ... used_idx was this */
     uint32_t unkicked;       /* buffers added since the last kick_prepare */
 };
 
@@ -83,6 +85,7 @@ struct virtqueue_packed {
     bool avail_wrap;     /* ... and our wrap counter there */
     uint16_t next_used;  /* where the next used descriptor will be ... */
     bool used_wrap;      /* ... and the device's wrap counter there */
+    bool events_off;     /* notifications are */
     uint32_t unkicked;   /* descriptors made available since the last kick_prepare */
 };
 

@@ -62,9 +62,13 @@ static struct pvirtq_event_suppress read_device_event(const struct virtqueue_pac
     return event;
 }
 
+/* The device looks there for each buffer that it uses, so what is off already is not written again. */
 static void packed_disable_cb(struct virtqueue *vq)
 {
+    if (vq->packed.events_off)
+        return;
     write_driver_event(&vq->packed, 0, RING_EVENT_FLAGS_DISABLE);
+    vq->packed.events_off = true;
 }
 
 static void packed_init(struct virtqueue *vq)
@@ -89,6 +93,7 @@ static void packed_init(struct virtqueue *vq)
     for (i = 0; i < size; i++)
         p->next[i] = (uint16_t)(i + 1 < size ? i + 1 : 0);
     vq->next_id = 0;
+    p->events_off = false;
     packed_disable_cb(vq);
 }
 
@@ -280,6 +285,7 @@ static bool packed_enable_cb(struct virtqueue *vq)
     uint16_t off_wrap = (uint16_t)(p->next_used | p->used_wrap << RING_EVENT_WRAP_SHIFT);
     uint16_t flags;
 
+    p->events_off = false;
     if (vq->params.layout.event_idx)
         write_driver_event(p, off_wrap, RING_EVENT_FLAGS_DESC);
     else

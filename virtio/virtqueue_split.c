@@ -15,6 +15,10 @@
  * ring before it. */
 #define USED_ALIGNMENT 64
 
+/* An event index that was just passed comes again after 2^16 buffers; so many may go by before it is
+ * put behind us again. */
+#define EVENT_FAR 0x8000u
+
 static size_t used_offset(const struct virtqueue_params *params)
 {
     size_t align = params->layout.alignment ? params->layout.alignment : USED_ALIGNMENT;
@@ -48,13 +52,19 @@ static void split_disable_cb(struct virtqueue *vq)
 
     /*
      * A hint only (2.7.7): no barrier. With event indices the flag must stay 0 (2.7.7.1), and an
-     * index just behind us is the one that the device reaches last.
+     * index just behind us is the one that the device reaches last. The device looks there for each
+     * buffer that it uses, so what is off already is not written again, unless the index would be
+     * reached soon.
      */
+    if (s->events_off && (uint16_t)(s->used_idx - s->events_off_at) < EVENT_FAR)
+        return;
     if (vq->params.layout.event_idx)
         __atomic_store_n(s->used_event, cpu_to_le16(s->used_idx - 1), __ATOMIC_RELAXED);
     else
         __atomic_store_n(&s->avail->flags, cpu_to_le16(VIRTQ_AVAIL_F_NO_INTERRUPT),
                          __ATOMIC_RELAXED);
+    s->events_off = true;
+    s->events_off_at = s->used_idx;
 }
 
 static void split_init(struct virtqueue *vq)
@@ -80,6 +90,7 @@ static void split_init(struct virtqueue *vq)
     for (i = 0; i < size; i++)
         s->next[i] = (uint16_t)(i + 1 < size ? i + 1 : 0);
     vq->next_id = 0;
+    s->events_off = false;
     split_disable_cb(vq);
 }
 
@@ -225,6 +236,7 @@ static bool split_enable_cb(struct virtqueue *vq)
 {
     struct virtqueue_split *s = &vq->split;
 
+    s->events_off = false;
     if (vq->params.layout.event_idx)
         __atomic_store_n(s->used_event, cpu_to_le16(s->used_idx), __ATOMIC_RELAXED);
     else
