@@ -617,6 +617,54 @@ _Static_assert(sizeof(struct virtio_scsi_event) == 16, "5.6.6.3");
 #define VIRTIO_SCSI_EVT_RESET_RESCAN 1
 #define VIRTIO_SCSI_EVT_RESET_REMOVED 2
 
+/* ---- input (5.8) ---- */
+#define VIRTIO_INPUT_Q_EVENT 0
+#define VIRTIO_INPUT_Q_STATUS 1
+
+#define VIRTIO_INPUT_CFG_UNSET 0x00
+#define VIRTIO_INPUT_CFG_ID_NAME 0x01
+#define VIRTIO_INPUT_CFG_ID_SERIAL 0x02
+#define VIRTIO_INPUT_CFG_ID_DEVIDS 0x03
+#define VIRTIO_INPUT_CFG_PROP_BITS 0x10
+#define VIRTIO_INPUT_CFG_EV_BITS 0x11
+#define VIRTIO_INPUT_CFG_ABS_INFO 0x12
+
+struct virtio_input_absinfo {
+    le32 min;
+    le32 max;
+    le32 fuzz;
+    le32 flat;
+    le32 res;
+};
+
+struct virtio_input_devids {
+    le16 bustype;
+    le16 vendor;
+    le16 product;
+    le16 version;
+};
+
+struct virtio_input_config {
+    uint8_t select;
+    uint8_t subsel;
+    uint8_t size; /* of what was selected; 0: the device has no such thing */
+    uint8_t reserved[5];
+    union {
+        char string[128];
+        uint8_t bitmap[128];
+        struct virtio_input_absinfo abs;
+        struct virtio_input_devids ids;
+    } u;
+};
+_Static_assert(sizeof(struct virtio_input_config) == 136, "5.8.4");
+
+struct virtio_input_event {
+    le16 type;
+    le16 code;
+    le32 value;
+};
+_Static_assert(sizeof(struct virtio_input_event) == 8, "5.8.6");
+
 /* ---- 9P: the specification reserves the number only; this is what devices do ---- */
 #define VIRTIO_9P_F_MOUNT_TAG 0
 
