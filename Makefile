@@ -80,7 +80,7 @@ INTEGER_C := $(filter boot/% arch/% virtio/% blk/% console/% rng/% balloon/% inp
 
 LWIP := $(BUILD)/src/lwip
 LWIP_C := $(addprefix core/,altcp altcp_alloc altcp_tcp def dns inet_chksum init ip mem memp netif pbuf raw stats sys \
-    tcp tcp_in tcp_out timeouts udp) \
+    tcp tcp_in tcp_out udp) \
   $(addprefix core/ipv4/,acd autoip dhcp etharp icmp igmp ip4 ip4_addr ip4_frag) \
   $(addprefix core/ipv6/,dhcp6 ethip6 icmp6 inet6 ip6 ip6_addr ip6_frag mld6 nd6) \
   api/err netif/ethernet \

@@ -5,6 +5,7 @@
 #ifndef FERRULE_NET_LWIP_PORT_H
 #define FERRULE_NET_LWIP_PORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,5 +18,9 @@ struct lwip_port_stats {
     uint64_t errors;          /* bad calls and the like that lwIP reported (LWIP_ERROR) */
 };
 const struct lwip_port_stats *lwip_port_stats(void);
+
+/* Has one of lwIP's timers something to do now, as far as was known when it was last asked for the
+ * time to sleep (net/lwip_timers.c)? */
+bool lwip_timers_due(void);
 
 #endif

@@ -43,7 +43,7 @@ static unsigned stack_poll(void *arg, unsigned budget)
     unsigned done = 0;
     (void)arg;
     (void)budget; /* each round handles what was due when it began */
-    if (sys_timeouts_sleeptime() == 0) {
+    if (lwip_timers_due()) {
         sys_check_timeouts();
         done++;
     }

@@ -15,6 +15,7 @@
 #define LWIP_NETCONN 0
 #define LWIP_SOCKET 0
 #define LWIP_HOOK_FILENAME "lwip_hooks.h"
+#define LWIP_TIMERS_CUSTOM 1 /* net/lwip_timers.c */
 
 /* Memory: data from the C heap up to lwip_port.c's limit, control blocks from fixed pools. */
 #define MEM_ALIGNMENT 8
@@ -42,7 +43,6 @@ void lwip_port_free(void *memory);
 #define MEMP_NUM_ND6_QUEUE 64
 #define MEMP_NUM_IGMP_GROUP 16
 #define MEMP_NUM_MLD6_GROUP 32
-#define MEMP_NUM_SYS_TIMEOUT (LWIP_NUM_SYS_TIMEOUT_INTERNAL + 32)
 /* Received frames are in the driver's buffers (net/lwip_netif.c), so lwIP's pool is for
  * applications that ask for it. */
 #define PBUF_POOL_SIZE 32

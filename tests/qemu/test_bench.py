@@ -4,14 +4,17 @@ How fast anything is, is no test's business; that is what the scripts are for. R
 """
 import json
 import os
+import re
 import subprocess
+import time
 
 import pytest
 
-from ferrule import BUILD, TOP
+from ferrule import BUILD, TOP, Guest
 
 BENCH = os.path.join(TOP, "tests", "bench")
 TIMEOUT_S = 120
+CONSOLE_HALTS = 15  # of typing a command and showing its answer
 
 
 def run(script, *options, status=0):
@@ -47,3 +50,20 @@ def test_net(tmp_path):
     assert 0.5 < found["udp-instructions"][0] < 100  # thousand a datagram there and back
     assert 0.05 < found["udp-notifications"][0] < 4
     assert 0.05 < found["udp-interrupts"][0] < 4
+
+
+def halts(guest):
+    text = guest.command_output("virtio", r"loop-report: .*\n")
+    return int(re.search(r"loop-report: .*\bhalts=(\d+)", text).group(1))
+
+
+def test_idle():
+    """A machine that nobody talks to sleeps: lwIP's timers wake it about once a second, not ten times."""
+    with Guest(words="ip=10.0.2.15::10.0.2.2:255.255.255.0") as guest:
+        guest.wait_started()
+        time.sleep(3)
+        begun, before = time.monotonic(), halts(guest)
+        time.sleep(5)
+        after = halts(guest)
+        assert 1 <= after - before < 4 * (time.monotonic() - begun) + CONSOLE_HALTS
+        guest.power_off()

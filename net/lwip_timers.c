@@ -1,0 +1,220 @@
+/*
+ * lwip_timers.c - lwIP's timers (lwip/timeouts.h), in the place of its own timeouts.c.
+ *
+ * lwIP runs ten periodic timers all the time, two of them ten times a second, whether or not there is
+ * anything to count down, and each would wake an idle machine. Here a timer whose state says that it
+ * has nothing to do sleeps, and those of one period run at the same moment. Owns them and the single
+ * timeouts that applications ask for. Read lwip_stack.c next, which calls this from the event loop.
+ */
+#include "lwip/timeouts.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lwip/dhcp.h"
+#include "lwip/dns.h"
+#include "lwip/etharp.h"
+#include "lwip/igmp.h"
+#include "lwip/ip4_frag.h"
+#include "lwip/ip6_frag.h"
+#include "lwip/mld6.h"
+#include "lwip/nd6.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/sys.h"
+
+#include "log.h"
+#include "net/lwip_port.h"
+
+#define TIMEOUTS_MAX 64u
+#define PERIODICS (sizeof(periodics) / sizeof(periodics[0]))
+
+struct timeout {
+    struct timeout *next;
+    u32_t due_ms;
+    sys_timeout_handler handler; /* NULL: free */
+    void *arg;
+};
+
+struct periodic {
+    u32_t interval_ms;
+    lwip_cyclic_timer_handler handler;
+    bool (*is_needed)(void); /* NULL: always, since lwIP keeps to itself what it counts down */
+    bool runs;
+    u32_t due_ms;
+};
+
+static struct timeout timeouts[TIMEOUTS_MAX];
+static struct timeout *first; /* the one that is due first */
+
+/* ---- which periodic timers have something to do ---- */
+
+static bool tcp_is_needed(void)
+{
+    return tcp_active_pcbs != NULL || tcp_tw_pcbs != NULL;
+}
+
+static bool dhcp_is_needed(void)
+{
+    const struct netif *netif;
+    NETIF_FOREACH(netif)
+    {
+        const struct dhcp *dhcp = netif_dhcp_data(netif);
+        if (dhcp != NULL && dhcp->request_timeout > 0)
+            return true;
+    }
+    return false;
+}
+
+static bool igmp_is_needed(void)
+{
+    const struct netif *netif;
+    NETIF_FOREACH(netif)
+    {
+        const struct igmp_group *group = netif_igmp_data(netif);
+        for (; group != NULL; group = group->next)
+            if (group->timer > 0)
+                return true;
+    }
+    return false;
+}
+
+static bool mld6_is_needed(void)
+{
+    const struct netif *netif;
+    NETIF_FOREACH(netif)
+    {
+        const struct mld_group *group = netif_mld6_data(netif);
+        for (; group != NULL; group = group->next)
+            if (group->timer > 0)
+                return true;
+    }
+    return false;
+}
+
+static struct periodic periodics[] = {
+    {.interval_ms = TCP_TMR_INTERVAL, .handler = tcp_tmr, .is_needed = tcp_is_needed},
+    {.interval_ms = IP_TMR_INTERVAL, .handler = ip_reass_tmr},
+    {.interval_ms = ARP_TMR_INTERVAL, .handler = etharp_tmr},
+    {.interval_ms = DHCP_COARSE_TIMER_MSECS, .handler = dhcp_coarse_tmr},
+    {.interval_ms = DHCP_FINE_TIMER_MSECS, .handler = dhcp_fine_tmr, .is_needed = dhcp_is_needed},
+    {.interval_ms = IGMP_TMR_INTERVAL, .handler = igmp_tmr, .is_needed = igmp_is_needed},
+    {.interval_ms = DNS_TMR_INTERVAL, .handler = dns_tmr},
+    {.interval_ms = ND6_TMR_INTERVAL, .handler = nd6_tmr},
+    {.interval_ms = IP6_REASS_TMR_INTERVAL, .handler = ip6_reass_tmr},
+    {.interval_ms = MLD6_TMR_INTERVAL, .handler = mld6_tmr, .is_needed = mld6_is_needed},
+};
+
+/* ---- when ---- */
+
+/* When something is due at the earliest, as far as was known when it was last asked. */
+static u32_t earliest_ms;
+
+static bool is_due(u32_t due_ms, u32_t now_ms)
+{
+    return (s32_t)(now_ms - due_ms) >= 0;
+}
+
+static void not_later(u32_t due_ms)
+{
+    if (is_due(due_ms, earliest_ms))
+        earliest_ms = due_ms;
+}
+
+/* All timers of one period are due at its multiples, so that one wake-up serves them. */
+static void start(struct periodic *timer, u32_t now_ms)
+{
+    timer->runs = true;
+    timer->due_ms = now_ms - now_ms % timer->interval_ms + timer->interval_ms;
+}
+
+/* Starts the timers that have got something to do, stops those that have not, and looks who is next. */
+static void look(u32_t now_ms)
+{
+    earliest_ms = first != NULL ? first->due_ms : now_ms + DHCP_COARSE_TIMER_MSECS;
+    for (struct periodic *timer = periodics; timer < periodics + PERIODICS; timer++) {
+        bool needed = timer->is_needed == NULL || timer->is_needed();
+        if (needed && !timer->runs)
+            start(timer, now_ms);
+        timer->runs = needed;
+        if (needed)
+            not_later(timer->due_ms);
+    }
+}
+
+void sys_timeouts_init(void)
+{
+    look(sys_now());
+}
+
+bool lwip_timers_due(void)
+{
+    return is_due(earliest_ms, sys_now());
+}
+
+u32_t sys_timeouts_sleeptime(void)
+{
+    u32_t now_ms = sys_now();
+    look(now_ms);
+    return is_due(earliest_ms, now_ms) ? 0 : earliest_ms - now_ms;
+}
+
+void sys_check_timeouts(void)
+{
+    u32_t now_ms = sys_now();
+    while (first != NULL && is_due(first->due_ms, now_ms)) {
+        struct timeout timeout = *first;
+        first->handler = NULL;
+        first = timeout.next;
+        timeout.handler(timeout.arg);
+    }
+    for (struct periodic *timer = periodics; timer < periodics + PERIODICS; timer++) {
+        if (timer->runs && is_due(timer->due_ms, now_ms)) {
+            start(timer, now_ms);
+            timer->handler();
+        }
+    }
+    look(now_ms);
+}
+
+/* A connection was added to a list. */
+void tcp_timer_needed(void)
+{
+    if (periodics[0].runs)
+        return;
+    start(&periodics[0], sys_now());
+    not_later(periodics[0].due_ms);
+}
+
+/* ---- single timeouts ---- */
+
+void sys_timeout(u32_t msecs, sys_timeout_handler handler, void *arg)
+{
+    struct timeout *timeout = timeouts, **at = &first;
+    while (timeout < timeouts + TIMEOUTS_MAX && timeout->handler != NULL)
+        timeout++;
+    if (timeout == timeouts + TIMEOUTS_MAX) {
+        log_error("lwip: more than %u timeouts: one is lost", TIMEOUTS_MAX);
+        return;
+    }
+    timeout->due_ms = sys_now() + msecs;
+    timeout->handler = handler;
+    timeout->arg = arg;
+    /* Behind those that are due at the same moment. */
+    while (*at != NULL && is_due((*at)->due_ms, timeout->due_ms))
+        at = &(*at)->next;
+    timeout->next = *at;
+    *at = timeout;
+    not_later(timeout->due_ms);
+}
+
+void sys_untimeout(sys_timeout_handler handler, void *arg)
+{
+    for (struct timeout **at = &first; *at != NULL; at = &(*at)->next) {
+        struct timeout *timeout = *at;
+        if (timeout->handler == handler && timeout->arg == arg) {
+            *at = timeout->next;
+            timeout->handler = NULL;
+            return;
+        }
+    }
+}
