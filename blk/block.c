@@ -271,8 +271,9 @@ static int submit_part(struct blk_device *device, struct blk_request *request)
 
     if (request->op != BLK_FLUSH)
         sectors = make_part(device, request, &part, segment, &index, &offset);
+    /* No range any more: the device was found to take none meanwhile. */
     if (sectors == 0)
-        return -EINVAL;
+        return is_range(request->op) ? -ENOTSUP : -EINVAL;
     /* Counted before the call, in which the part may already complete. */
     request->parts++;
     if (device->parts_in_flight++ == 0)

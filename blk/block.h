@@ -66,6 +66,7 @@ enum blk_op {
     BLK_SECURE_ERASE,
     BLK_GET_ID,
     BLK_GET_LIFETIME,
+    BLK_OPS, /* how many there are */
 };
 
 /* One piece of memory. Any address; the lengths of a request add up to a multiple of the block

@@ -1,6 +1,6 @@
 /*
- * scsi_disk.c - parts of block requests as READ, WRITE and SYNCHRONIZE CACHE commands, and the list
- * of an adapter's disks.
+ * scsi_disk.c - parts of block requests as READ, WRITE, SYNCHRONIZE CACHE, UNMAP and WRITE SAME
+ * commands, and the list of an adapter's disks.
  *
  * Data is never copied: a command points at the caller's segments. Retries, limits and sense data
  * are handled here with the help of scsi_sense.c; the adapter only carries. SBC-4 5. Read
@@ -27,6 +27,8 @@ struct scsi_disk_command {
     struct blk_request *token;
     enum blk_op op;
     uint64_t sector;
+    uint32_t sectors;
+    uint8_t list[SCSI_UNMAP_LIST_SIZE];
     struct scsi_disk_command *next_free;
 };
 
@@ -48,7 +50,7 @@ static void build_cdb(const struct scsi_disk *disk, struct scsi_disk_command *ow
     };
     uint8_t *cdb = own->command.cdb;
     uint64_t block = own->sector / (disk->block.block_size / BLK_SECTOR_SIZE);
-    uint32_t blocks = own->command.length / disk->block.block_size;
+    uint32_t blocks = own->sectors / (disk->block.block_size / BLK_SECTOR_SIZE);
 
     memset(cdb, 0, SCSI_CDB_SIZE);
     cdb[0] = codes[disk->short_commands][own->op];
@@ -76,7 +78,11 @@ static void complain(struct scsi_disk *disk, const struct scsi_disk_command *own
                      const char *reason)
 {
     static const char *const verbs[] = {
-        [BLK_READ] = "reading", [BLK_WRITE] = "writing", [BLK_FLUSH] = "flushing"};
+        [BLK_READ] = "reading",
+        [BLK_WRITE] = "writing",
+        [BLK_DISCARD] = "discarding",
+        [BLK_WRITE_ZEROES] = "zeroing",
+    };
 
     if (disk->complaints > COMPLAINTS_MAX)
         return;
@@ -85,8 +91,8 @@ static void complain(struct scsi_disk *disk, const struct scsi_disk_command *own
     else if (own->op == BLK_FLUSH)
         log_error("%s: flushing: %s", disk->block.name, reason);
     else
-        log_error("%s: %s %u sectors at %llu: %s", disk->block.name, verbs[own->op],
-                  own->command.length / BLK_SECTOR_SIZE, (unsigned long long)own->sector, reason);
+        log_error("%s: %s %u sectors at %llu: %s", disk->block.name, verbs[own->op], own->sectors,
+                  (unsigned long long)own->sector, reason);
 }
 
 /* A unit that knows only the 10-byte forms, which its READ CAPACITY (16) did not tell. */
@@ -94,6 +100,8 @@ static bool fall_back(struct scsi_disk *disk, struct scsi_disk_command *own)
 {
     uint64_t blocks = disk->block.capacity / (disk->block.block_size / BLK_SECTOR_SIZE);
 
+    if (own->op > BLK_FLUSH)
+        return false;
     if (disk->short_commands ? own->command.cdb[0] < 0x80 : blocks > SHORT_BLOCKS)
         return false;
     disk->short_commands = true;
@@ -123,6 +131,18 @@ static int to_errno(const struct scsi_disk_command *own, const struct scsi_verdi
     return verdict->error;
 }
 
+/*
+ * A range that the unit does not know, or not with these fields (SBC-4 allows a unit to have limits
+ * that it does not tell): the operation is not sent to it again.
+ */
+static bool is_refusal(const struct scsi_disk_command *own, const struct scsi_verdict *verdict)
+{
+    bool bad_field = verdict->sense.valid && verdict->sense.key == 0x5 &&
+                     (verdict->sense.asc == 0x24 || verdict->sense.asc == 0x26);
+
+    return own->op > BLK_FLUSH && (verdict->unknown_command || bad_field);
+}
+
 static void part_done(struct scsi_command *command, const struct scsi_result *result)
 {
     struct scsi_disk_command *own = (struct scsi_disk_command *)command;
@@ -137,6 +157,10 @@ static void part_done(struct scsi_command *command, const struct scsi_result *re
     if (try_again(disk, own, &verdict))
         return;
     error = to_errno(own, &verdict);
+    if (is_refusal(own, &verdict)) {
+        disk->refused[own->op] = true;
+        error = -ENOTSUP;
+    }
     if (error) {
         scsi_reason(&verdict, reason, sizeof(reason));
         complain(disk, own, reason);
@@ -149,19 +173,40 @@ static void part_done(struct scsi_command *command, const struct scsi_result *re
 
 /* ---- struct blk_ops ---- */
 
-static int op_submit(struct blk_device *block, const struct blk_part *part)
+static void build_transfer(struct scsi_disk *disk, struct scsi_disk_command *own,
+                           const struct blk_part *part)
 {
     static const enum scsi_data directions[] = {
         [BLK_READ] = SCSI_DATA_IN, [BLK_WRITE] = SCSI_DATA_OUT, [BLK_FLUSH] = SCSI_NO_DATA};
+    struct scsi_command *command = &own->command;
+    unsigned i;
+
+    command->data = directions[part->op];
+    command->segments = part->segments;
+    command->length = 0;
+    for (i = 0; i < part->segments; i++) {
+        command->sg[i] = (struct virtqueue_sg){part->segment[i].data, part->segment[i].len};
+        command->length += part->segment[i].len;
+    }
+    own->sectors = command->length / BLK_SECTOR_SIZE;
+    build_cdb(disk, own);
+}
+
+static bool is_known(const struct scsi_disk *disk, enum blk_op op)
+{
+    return op <= BLK_FLUSH || ((op == BLK_DISCARD || op == BLK_WRITE_ZEROES) && !disk->refused[op]);
+}
+
+static int op_submit(struct blk_device *block, const struct blk_part *part)
+{
     struct scsi_disk *disk = block->driver;
     struct scsi_disk_command *own = disk->host->free_commands;
     struct scsi_command *command;
-    unsigned i;
     int error;
 
     if (disk->leaving)
         return -EIO;
-    if (part->op > BLK_FLUSH)
+    if (!is_known(disk, part->op))
         return -ENOTSUP;
     if (!own)
         return -ENOSPC;
@@ -173,15 +218,14 @@ static int op_submit(struct blk_device *block, const struct blk_part *part)
     command->lun = disk->lun;
     command->disk = command->owner = disk;
     command->done = part_done;
-    command->data = directions[part->op];
-    command->segments = part->segments;
-    command->length = 0;
     command->attempts = 0;
-    for (i = 0; i < part->segments; i++) {
-        command->sg[i] = (struct virtqueue_sg){part->segment[i].data, part->segment[i].len};
-        command->length += part->segment[i].len;
+    if (part->op <= BLK_FLUSH) {
+        build_transfer(disk, own, part);
+    } else {
+        own->sectors = part->sectors;
+        scsi_range_build(&disk->ranges, block->block_size, part, command, own->list,
+                         disk->host->zeros);
     }
-    build_cdb(disk, own);
     error = scsi_host_execute(disk->host, command);
     if (error)
         return error;
@@ -249,8 +293,10 @@ int scsi_disks_init(struct scsi_host *host)
     unsigned i;
 
     host->command_pool = platform_dma_alloc(host->commands * sizeof(*host->command_pool), 64);
-    if (!host->command_pool)
+    host->zeros = platform_dma_alloc(SCSI_ZEROS_SIZE, 64);
+    if (!host->command_pool || !host->zeros)
         return -ENOMEM;
+    memset(host->zeros, 0, SCSI_ZEROS_SIZE);
     for (i = 0; i < host->commands; i++) {
         host->command_pool[i].next_free = host->free_commands;
         host->free_commands = &host->command_pool[i];
@@ -281,7 +327,10 @@ void scsi_disks_finish(struct scsi_host *host)
     }
     if (host->command_pool)
         platform_dma_free(host->command_pool, host->commands * sizeof(*host->command_pool));
+    if (host->zeros)
+        platform_dma_free(host->zeros, SCSI_ZEROS_SIZE);
     host->command_pool = host->free_commands = NULL;
+    host->zeros = NULL;
 }
 
 struct scsi_disk *scsi_disk_find(struct scsi_host *host, unsigned target, unsigned lun)
@@ -300,6 +349,9 @@ static void set_facts(struct scsi_disk *disk, const struct scsi_disk_facts *fact
     disk->block.read_only = facts->read_only;
     disk->block.has_flush = facts->write_cache;
     disk->short_commands = facts->short_commands;
+    disk->ranges = facts->ranges;
+    disk->block.limits.max_sectors = disk->host->max_sectors;
+    scsi_range_set_limits(&disk->ranges, facts->block_size, &disk->block.limits);
 }
 
 static void add(struct scsi_host *host, unsigned target, unsigned lun,
@@ -321,7 +373,6 @@ static void add(struct scsi_host *host, unsigned target, unsigned lun,
     disk->block.block_size = facts->block_size;
     disk->block.limits.max_segments = host->max_segments;
     disk->block.limits.max_segment_size = MAX_SEGMENT_SIZE;
-    disk->block.limits.max_sectors = host->max_sectors;
     set_facts(disk, facts);
     while (*link && ((*link)->target < target || ((*link)->target == target && (*link)->lun < lun)))
         link = &(*link)->next;
@@ -384,10 +435,12 @@ static bool publish_disk(struct scsi_disk *disk)
         return false;
     }
     disk->listed = true;
-    log_info("%s: %s: target %u LUN %u: %s, %llu MiB, blocks of %u bytes%s%s", disk->host->name,
+    log_info("%s: %s: target %u LUN %u: %s, %llu MiB, blocks of %u bytes%s%s%s%s", disk->host->name,
              block->name, disk->target, disk->lun, disk->identity,
              (unsigned long long)(block->capacity >> 11), block->block_size,
-             block->read_only ? ", read-only" : "", block->has_flush ? ", flush" : "");
+             block->read_only ? ", read-only" : "", block->has_flush ? ", flush" : "",
+             block->limits.max_discard_sectors ? ", discard" : "",
+             block->limits.max_zeroes_sectors ? ", zeroes" : "");
     return true;
 }
 

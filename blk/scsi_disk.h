@@ -1,5 +1,5 @@
 /*
- * scsi_disk.h - SCSI disks as block devices: reads, writes and flushes as commands (SBC-4).
+ * scsi_disk.h - SCSI disks as block devices: requests as commands (SBC-4).
  *
  * What is at an address is found out by scsi_scan.c, which reports it here; how commands travel is
  * scsi_host.h's. A disk that has left keeps its structure until the adapter goes, because whoever
@@ -13,6 +13,7 @@
 
 #include "blk/block.h"
 #include "blk/scsi_host.h"
+#include "blk/scsi_range.h"
 
 #define SCSI_IDENTITY_SIZE 32
 
@@ -23,6 +24,7 @@ struct scsi_disk_facts {
     bool read_only;
     bool write_cache;    /* it has one that loses data with the power, or may have */
     bool short_commands; /* it does not know the 16-byte forms */
+    struct scsi_ranges ranges;
     char identity[SCSI_IDENTITY_SIZE];
 };
 
@@ -35,6 +37,8 @@ struct scsi_disk {
     bool orphan;  /* its adapter is gone, but somebody has a claim on it */
     bool leaving; /* it takes nothing new, and goes when its last part came back */
     bool short_commands;
+    struct scsi_ranges ranges;
+    bool refused[BLK_OPS]; /* ranges: it does not know them after all */
     char identity[SCSI_IDENTITY_SIZE];
     unsigned in_flight; /* commands that the device has; kept by the adapter */
     unsigned parts;     /* of requests, with the device or waiting */

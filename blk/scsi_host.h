@@ -76,6 +76,7 @@ struct scsi_host {
     /* scsi_disk.c's: disks sorted by address, and commands for their requests. */
     struct scsi_disk *disks;
     struct scsi_disk_command *command_pool, *free_commands;
+    void *zeros; /* SCSI_ZEROS_SIZE bytes that the device reads */
     /* scsi_scan.c's. */
     struct scsi_scan *scan;
 };

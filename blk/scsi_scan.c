@@ -2,7 +2,7 @@
  * scsi_scan.c - finds logical units: one probe for each target that is looked at, many at a time.
  *
  * A probe asks its target for LUNs, then takes them one after the other: INQUIRY, TEST UNIT READY,
- * READ CAPACITY, MODE SENSE. Each answer leads to the next step, so a wide scan costs little more
+ * READ CAPACITY, vital product data, MODE SENSE. Each answer leads to the next step, so a wide scan costs little more
  * than a narrow one. It never waits and never allocates. SPC-5 6, SBC-4 5. Read scsi_disk.c for
  * what becomes of the findings.
  */
@@ -27,8 +27,19 @@
 #define CAPACITY_16_SIZE 32u
 #define CAPACITY_10_SIZE 8u
 #define MODE_SIZE 252u
+#define PAGE_SIZE_MAX 252u
 
-enum step { REPORT_LUNS, INQUIRY, TEST_UNIT_READY, CAPACITY_16, CAPACITY_10, MODE_SENSE };
+enum step {
+    REPORT_LUNS,
+    INQUIRY,
+    TEST_UNIT_READY,
+    CAPACITY_16,
+    CAPACITY_10,
+    PAGE_LIST,
+    PAGE_LIMITS,
+    PAGE_PROVISIONING,
+    MODE_SENSE
+};
 
 struct probe {
     /* First, because the device writes it. */
@@ -41,7 +52,8 @@ struct probe {
     unsigned target;
     uint16_t lun[MAX_LUNS];
     unsigned luns, at;
-    uint32_t length; /* bytes of the answer in buffer */
+    uint32_t length;  /* bytes of the answer in buffer */
+    bool provisioned; /* it may free blocks that nobody needs, and its pages say how */
     struct scsi_disk_facts facts;
 };
 
@@ -70,6 +82,15 @@ static void finish(struct probe *probe)
     probe->host->scan->active--;
 }
 
+static uint32_t build_page(uint8_t *cdb, uint8_t page)
+{
+    cdb[0] = 0x12;
+    cdb[1] = 0x01;
+    cdb[2] = page;
+    cdb[4] = PAGE_SIZE_MAX;
+    return PAGE_SIZE_MAX;
+}
+
 static uint32_t build(struct probe *probe, uint8_t *cdb)
 {
     switch (probe->step) {
@@ -89,6 +110,12 @@ static uint32_t build(struct probe *probe, uint8_t *cdb)
     case CAPACITY_10:
         cdb[0] = 0x25;
         return CAPACITY_10_SIZE;
+    case PAGE_LIST:
+        return build_page(cdb, SCSI_PAGE_LIST);
+    case PAGE_LIMITS:
+        return build_page(cdb, SCSI_PAGE_LIMITS);
+    case PAGE_PROVISIONING:
+        return build_page(cdb, SCSI_PAGE_PROVISIONING);
     case MODE_SENSE:
         cdb[0] = 0x1a;
         cdb[2] = 0x3f; /* all pages: there is none that everybody has */
@@ -269,6 +296,40 @@ static void take_capacity(struct probe *probe, unsigned width)
     probe->facts.blocks = last + 1;
     probe->facts.block_size = size;
     probe->facts.short_commands = width == 4;
+    /* LBPME (SBC-4 5.20.2). */
+    probe->provisioned = width == 8 && probe->length > 14 && (probe->buffer[14] & 0x80);
+    /* A unit that knows the 10-byte commands only has no pages of interest. */
+    ask(probe, width == 4 ? MODE_SENSE : PAGE_LIST);
+}
+
+static void take_page_list(struct probe *probe)
+{
+    bool limits = scsi_range_has_page(probe->buffer, probe->length, SCSI_PAGE_LIMITS);
+
+    if (!scsi_range_has_page(probe->buffer, probe->length, SCSI_PAGE_PROVISIONING))
+        probe->provisioned = false;
+    ask(probe, limits ? PAGE_LIMITS : MODE_SENSE);
+}
+
+static void bad_page(struct probe *probe, const char *name)
+{
+    log_warn("%s: target %u LUN %u: its page of %s makes no sense: not used", probe->host->name,
+             probe->target, probe->lun[probe->at], name);
+}
+
+static void take_page_limits(struct probe *probe)
+{
+    bool good = scsi_range_take_limits(&probe->facts.ranges, probe->buffer, probe->length);
+
+    if (!good)
+        bad_page(probe, "block limits");
+    ask(probe, good && probe->provisioned ? PAGE_PROVISIONING : MODE_SENSE);
+}
+
+static void take_page_provisioning(struct probe *probe)
+{
+    if (!scsi_range_take_provisioning(&probe->facts.ranges, probe->buffer, probe->length))
+        bad_page(probe, "logical block provisioning");
     ask(probe, MODE_SENSE);
 }
 
@@ -321,6 +382,15 @@ static void take(struct probe *probe)
     case CAPACITY_10:
         take_capacity(probe, 4);
         break;
+    case PAGE_LIST:
+        take_page_list(probe);
+        break;
+    case PAGE_LIMITS:
+        take_page_limits(probe);
+        break;
+    case PAGE_PROVISIONING:
+        take_page_provisioning(probe);
+        break;
     case MODE_SENSE:
         take_mode(probe);
         break;
@@ -341,7 +411,9 @@ static void log_failure(const struct probe *probe, const struct scsi_verdict *ve
     static const char *const names[] = {
         [REPORT_LUNS] = "REPORT LUNS",   [INQUIRY] = "INQUIRY",
         [TEST_UNIT_READY] = "not ready", [CAPACITY_16] = "READ CAPACITY",
-        [CAPACITY_10] = "READ CAPACITY", [MODE_SENSE] = "MODE SENSE",
+        [CAPACITY_10] = "READ CAPACITY", [PAGE_LIST] = "INQUIRY",
+        [PAGE_LIMITS] = "INQUIRY",       [PAGE_PROVISIONING] = "INQUIRY",
+        [MODE_SENSE] = "MODE SENSE",
     };
     char reason[SCSI_REASON_SIZE];
 
@@ -370,6 +442,8 @@ static void do_without(struct probe *probe, const struct scsi_verdict *verdict)
         next_unit(probe);
     } else if (probe->step == CAPACITY_16 && not_known) {
         ask(probe, CAPACITY_10);
+    } else if (probe->step >= PAGE_LIST && probe->step <= PAGE_PROVISIONING && not_known) {
+        ask(probe, MODE_SENSE);
     } else if (probe->step == MODE_SENSE && not_known) {
         probe->buffer[0] = 0;
         probe->length = 0;

@@ -5,15 +5,13 @@
  * it is done on a disk in memory. What goes wrong on purpose is in struct device_scsi. Read
  * device.c first.
  */
-#include "hosted/device_scsi.h"
+#include "hosted/device_scsi_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "hosted/violation.h"
 
-#define REQUEST 51u
-#define RESPONSE 108u
 #define SENSE_AT 12u
 
 enum { GOOD = 0, CHECK_CONDITION = 2 };
@@ -39,18 +37,7 @@ const struct device_scsi_setup device_scsi_ordinary = {.num_queues = 1,
                                                        .queue_size = 128,
                                                        .msix_vectors = 3};
 
-/* One command on its way through the model. */
-struct command {
-    struct ring_chain *chain;
-    struct device_scsi_unit *unit; /* NULL: none at the address */
-    unsigned target, lun;
-    uint8_t cdb[32];
-    uint32_t in, out; /* bytes of data */
-    uint8_t response[RESPONSE];
-    uint32_t moved; /* bytes of data moved in either direction */
-};
-
-static uint64_t get_be(const uint8_t *from, unsigned bytes)
+uint64_t device_scsi_get_be(const uint8_t *from, unsigned bytes)
 {
     uint64_t value = 0;
 
@@ -59,7 +46,7 @@ static uint64_t get_be(const uint8_t *from, unsigned bytes)
     return value;
 }
 
-static void put_be(uint8_t *to, unsigned bytes, uint64_t value)
+void device_scsi_put_be(uint8_t *to, unsigned bytes, uint64_t value)
 {
     while (bytes-- > 0) {
         to[bytes] = (uint8_t)value;
@@ -99,13 +86,13 @@ struct device_scsi_unit *device_scsi_add(struct device_scsi_unit *units, unsigne
 
 /* ---- answers ---- */
 
-static void set_sense(struct command *command, bool descriptor, uint8_t key, uint8_t asc,
-                      uint8_t ascq)
+void device_scsi_set_sense(struct device_scsi_command *command, bool descriptor, uint8_t key,
+                           uint8_t asc, uint8_t ascq)
 {
     uint8_t *sense = command->response + SENSE_AT;
     uint32_t length = descriptor ? 8 : 18;
 
-    memset(sense, 0, RESPONSE - SENSE_AT);
+    memset(sense, 0, DEVICE_SCSI_RESPONSE - SENSE_AT);
     sense[0] = descriptor ? 0x72 : 0x70;
     sense[descriptor ? 1 : 2] = key;
     sense[descriptor ? 2 : 12] = asc;
@@ -114,32 +101,31 @@ static void set_sense(struct command *command, bool descriptor, uint8_t key, uin
     command->response[10] = CHECK_CONDITION;
 }
 
-static void set_residual(struct command *command, uint32_t residual)
+static void set_residual(struct device_scsi_command *command, uint32_t residual)
 {
     memcpy(command->response + 4, &residual, 4);
 }
 
-static void push(struct device_scsi *scsi, struct command *command)
+static void push(struct device_scsi *scsi, struct device_scsi_command *command)
 {
-    ring_chain_write(command->chain, 0, command->response, RESPONSE);
+    ring_chain_write(command->chain, 0, command->response, DEVICE_SCSI_RESPONSE);
     /* As QEMU has it: data that was read counts as well. */
     ring_device_push(&scsi->device.queue[SCSI_QUEUE_REQUEST].ring, command->chain,
-                     RESPONSE + command->moved);
+                     DEVICE_SCSI_RESPONSE + command->moved);
 }
 
-/* Data to the driver, as much of it as there is room for. */
-static void give(struct command *command, const void *data, uint32_t length)
+void device_scsi_give(struct device_scsi_command *command, const void *data, uint32_t length)
 {
     if (length > command->in)
         length = command->in;
-    ring_chain_write(command->chain, RESPONSE, data, length);
+    ring_chain_write(command->chain, DEVICE_SCSI_RESPONSE, data, length);
     command->moved = length;
     set_residual(command, command->in - length);
 }
 
 /* ---- commands ---- */
 
-static void report_luns(struct device_scsi *scsi, struct command *command)
+static void report_luns(struct device_scsi *scsi, struct device_scsi_command *command)
 {
     uint8_t list[8 + 8 * DEVICE_SCSI_UNITS] = {0};
     unsigned n = 0;
@@ -149,39 +135,44 @@ static void report_luns(struct device_scsi *scsi, struct command *command)
         struct device_scsi_unit *unit = &scsi->unit[i];
         if (!unit->present || unit->target != command->target)
             continue;
-        put_be(list + 8 + 8 * n, 2, unit->lun > 255 ? 0x4000u | unit->lun : unit->lun);
+        device_scsi_put_be(list + 8 + 8 * n, 2, unit->lun > 255 ? 0x4000u | unit->lun : unit->lun);
         n++;
     }
-    put_be(list, 4, 8 * n);
-    give(command, list, 8 + 8 * n);
+    device_scsi_put_be(list, 4, 8 * n);
+    device_scsi_give(command, list, 8 + 8 * n);
 }
 
-static void inquiry(struct command *command)
+static void inquiry(struct device_scsi_command *command)
 {
     uint8_t data[36] = {0x7f, 0, 6, 2, 31};
 
+    if ((command->cdb[1] & 1) && command->unit) {
+        device_scsi_page(command);
+        return;
+    }
     memset(data + 8, ' ', 28);
     if (command->unit) {
         data[0] = (uint8_t)(command->unit->qualifier << 5 | command->unit->type);
         memcpy(data + 8, "FERRULE", 7);
         memcpy(data + 16, command->unit->product, strlen(command->unit->product));
     }
-    give(command, data, sizeof(data));
+    device_scsi_give(command, data, sizeof(data));
 }
 
-static void read_capacity(struct command *command, unsigned width)
+static void read_capacity(struct device_scsi_command *command, unsigned width)
 {
     uint8_t data[32] = {0};
     uint64_t last = command->unit->blocks - 1;
 
     if (width == 4 && last > UINT32_MAX)
         last = UINT32_MAX;
-    put_be(data, width, last);
-    put_be(data + width, 4, command->unit->block_size);
-    give(command, data, width == 8 ? 32 : 8);
+    device_scsi_put_be(data, width, last);
+    device_scsi_put_be(data + width, 4, command->unit->block_size);
+    data[14] = command->unit->provisioned ? 0x80 : 0;
+    device_scsi_give(command, data, width == 8 ? 32 : 8);
 }
 
-static void mode_sense(struct command *command)
+static void mode_sense(struct device_scsi_command *command)
 {
     /* A block descriptor, a page of another kind, one with subpages, and the caching page. */
     uint8_t data[64] = {0, 0, 0, 8};
@@ -196,11 +187,11 @@ static void mode_sense(struct command *command)
     data[33] = 18;
     data[34] = command->unit->write_cache ? 0x04 : 0;
     data[0] = 51;
-    give(command, data, 52);
+    device_scsi_give(command, data, 52);
 }
 
-static void check_transfer(struct device_scsi *scsi, const struct command *command, uint64_t block,
-                           uint64_t blocks, uint32_t bytes, bool write)
+static void check_transfer(struct device_scsi *scsi, const struct device_scsi_command *command,
+                           uint64_t block, uint64_t blocks, uint32_t bytes, bool write)
 {
     const struct device_scsi_unit *unit = command->unit;
     unsigned pieces = write ? command->chain->out - 1 : command->chain->in - 1;
@@ -215,30 +206,31 @@ static void check_transfer(struct device_scsi *scsi, const struct command *comma
         violation("SCSI-CFG-2", "%u segments, %u sectors", pieces, bytes / 512);
 }
 
-static void transfer(struct device_scsi *scsi, struct command *command, bool write)
+static void transfer(struct device_scsi *scsi, struct device_scsi_command *command, bool write)
 {
     bool wide = command->cdb[0] >= 0x80;
-    uint64_t block = get_be(command->cdb + 2, wide ? 8 : 4);
-    uint64_t blocks = wide ? get_be(command->cdb + 10, 4) : get_be(command->cdb + 7, 2);
+    uint64_t block = device_scsi_get_be(command->cdb + 2, wide ? 8 : 4);
+    uint64_t blocks =
+        wide ? device_scsi_get_be(command->cdb + 10, 4) : device_scsi_get_be(command->cdb + 7, 2);
     uint32_t bytes = write ? command->out : command->in;
     uint64_t at = block * command->unit->block_size;
 
     check_transfer(scsi, command, block, blocks, bytes, write);
     if (write && command->unit->read_only) {
-        set_sense(command, false, 0x7, 0x27, 0);
+        device_scsi_set_sense(command, false, 0x7, 0x27, 0);
         return;
     }
     if (block > command->unit->blocks || blocks > command->unit->blocks - block) {
-        set_sense(command, false, 0x5, 0x21, 0);
+        device_scsi_set_sense(command, false, 0x5, 0x21, 0);
         return;
     }
     command->moved = bytes;
     if (at + bytes > DEVICE_SCSI_DISK)
         return;
     if (write)
-        ring_chain_read(command->chain, REQUEST, command->unit->disk + at, bytes);
+        ring_chain_read(command->chain, DEVICE_SCSI_REQUEST, command->unit->disk + at, bytes);
     else
-        ring_chain_write(command->chain, RESPONSE, command->unit->disk + at, bytes);
+        ring_chain_write(command->chain, DEVICE_SCSI_RESPONSE, command->unit->disk + at, bytes);
 }
 
 static bool is_known(const struct device_scsi_unit *unit, uint8_t opcode)
@@ -250,21 +242,21 @@ static bool is_known(const struct device_scsi_unit *unit, uint8_t opcode)
     return !(opcode == 0x1a && unit->no_mode_sense) && !(opcode == 0xa0 && unit->no_report_luns);
 }
 
-static void test_ready(struct command *command)
+static void test_ready(struct device_scsi_command *command)
 {
     if (!command->unit->not_ready)
         return;
     command->unit->not_ready--;
-    set_sense(command, false, 0x2, 0x04, 0x01);
+    device_scsi_set_sense(command, false, 0x2, 0x04, 0x01);
 }
 
-static void do_on_unit(struct device_scsi *scsi, struct command *command)
+static void do_on_unit(struct device_scsi *scsi, struct device_scsi_command *command)
 {
     struct device_scsi_unit *unit = command->unit;
 
     if (unit->attentions) {
         uint16_t code = unit->attention[--unit->attentions];
-        set_sense(command, false, 0x6, (uint8_t)(code >> 8), (uint8_t)code);
+        device_scsi_set_sense(command, false, 0x6, (uint8_t)(code >> 8), (uint8_t)code);
         return;
     }
     switch (command->cdb[0]) {
@@ -292,13 +284,19 @@ static void do_on_unit(struct device_scsi *scsi, struct command *command)
     case 0x91:
         unit->flushes++;
         break;
+    case 0x42:
+        device_scsi_unmap(command);
+        break;
+    case 0x93:
+        device_scsi_write_same(command);
+        break;
     default:
         violation("SCSI-T-REQ-1", "operation code %#x", command->cdb[0]);
-        set_sense(command, false, 0x5, 0x20, 0);
+        device_scsi_set_sense(command, false, 0x5, 0x20, 0);
     }
 }
 
-static void execute(struct device_scsi *scsi, struct command *command)
+static void execute(struct device_scsi *scsi, struct device_scsi_command *command)
 {
     uint8_t opcode = command->cdb[0];
 
@@ -306,14 +304,14 @@ static void execute(struct device_scsi *scsi, struct command *command)
         command->response[11] = BAD_TARGET;
         set_residual(command, command->in + command->out);
     } else if (command->unit && !is_known(command->unit, opcode)) {
-        set_sense(command, false, 0x5, 0x20, 0);
+        device_scsi_set_sense(command, false, 0x5, 0x20, 0);
         set_residual(command, command->in + command->out);
     } else if (opcode == 0xa0) {
         report_luns(scsi, command);
     } else if (opcode == 0x12) {
         inquiry(command);
     } else if (!command->unit) {
-        set_sense(command, false, 0x5, 0x25, 0);
+        device_scsi_set_sense(command, false, 0x5, 0x25, 0);
     } else {
         do_on_unit(scsi, command);
     }
@@ -321,7 +319,8 @@ static void execute(struct device_scsi *scsi, struct command *command)
 
 /* ---- what goes wrong ---- */
 
-static struct device_scsi_fault *next_fault(struct device_scsi *scsi, const struct command *command)
+static struct device_scsi_fault *next_fault(struct device_scsi *scsi,
+                                            const struct device_scsi_command *command)
 {
     for (unsigned i = 0; i < DEVICE_SCSI_FAULTS; i++) {
         struct device_scsi_fault *fault = &scsi->fault[i];
@@ -339,7 +338,7 @@ static struct device_scsi_fault *next_fault(struct device_scsi *scsi, const stru
     return NULL;
 }
 
-static void go_wrong(struct device_scsi *scsi, struct command *command,
+static void go_wrong(struct device_scsi *scsi, struct device_scsi_command *command,
                      const struct device_scsi_fault *fault)
 {
     if (fault->silent)
@@ -351,7 +350,7 @@ static void go_wrong(struct device_scsi *scsi, struct command *command,
     if (fault->executes)
         execute(scsi, command);
     if (fault->key)
-        set_sense(command, fault->descriptor, fault->key, fault->asc, fault->ascq);
+        device_scsi_set_sense(command, fault->descriptor, fault->key, fault->asc, fault->ascq);
     if (fault->sense_code)
         command->response[SENSE_AT] = fault->sense_code;
     if (fault->sense_len)
@@ -365,36 +364,38 @@ static void go_wrong(struct device_scsi *scsi, struct command *command,
 
 /* ---- queues ---- */
 
-static bool parse(struct device_scsi *scsi, struct ring_chain *chain, struct command *command)
+static bool parse(struct device_scsi *scsi, struct ring_chain *chain,
+                  struct device_scsi_command *command)
 {
-    uint8_t request[REQUEST];
+    uint8_t request[DEVICE_SCSI_REQUEST];
 
     memset(command, 0, sizeof(*command));
     command->chain = chain;
-    if (device_is_legacy(&scsi->device) && chain->out && chain->piece[0].len != REQUEST)
+    if (device_is_legacy(&scsi->device) && chain->out && chain->piece[0].len != DEVICE_SCSI_REQUEST)
         violation("LEG-SCSI-FRAME-1", "header and CDB in a descriptor of %u bytes",
                   chain->piece[0].len);
-    if (device_is_legacy(&scsi->device) && chain->in && chain->piece[chain->out].len != RESPONSE)
+    if (device_is_legacy(&scsi->device) && chain->in &&
+        chain->piece[chain->out].len != DEVICE_SCSI_RESPONSE)
         violation("LEG-SCSI-FRAME-2", "response and sense in a descriptor of %u bytes",
                   chain->piece[chain->out].len);
-    if (chain->readable < REQUEST || chain->writable < RESPONSE) {
+    if (chain->readable < DEVICE_SCSI_REQUEST || chain->writable < DEVICE_SCSI_RESPONSE) {
         violation("SCSI-T-REQ-1", "a command of %u readable and %u writable bytes", chain->readable,
                   chain->writable);
         return false;
     }
-    ring_chain_read(chain, 0, request, REQUEST);
+    ring_chain_read(chain, 0, request, DEVICE_SCSI_REQUEST);
     if (request[0] != 1 || request[4] || request[5] || request[6] || request[7])
         violation("SCSI-T-REQ-1", "the address is no single-level LUN");
     if (request[16] || request[17] || request[18])
         violation("SCSI-REQ-1", "task_attr %u prio %u crn %u", request[16], request[17],
                   request[18]);
     command->target = request[1];
-    command->lun = (unsigned)get_be(request + 2, 2) & 0x3fff;
+    command->lun = (unsigned)device_scsi_get_be(request + 2, 2) & 0x3fff;
     if (command->target > scsi->setup.max_target || command->lun > scsi->setup.max_lun)
         violation("SCSI-T-REQ-1", "target %u LUN %u do not exist", command->target, command->lun);
     memcpy(command->cdb, request + 19, sizeof(command->cdb));
-    command->out = chain->readable - REQUEST;
-    command->in = chain->writable - RESPONSE;
+    command->out = chain->readable - DEVICE_SCSI_REQUEST;
+    command->in = chain->writable - DEVICE_SCSI_RESPONSE;
     command->unit = find(scsi, command->target, command->lun);
     return true;
 }
@@ -402,10 +403,10 @@ static bool parse(struct device_scsi *scsi, struct ring_chain *chain, struct com
 static bool is_transfer(uint8_t opcode)
 {
     return opcode == 0x28 || opcode == 0x2a || opcode == 0x35 || opcode == 0x88 || opcode == 0x8a ||
-           opcode == 0x91;
+           opcode == 0x91 || opcode == 0x42 || opcode == 0x93;
 }
 
-static void hold(struct device_scsi *scsi, struct command *command)
+static void hold(struct device_scsi *scsi, struct device_scsi_command *command)
 {
     scsi->held[scsi->held_count++] = command->chain;
     if (!command->unit)
@@ -420,7 +421,7 @@ static void hold(struct device_scsi *scsi, struct command *command)
 static void take(struct device_scsi *scsi, struct ring_chain *chain)
 {
     struct device_scsi_fault *fault;
-    struct command command;
+    struct device_scsi_command command;
 
     if (!parse(scsi, chain, &command))
         return;
@@ -548,7 +549,7 @@ void device_scsi_event(struct device_scsi *scsi, uint32_t event, unsigned target
     memcpy(data, &event, 4);
     data[4] = 1;
     data[5] = (uint8_t)target;
-    put_be(data + 6, 2, 0x4000u | lun);
+    device_scsi_put_be(data + 6, 2, 0x4000u | lun);
     memcpy(data + 12, &reason, 4);
     ring_chain_write(chain, 0, data, sizeof(data));
     ring_device_push(&scsi->device.queue[SCSI_QUEUE_EVENT].ring, chain, sizeof(data));
@@ -557,7 +558,7 @@ void device_scsi_event(struct device_scsi *scsi, uint32_t event, unsigned target
 
 void device_scsi_release(struct device_scsi *scsi, unsigned count)
 {
-    struct command command;
+    struct device_scsi_command command;
 
     if (count > scsi->held_count)
         count = scsi->held_count;

@@ -35,6 +35,14 @@ struct device_scsi_unit {
     unsigned not_ready;    /* so many TEST UNIT READY end in "becoming ready" */
     uint16_t attention[4]; /* unit attentions to report, as asc << 8 | ascq */
     unsigned attentions;
+    /* Of the pages of vital product data, which a unit has even if it is all zeroes. */
+    bool no_pages, provisioned, unmaps, same_unmaps, reads_zeroes;
+    uint32_t max_transfer, max_unmap, unmap_descriptors, granularity, alignment; /* blocks */
+    uint64_t max_same;
+    bool page_is_another;      /* the answer is not the page that was asked for */
+    uint32_t page_length;      /* bytes in the answer, when it is cut off */
+    uint64_t unmapped, zeroed; /* blocks so far */
+    unsigned unmap_commands;
     const char *product;
     uint8_t *disk; /* made by the model */
     unsigned held; /* commands that it has and has not answered */

@@ -11,6 +11,7 @@ import pytest
 
 from ferrule import BUILD, Guest, GuestError, text_of
 from test_apps import SECTOR, blank, pattern
+from test_nbd import random_disk, run, url, wait_ready
 from website import check, sha256
 
 MIB = 1 << 20
@@ -20,12 +21,13 @@ def adapter(options="", name="scsi0"):
     return ["-device", f"virtio-scsi-pci,id={name}" + (f",{options}" if options else "")]
 
 
-def node(path, name, read_only=False, inner=None):
+def node(path, name, read_only=False, inner=None, options=None):
     """A block device of QEMU that nothing is attached to yet; its changes are forgotten."""
     file = {"driver": "file", "filename": str(path)}
     if read_only:
         file["read-only"] = True
     node_ = {"driver": "raw", "node-name": name, "file": inner or file, "read-only": read_only}
+    node_.update(options or {})
     return ["-blockdev", json.dumps(node_)]
 
 
@@ -195,6 +197,36 @@ def test_image_is_not_written_to(site):
         guest.power_off()
     with open(site.disk, "rb") as file:
         assert sha256(file.read()) == before
+
+
+@pytest.mark.parametrize("blocks", [512, 4096])
+def test_ranges(blocks, tmp_path):
+    """What a client of the NBD server trims is freed in the image of the disk, what it zeroes reads as
+    zeros: each is one command without the data. QEMU does not promise that what is freed reads as
+    zeros, so zeroing frees nothing.
+    """
+    disk = random_disk(tmp_path / "disk.img", 16 * MIB)
+    before = os.stat(disk).st_blocks
+    with Guest(
+        kernel=os.path.join(BUILD, "nbd.elf"),
+        words="root=none port=80",
+        arguments=adapter()
+        + node(disk, "data", options={"discard": "unmap"})
+        + unit("data", 3, 1, f"logical_block_size={blocks},physical_block_size={blocks}"),
+    ) as guest:
+        wait_ready(guest)
+        guest.require(r"sda: target 3 LUN 1: .*, discard, zeroes")
+        commands = ("discard 0 4M", "write -z 8M 4M", "write -z -u 13M 1M", "flush")
+        checks = ("read -P 0 8M 4M", "read -P 0 13M 1M")
+        words = [word for command in commands + checks for word in ("-c", command)]
+        text = run("qemu-io", "-f", "raw", "-d", "unmap", *words, url(guest))
+        assert "failed" not in text.lower(), text
+        guest.power_off()
+    assert os.stat(disk).st_blocks <= before - (3 * MIB) // 512
+    with open(disk, "rb") as file:
+        content = file.read()
+    assert content[8 * MIB : 12 * MIB] == bytes(4 * MIB)
+    assert 0 not in (content[4 * MIB : 8 * MIB].count(1), content[12 * MIB : 13 * MIB].count(1))
 
 
 # --- units that come, go and change ---

@@ -1,11 +1,11 @@
 // sources: blk/block.c blk/wait.c blk/virtio_scsi.c blk/virtio_scsi_request.c blk/scsi_disk.c blk/scsi_scan.c
-// sources: blk/scsi_sense.c virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c
+// sources: blk/scsi_sense.c blk/scsi_range.c virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c
 // sources: virtio/virtio_report.c virtio/virtio_pci.c virtio/virtio_pci_access.c
 // sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c
 // sources: virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
 // sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
-// sources: hosted/device_scsi.c hosted/violation.c hosted/ring_packed.c virtio/virtqueue_packed.c
+// sources: hosted/device_scsi.c hosted/device_scsi_range.c hosted/violation.c hosted/ring_packed.c virtio/virtqueue_packed.c
 // sources: hosted/device_legacy.c
 /*
  * test_virtio_scsi.c - SCSI disks behind virtio (5.6) under the block layer, against the model SCSI
