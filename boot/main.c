@@ -2,7 +2,7 @@
  * main.c - the order of bring-up, one call a line, then the application, then the orderly end.
  *
  * Owns the table of virtio drivers and the kernel words that concern nobody else: `loglevel=`,
- * `irq=`, `crash=`, `monitor=`. What each step means stands in include/machine.h. Read boot/loop.c
+ * `irq=`, `queues=`, `crash=`, `monitor=`. What each step means stands in include/machine.h. Read boot/loop.c
  * next: where the machine spends its life after this.
  */
 #include <stdlib.h>
@@ -120,8 +120,23 @@ static void hotplug_init(void)
     pci_hotplug_init(&hotplug);
 }
 
+/* `queues=`: queue pairs of each NIC. */
+static void queues_from_cmdline(void)
+{
+    char word[WORD_SIZE];
+    uint64_t pairs;
+
+    if (!cmdline_get(info.cmdline, "queues", word, sizeof(word)))
+        return;
+    if (cmdline_parse_size(word, &pairs) && pairs >= 1 && pairs <= VIRTIO_NET_MAX_PAIRS)
+        virtio_net_limit_pairs((unsigned)pairs);
+    else
+        log_warn("queues=%s: not a number from 1 to %u", word, VIRTIO_NET_MAX_PAIRS);
+}
+
 static void virtio_init(void)
 {
+    queues_from_cmdline();
     virtio_set_interrupt_limit(interrupts_from_cmdline());
     virtio_set_drivers(drivers, sizeof(drivers) / sizeof(drivers[0]));
     virtio_pci_scan();

@@ -12,8 +12,13 @@
 
 #include "hosted/violation.h"
 
-enum { RX, TX, CONTROL };
 #define ETHERNET 14u
+
+/* 5.1.2: the pairs, then the control queue. */
+static unsigned control_of(const struct device *device)
+{
+    return 2 * (device_has(device, NET_F_MQ) ? DEVICE_NET_PAIRS : 1);
+}
 
 /* 5.1.9.1: num_buffers is missing on the legacy interface without MRG_RXBUF. */
 static uint32_t header_size(const struct device *device)
@@ -35,6 +40,7 @@ static void check_framing(const struct device *device, const struct ring_chain *
 static const struct device_field fields[] = {
     {NET_CONFIG_MAC, 1, 6, NET_F_MAC},
     {NET_CONFIG_STATUS, 2, 1, NET_F_STATUS},
+    {NET_CONFIG_PAIRS, 2, 1, NET_F_MQ},
     {NET_CONFIG_MTU, 2, 1, NET_F_MTU},
     {NET_CONFIG_SPEED, 4, 1, NET_F_SPEED_DUPLEX},
     {NET_CONFIG_DUPLEX, 1, 1, NET_F_SPEED_DUPLEX},
@@ -125,7 +131,7 @@ static void check_tx_length(struct device *device, const uint8_t *frame, uint32_
         violation("NET-CFG-9", "a frame of %u bytes with an MTU of %u", len, mtu);
 }
 
-static void take_frame(struct device_net *net, struct ring_chain *chain)
+static void take_frame(struct device_net *net, unsigned pair, struct ring_chain *chain)
 {
     struct device_net_frame *frame = &net->sent[net->sent_count % DEVICE_NET_FRAMES];
     uint32_t header = header_size(&net->device);
@@ -138,6 +144,10 @@ static void take_frame(struct device_net *net, struct ring_chain *chain)
     if (!frame->data)
         frame->data = malloc(DEVICE_NET_FRAME_SIZE);
     check_framing(&net->device, chain);
+    if (pair >= net->control.pairs)
+        violation(net->control.pairs == 1 ? "NET-MQ-3" : "NET-MQ-4",
+                  "a frame on transmit queue %u of %u", pair, net->control.pairs);
+    frame->pair = pair;
     frame->pieces = chain->out;
     frame->header.num_buffers = 0;
     ring_chain_read(chain, 0, &frame->header, header);
@@ -157,16 +167,16 @@ static void serve(struct device *device, unsigned queue)
     /*
      * Receive buffers stay available until a frame comes; the device does not want to hear of each.
      */
-    if (queue == RX)
+    if (queue % 2 == 0 && queue != control_of(device))
         return;
     do {
         ring_device_want_notify(ring, false);
         while ((chain = ring_device_pop(ring))) {
-            if (queue == CONTROL) {
+            if (queue == control_of(device)) {
                 device_net_command(device, &net->control, ring, chain);
                 continue;
             }
-            take_frame(net, chain);
+            take_frame(net, queue / 2, chain);
             if (net->hold_tx)
                 net->held[net->held_count++] = chain;
             else
@@ -198,15 +208,16 @@ static const struct device_type net_type = {
 void device_net_init(struct device_net *net, uint64_t features, uint16_t queue_size,
                      unsigned msix_vectors)
 {
-    static const uint8_t config[NET_CONFIG_LENGTH] = {0x52, 0x54, 0, 0x12, 0x34,        0x56,
-                                                      1,    0,    1, 0,    9000 & 0xff, 9000 >> 8};
+    static const uint8_t config[NET_CONFIG_LENGTH] = {
+        0x52, 0x54, 0, 0x12, 0x34, 0x56, 1, 0, DEVICE_NET_PAIRS, 0, 9000 & 0xff, 9000 >> 8};
 
+    unsigned pairs = features >> NET_F_MQ & 1 ? DEVICE_NET_PAIRS : 1;
     bool control = features >> NET_F_CTRL_VQ & 1;
 
     memset(net, 0, sizeof(*net));
     device_init(&net->device, &(struct device_setup){.type = &net_type,
                                                      .features = features,
-                                                     .queues = control ? 3 : 2,
+                                                     .queues = 2 * pairs + control,
                                                      .queue_size = queue_size,
                                                      .msix_vectors = msix_vectors,
                                                      .config = config,
@@ -252,13 +263,16 @@ unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t 
                             const struct device_net_rx *how)
 {
     static const struct device_net_rx honest;
-    struct ring_device *ring = &net->device.queue[RX].ring;
+    struct ring_device *ring;
     struct ring_chain *chain[256];
     uint32_t used[256];
     uint32_t header = header_size(&net->device), total = len + header, done = 0;
     unsigned n = 0;
 
     how = how ? how : &honest;
+    if (how->pair >= net->control.pairs)
+        hosted_fail("a frame for receive queue %u of %u", how->pair, net->control.pairs);
+    ring = &net->device.queue[2 * how->pair].ring;
     uint8_t *bytes = calloc(1, total);
     if (!bytes)
         hosted_fail("out of memory for a frame");
@@ -297,11 +311,11 @@ unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t 
 
 void device_net_release_tx(struct device_net *net, bool reverse)
 {
-    struct ring_device *ring = &net->device.queue[TX].ring;
+    struct ring_device *ring = &net->device.queue[1].ring;
 
     reverse = reverse && !ring->params.in_order;
     for (unsigned i = 0; i < net->held_count; i++)
         ring_device_push(ring, net->held[reverse ? net->held_count - 1 - i : i], 0);
     net->held_count = 0;
-    device_signal(&net->device, TX);
+    device_signal(&net->device, 1);
 }

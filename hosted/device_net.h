@@ -13,6 +13,7 @@
 struct device_net_frame {
     struct wire_net_hdr header;
     uint32_t len;
+    unsigned pair;   /* the queue pair that it came by */
     unsigned pieces; /* descriptors that it and its header took */
     uint8_t *data;
 };
@@ -21,6 +22,7 @@ struct device_net_frame {
 struct device_net_rx {
     struct wire_net_hdr header; /* num_buffers is filled in unless lie_num_buffers */
     bool lie_num_buffers;
+    unsigned pair;      /* the queue pair that it goes to */
     unsigned split_at;  /* bytes of a buffer that are used at most; 0: all of it */
     unsigned short_by;  /* claims to have written so many bytes less in the last buffer */
     unsigned keep_back; /* buffers of the frame, from its end, that are not made used */
@@ -38,9 +40,10 @@ struct device_net {
 };
 
 /*
- * `features` of the device type; MAC 52:54:00:12:34:56, status up, MTU 9000, as far as the features
- * show them.
+ * `features` of the device type; MAC 52:54:00:12:34:56, status up, DEVICE_NET_PAIRS queue pairs, MTU
+ * 9000, as far as the features show them.
  */
+#define DEVICE_NET_PAIRS 3u
 void device_net_init(struct device_net *net, uint64_t features, uint16_t queue_size,
                      unsigned msix_vectors);
 void device_net_finish(struct device_net *net);
@@ -62,6 +65,7 @@ void device_net_release_tx(struct device_net *net, bool reverse);
 enum {
     NET_CONFIG_MAC = 0,
     NET_CONFIG_STATUS = 6,
+    NET_CONFIG_PAIRS = 8,
     NET_CONFIG_MTU = 10,
     NET_CONFIG_SPEED = 12,
     NET_CONFIG_DUPLEX = 16,

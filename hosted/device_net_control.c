@@ -7,7 +7,8 @@
 
 #include "hosted/violation.h"
 
-enum { CLASS_RX = 0, CLASS_MAC = 1, CLASS_ANNOUNCE = 3 };
+enum { CLASS_RX = 0, CLASS_MAC = 1, CLASS_ANNOUNCE = 3, CLASS_MQ = 4 };
+#define CONFIG_PAIRS 8u
 enum { RX_PROMISC, RX_ALLMULTI, RX_ALLUNI };
 enum { MAC_TABLE_SET, MAC_ADDR_SET };
 #define MESSAGE_MAX 2048u
@@ -63,6 +64,27 @@ static bool set_table(struct device *device, struct device_net_control *control,
     return second != 0;
 }
 
+/* 5.1.9.5.6: VQ_PAIRS_SET, the only command of its class that a device without RSS has. */
+static bool set_pairs(struct device *device, struct device_net_control *control, uint8_t code,
+                      const uint8_t *data, uint32_t len)
+{
+    uint16_t pairs, most;
+
+    if (!device_has(device, NET_F_MQ) || code != 0 || len != sizeof(pairs))
+        return false;
+    memcpy(&pairs, data, sizeof(pairs));
+    memcpy(&most, device->config + CONFIG_PAIRS, sizeof(most));
+    if (pairs == 0 || pairs > most) {
+        violation("NET-MQ-2", "%u queue pairs of %u", pairs, most);
+        return false;
+    }
+    for (unsigned i = 0; i < 2u * pairs; i++)
+        if (!device->queue[i].enabled)
+            violation("NET-MQ-1", "%u pairs without queue %u", pairs, i);
+    control->pairs = pairs;
+    return true;
+}
+
 static bool acknowledge(struct device *device, struct device_net_control *control)
 {
     if (!device_has(device, NET_F_GUEST_ANNOUNCE))
@@ -106,6 +128,8 @@ void device_net_command(struct device *device, struct device_net_control *contro
         good = set_mode(device, control, control->code, message + HEADER, len - HEADER);
     else if (control->class == CLASS_MAC)
         good = set_table(device, control, control->code, message + HEADER, len - HEADER);
+    else if (control->class == CLASS_MQ && !control->refuse)
+        good = set_pairs(device, control, control->code, message + HEADER, len - HEADER);
     else if (control->class == CLASS_ANNOUNCE)
         good = acknowledge(device, control);
     uint8_t ack = !good || control->refuse;
@@ -117,5 +141,6 @@ void device_net_control_reset(struct device_net_control *control)
 {
     control->promiscuous = true;
     control->all_multicast = false;
+    control->pairs = 1;
     control->unicasts = control->multicasts = 0;
 }

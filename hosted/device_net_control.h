@@ -16,6 +16,7 @@ struct device_net_control {
     bool promiscuous, all_multicast;
     unsigned unicasts, multicasts;
     uint8_t multicast[DEVICE_NET_GROUPS][6];
+    unsigned pairs; /* queue pairs in use */
     unsigned commands, announce_acks;
     bool refuse;         /* answers every command with an error */
     bool mute;           /* answers none */

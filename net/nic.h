@@ -150,7 +150,7 @@ static inline unsigned nic_rx_room(const struct nic *nic)
 /*
  * Lends the NIC a receive buffer of `len` bytes, device memory in the sense of platform_dma_map().
  * The frame will start somewhere in it. 0, -ENOSPC: no room now; -EIO: the device is broken;
- * -EINVAL: too small. Work: no loop, no register.
+ * -EINVAL: too small. Work: a look at each receive queue, no register.
  */
 static inline int nic_rx_provide(struct nic *nic, void *buffer, uint32_t len, void *token)
 {
@@ -185,7 +185,7 @@ static inline void nic_kick(struct nic *nic)
 
 /* Reaps transmissions, then delivers at most `budget` frames. Returns the number of frames and
  * completions. Notifications are off after it. Work: at most what the transmit ring holds, `budget`
- * frames of at most NIC_MAX_RX_PIECES buffers, and two register accesses, besides what callbacks do
+ * frames of at most NIC_MAX_RX_PIECES buffers, and two register accesses (a pair of queues), besides what callbacks do
  * and the reset of a device that broke the rules. */
 static inline unsigned nic_poll(struct nic *nic, unsigned budget)
 {

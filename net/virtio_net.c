@@ -45,12 +45,12 @@ static void end_tx(struct virtio_net *net, struct tx_slot *slot)
     net->nic.callbacks->sent(net->nic.arg, token);
 }
 
-static unsigned reap_transmitted(struct virtio_net *net)
+static unsigned reap_transmitted(struct virtio_net *net, struct virtqueue *tx)
 {
     struct tx_slot *slot;
     unsigned done = 0;
 
-    while ((slot = virtqueue_get_buf(net->tx, NULL)) != NULL) {
+    while ((slot = virtqueue_get_buf(tx, NULL)) != NULL) {
         end_tx(net, slot);
         done++;
     }
@@ -106,6 +106,25 @@ static unsigned list_frame(const struct virtio_net *net, const struct virtqueue_
     return n;
 }
 
+/*
+ * A number that all packets of a flow have in common, so that they stay in order and the device can
+ * have the answers come to the same pair (5.1.9.5.6): of addresses and ports, which lie in one row
+ * behind each other where neither options nor fragments are in the way. Else any will do.
+ */
+static uint32_t flow_of(const struct virtqueue_sg *first)
+{
+    const uint8_t *frame = first->data;
+    bool v4 = first->len >= 38 && frame[12] == 0x08 && frame[13] == 0x00;
+    bool v6 = first->len >= 58 && frame[12] == 0x86 && frame[13] == 0xdd;
+    uint32_t at = v4 ? 26 : 22, end = v4 ? 38 : v6 ? 58 : 22, sum = 0, word;
+
+    for (; at < end; at += sizeof(word)) {
+        memcpy(&word, frame + at, sizeof(word));
+        sum = (sum ^ word) * UINT32_C(0x9e3779b1);
+    }
+    return sum >> 16;
+}
+
 static int net_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, uint32_t headroom,
                   const struct nic_offload *offload, void *token)
 {
@@ -113,21 +132,23 @@ static int net_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, ui
     struct virtqueue_sg list[NIC_MAX_TX_PIECES + 1];
     bool segmented = offload && offload->segment_size;
     uint32_t len = frame_length(net, sg, n, segmented);
+    struct virtqueue *tx;
     struct tx_slot *slot;
     int error;
 
-    if (!net->device->driver_ok || virtqueue_is_broken(net->tx))
-        return -EIO;
     if (n > NIC_MAX_TX_PIECES || !len || !can_offload(net, offload))
-        return -EINVAL;
-    if (!net->tx_free || virtqueue_free(net->tx) <= n)
-        reap_transmitted(net);
+        return net->device->driver_ok ? -EINVAL : -EIO;
+    tx = net->pair[net->active == 1 ? 0 : flow_of(&sg[0]) % net->active].tx;
+    if (!net->device->driver_ok || virtqueue_is_broken(tx))
+        return -EIO;
+    if (!net->tx_free || virtqueue_free(tx) <= n)
+        reap_transmitted(net, tx);
     slot = net->tx_free;
     error = -ENOSPC;
     if (slot) {
         fill_header(&slot->header, offload);
         n = list_frame(net, sg, n, headroom, slot, list);
-        error = virtqueue_add(net->tx, list, n, 0, slot);
+        error = virtqueue_add(tx, list, n, 0, slot);
     }
     if (error) {
         nic->stats.tx_full += error == -ENOSPC;
@@ -145,7 +166,12 @@ static unsigned net_tx_room(const struct nic *nic)
 {
     const struct virtio_net *net = (const struct virtio_net *)nic;
 
-    return net->device->driver_ok ? virtqueue_free(net->tx) : 0;
+    unsigned i, room = net->device->driver_ok ? virtqueue_free(net->pair[0].tx) : 0;
+
+    for (i = 1; i < net->active; i++)
+        if (virtqueue_free(net->pair[i].tx) < room)
+            room = virtqueue_free(net->pair[i].tx);
+    return room;
 }
 
 /* ---- receive ---- */
@@ -154,7 +180,24 @@ static unsigned net_rx_room(const struct nic *nic)
 {
     const struct virtio_net *net = (const struct virtio_net *)nic;
 
-    return net->device->driver_ok ? virtqueue_free(net->rx) / net->rx_pieces : 0;
+    unsigned i, room = 0;
+
+    for (i = 0; net->device->driver_ok && i < net->active; i++)
+        room += virtqueue_free(net->pair[i].rx) / net->rx_pieces;
+    return room;
+}
+
+/* The receive queue with the fewest buffers: all are filled alike, and one that got more frames gets
+ * more buffers. */
+static struct virtqueue *emptiest_rx(const struct virtio_net *net)
+{
+    struct virtqueue *rx = net->pair[0].rx;
+    unsigned i;
+
+    for (i = 1; i < net->active; i++)
+        if (virtqueue_free(net->pair[i].rx) > virtqueue_free(rx))
+            rx = net->pair[i].rx;
+    return rx;
 }
 
 static int net_rx_provide(struct nic *nic, void *buffer, uint32_t len, void *token)
@@ -175,7 +218,7 @@ static int net_rx_provide(struct nic *nic, void *buffer, uint32_t len, void *tok
         sg[0].len = net->header_size;
         sg[1] = (struct virtqueue_sg){(uint8_t *)buffer + sg[0].len, len - sg[0].len};
     }
-    error = virtqueue_add(net->rx, sg, 0, net->rx_pieces, slot);
+    error = virtqueue_add(emptiest_rx(net), sg, 0, net->rx_pieces, slot);
     if (error)
         return error;
     slot->data = buffer;
@@ -185,9 +228,9 @@ static int net_rx_provide(struct nic *nic, void *buffer, uint32_t len, void *tok
 }
 
 /* Takes the next buffer that the device filled, as a piece of a frame. */
-static bool take_piece(struct virtio_net *net, struct nic_piece *piece)
+static bool take_piece(struct virtio_net *net, struct virtqueue *rx, struct nic_piece *piece)
 {
-    struct rx_slot *slot = virtqueue_get_buf(net->rx, &piece->len);
+    struct rx_slot *slot = virtqueue_get_buf(rx, &piece->len);
 
     if (!slot)
         return false;
@@ -224,18 +267,19 @@ static bool read_header(struct virtio_net *net, struct nic_piece *first,
 
 /* The rest of a frame of several buffers, which the device made used together (5.1.9.3.2). Returns
  * the pieces there are. */
-static unsigned take_rest(struct virtio_net *net, struct nic_piece *piece, unsigned wanted)
+static unsigned take_rest(struct virtio_net *net, struct virtqueue *rx, struct nic_piece *piece,
+                          unsigned wanted)
 {
     unsigned n = 1;
 
     if (wanted == 0 || wanted > NIC_MAX_RX_PIECES) {
-        virtqueue_break(net->rx, "a frame in an impossible number of buffers");
+        virtqueue_break(rx, "a frame in an impossible number of buffers");
         return n;
     }
-    while (n < wanted && take_piece(net, &piece[n]))
+    while (n < wanted && take_piece(net, rx, &piece[n]))
         n++;
-    if (n < wanted && !virtqueue_is_broken(net->rx))
-        virtqueue_break(net->rx, "a frame in more buffers than were used");
+    if (n < wanted && !virtqueue_is_broken(rx))
+        virtqueue_break(rx, "a frame in more buffers than were used");
     return n;
 }
 
@@ -280,14 +324,14 @@ static uint64_t good_length(const struct nic_piece *piece, unsigned n)
 }
 
 /* Takes one frame from the device and delivers it. False: there is none. */
-static bool receive_frame(struct virtio_net *net)
+static bool receive_frame(struct virtio_net *net, struct virtqueue *rx)
 {
     struct nic_piece piece[NIC_MAX_RX_PIECES];
     struct virtio_net_hdr header;
     unsigned n = 1, wanted;
     uint64_t len;
 
-    if (!take_piece(net, &piece[0]))
+    if (!take_piece(net, rx, &piece[0]))
         return false;
     if (!read_header(net, &piece[0], &header)) {
         drop(net, piece, 1);
@@ -295,7 +339,7 @@ static bool receive_frame(struct virtio_net *net)
     }
     wanted = le16_to_cpu(header.num_buffers);
     if (wanted != 1)
-        n = take_rest(net, piece, wanted);
+        n = take_rest(net, rx, piece, wanted);
     len = n == wanted && good_segments(net, &header) ? good_length(piece, n) : 0;
     if (!len) {
         drop(net, piece, n);
@@ -314,23 +358,45 @@ static void net_kick(struct nic *nic)
 {
     struct virtio_net *net = net_of(nic);
 
-    virtqueue_kick(net->rx);
-    virtqueue_kick(net->tx);
+    unsigned i;
+
+    for (i = 0; i < net->active; i++) {
+        virtqueue_kick(net->pair[i].rx);
+        virtqueue_kick(net->pair[i].tx);
+    }
+}
+
+/* One pair's share of a poll. */
+static unsigned poll_pair(struct virtio_net *net, struct net_pair *pair, unsigned budget,
+                          unsigned *received)
+{
+    unsigned sent;
+
+    virtqueue_disable_cb(pair->tx);
+    sent = reap_transmitted(net, pair->tx);
+    virtqueue_disable_cb(pair->rx);
+    while (*received < budget && receive_frame(net, pair->rx))
+        ++*received;
+    return sent;
 }
 
 static unsigned net_poll(struct nic *nic, unsigned budget)
 {
     struct virtio_net *net = net_of(nic);
-    unsigned received = 0, sent;
+    unsigned received = 0, sent = 0, i, pairs = net->active;
+    bool broken = false;
 
     if (!net->device->driver_ok)
         return 0;
-    virtqueue_disable_cb(net->tx);
-    sent = reap_transmitted(net);
-    virtqueue_disable_cb(net->rx);
-    while (received < budget && receive_frame(net))
-        received++;
-    if (virtqueue_is_broken(net->rx) || virtqueue_is_broken(net->tx)) {
+    /* Each pair may take what those before it left of their shares; another one is the last in each
+     * turn. */
+    for (i = 0; i < pairs; i++) {
+        struct net_pair *pair = &net->pair[(net->turn + i) % pairs];
+        sent += poll_pair(net, pair, budget * (i + 1) / pairs, &received);
+        broken = broken || virtqueue_is_broken(pair->rx) || virtqueue_is_broken(pair->tx);
+    }
+    net->turn = pairs > 1 ? (net->turn + 1) % pairs : 0;
+    if (broken) {
         virtio_mend(net->device, "a queue is broken");
         received++;
     }
@@ -340,25 +406,45 @@ static unsigned net_poll(struct nic *nic, unsigned budget)
 static bool net_arm(struct nic *nic)
 {
     struct virtio_net *net = net_of(nic);
-    bool idle = virtqueue_enable_cb(net->rx);
+    bool idle = true;
+    unsigned i;
 
-    /* Sent frames are reaped when something else happens, unless so many are out that the room for
-     * more may be waited for. */
-    if (virtqueue_free(net->tx) < virtqueue_size(net->tx) / 2u)
-        idle = virtqueue_enable_cb(net->tx) && idle;
+    for (i = 0; i < net->active; i++) {
+        struct net_pair *pair = &net->pair[i];
+
+        idle = virtqueue_enable_cb(pair->rx) && idle;
+        /* Sent frames are reaped when something else happens, unless so many are out that the room
+         * for more may be waited for. */
+        if (virtqueue_free(pair->tx) < virtqueue_size(pair->tx) / 2u)
+            idle = virtqueue_enable_cb(pair->tx) && idle;
+    }
     return idle;
 }
 
-void virtio_net_reclaim(struct virtio_net *net, const struct virtqueue *vq)
+bool virtio_net_receives(const struct virtio_net *net, const struct virtqueue *vq)
 {
-    struct tx_slot *tx;
-    struct rx_slot *rx;
+    unsigned i;
 
-    while (vq == net->control && virtqueue_detach_unused(net->control) != NULL)
-        continue;
-    while (vq == net->tx && (tx = virtqueue_detach_unused(net->tx)) != NULL)
-        end_tx(net, tx);
-    while (vq == net->rx && (rx = virtqueue_detach_unused(net->rx)) != NULL) {
+    for (i = 0; i < net->pairs; i++)
+        if (vq == net->pair[i].rx)
+            return true;
+    return false;
+}
+
+void virtio_net_reclaim(struct virtio_net *net, struct virtqueue *vq)
+{
+    bool receives = virtio_net_receives(net, vq);
+    void *token;
+
+    while ((token = virtqueue_detach_unused(vq)) != NULL) {
+        struct rx_slot *rx = token;
+
+        if (vq == net->control)
+            continue;
+        if (!receives) {
+            end_tx(net, token);
+            continue;
+        }
         rx->next_free = net->rx_free;
         net->rx_free = rx;
         net->nic.callbacks->reclaimed(net->nic.arg, rx->token);

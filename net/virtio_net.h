@@ -10,6 +10,14 @@
 
 extern const struct virtio_driver virtio_net_driver;
 
+/*
+ * Queue pairs of each network device from now on, where it has them (VIRTIO_NET_F_MQ): 1 unless this
+ * says otherwise, at most VIRTIO_NET_MAX_PAIRS. With more a device can work on several flows at
+ * once; the driver gains nothing from them.
+ */
+#define VIRTIO_NET_MAX_PAIRS 8u
+void virtio_net_limit_pairs(unsigned pairs);
+
 /* Bytes that a receive buffer must have for a NIC that merges buffers, and for one that does not
  * (5.1.9.3.1). */
 #define VIRTIO_NET_RX_BUFFER_MIN 1536u

@@ -61,7 +61,8 @@ static int command(struct virtio_net *net, uint8_t class, uint8_t code,
     virtqueue_kick(net->control);
     if (!wait_for_answer(net)) {
         net->control_lost = true;
-        log_warn("%s: no answer on the control queue, which is not used any more", net->nic.name);
+        log_warn("%s: no answer on the control queue, which is not used any more",
+                 net->device->name);
         return -EIO;
     }
     return message->ack == VIRTIO_NET_OK ? 0 : -ENOTSUP;
@@ -115,16 +116,33 @@ int virtio_net_set_filter(struct nic *nic, const struct nic_filter *filter)
     return send_filter(net);
 }
 
-void virtio_net_control_restart(struct virtio_net *net)
+/* 5.1.9.5.6: the device uses the first pair alone until it is told otherwise. */
+static void start_pairs(struct virtio_net *net)
+{
+    struct virtqueue_sg data = {&net->message.data.pairs, sizeof(le16)};
+
+    net->active = 1;
+    if (net->pairs == 1)
+        return;
+    net->message.data.pairs = cpu_to_le16((uint16_t)net->pairs);
+    if (command(net, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &data, 1) == 0)
+        net->active = net->pairs;
+    else
+        log_warn("%s: the device does not take %u queue pairs, one is used", net->device->name,
+                 net->pairs);
+}
+
+void virtio_net_control_start(struct virtio_net *net)
 {
     net->control_lost = false;
+    start_pairs(net);
     if (net->filter_set && send_filter(net) != 0)
-        log_warn("%s: the receive filter could not be set again", net->nic.name);
+        log_warn("%s: the receive filter could not be set again", net->device->name);
 }
 
 void virtio_net_acknowledge_announce(struct virtio_net *net)
 {
     if (command(net, VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK, NULL, 0) != 0)
         log_warn("%s: the device did not take the acknowledgement of its announce request",
-                 net->nic.name);
+                 net->device->name);
 }

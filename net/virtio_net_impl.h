@@ -24,6 +24,11 @@ struct rx_slot {
     struct rx_slot *next_free;
 };
 
+/* A receive and a transmit queue (5.1.2). */
+struct net_pair {
+    struct virtqueue *rx, *tx;
+};
+
 /* A command to the device (5.1.9.5), and its answer. */
 #define NET_CONTROL_PIECES 2u
 struct net_control_message {
@@ -31,6 +36,7 @@ struct net_control_message {
     uint8_t ack;
     struct {
         uint8_t flag;
+        le16 pairs;
         le32 unicasts, multicasts;
         uint8_t multicast[NIC_MAX_GROUPS][6];
     } data;
@@ -39,7 +45,10 @@ struct net_control_message {
 struct virtio_net {
     struct nic nic; /* first: what the user has a pointer to */
     struct virtio_device *device;
-    struct virtqueue *rx, *tx;
+    struct net_pair pair[VIRTIO_NET_MAX_PAIRS];
+    unsigned pairs;            /* made; of these */
+    unsigned active;           /* so many are in use, from the first on */
+    unsigned turn;             /* the pair that is polled first next time */
     struct virtqueue *control; /* or NULL */
     uint8_t header_size;       /* of every frame's virtio header (5.1.9, 5.1.9.1) */
     uint8_t rx_pieces;         /* descriptors of a receive buffer */
@@ -47,9 +56,10 @@ struct virtio_net {
     uint8_t guest_segments; /* kinds of large frames it may deliver: bit n for gso_type n */
     struct tx_slot *tx_slots, *tx_free;
     struct rx_slot *rx_slots, *rx_free;
-    struct net_control_message message; /* the device's while a command is under way */
-    bool control_lost;                  /* a command was not answered: no more are sent */
-    bool filter_set;                    /* `filter` is what the device was told */
+    unsigned tx_slot_count, rx_slot_count; /* as many as all rings have entries */
+    struct net_control_message message;    /* the device's while a command is under way */
+    bool control_lost;                     /* a command was not answered: no more are sent */
+    bool filter_set;                       /* `filter` is what the device was told */
     struct nic_filter filter;
 };
 
@@ -58,13 +68,17 @@ extern const struct nic_ops virtio_net_ops;
 
 int virtio_net_set_filter(struct nic *nic, const struct nic_filter *filter);
 
-/* The device was reset and is back: tells it again what it was told before. */
-void virtio_net_control_restart(struct virtio_net *net);
+/* The device is live, for the first time or after a reset: tells it how many queue pairs there are,
+ * and again what it was told before. */
+void virtio_net_control_start(struct virtio_net *net);
 
 /* 5.1.9.5.4: the announcement was made. */
 void virtio_net_acknowledge_announce(struct virtio_net *net);
 
 /* The device or this queue of it was reset: gives the queue's buffers back to the user. */
-void virtio_net_reclaim(struct virtio_net *net, const struct virtqueue *vq);
+void virtio_net_reclaim(struct virtio_net *net, struct virtqueue *vq);
+
+/* Is it a receive queue? */
+bool virtio_net_receives(const struct virtio_net *net, const struct virtqueue *vq);
 
 #endif

@@ -11,12 +11,23 @@
 
 #include "log.h"
 
-enum { QUEUE_RX, QUEUE_TX, QUEUE_CONTROL, QUEUES };
+/* Which of the device's queues the core keeps where: the first pair, the control queue if there is
+ * one, then the other pairs. */
+enum { QUEUE_RX, QUEUE_TX, QUEUE_CONTROL, QUEUES = 2 * VIRTIO_NET_MAX_PAIRS + 1 };
 
 #define QUEUE_SIZE 256
 #define CONTROL_SIZE 8
 #define DEFAULT_MTU 1500u
 #define MIN_MTU 68u
+
+static unsigned most_pairs = 1;
+
+void virtio_net_limit_pairs(unsigned pairs)
+{
+    most_pairs = pairs < VIRTIO_NET_MAX_PAIRS ? pairs : VIRTIO_NET_MAX_PAIRS;
+    if (most_pairs == 0)
+        most_pairs = 1;
+}
 
 static void random_mac(uint8_t mac[6])
 {
@@ -74,17 +85,21 @@ static void read_mtu(struct virtio_net *net)
 
 static int make_slots(struct virtio_net *net)
 {
-    unsigned i, rx = virtqueue_size(net->rx), tx = virtqueue_size(net->tx);
+    unsigned i;
 
-    net->tx_slots = platform_dma_alloc(tx * sizeof(*net->tx_slots), 64);
-    net->rx_slots = platform_dma_alloc(rx * sizeof(*net->rx_slots), 64);
+    for (i = 0; i < net->pairs; i++) {
+        net->rx_slot_count += virtqueue_size(net->pair[i].rx);
+        net->tx_slot_count += virtqueue_size(net->pair[i].tx);
+    }
+    net->tx_slots = platform_dma_alloc(net->tx_slot_count * sizeof(*net->tx_slots), 64);
+    net->rx_slots = platform_dma_alloc(net->rx_slot_count * sizeof(*net->rx_slots), 64);
     if (!net->tx_slots || !net->rx_slots)
         return -ENOMEM;
-    for (i = 0; i < tx; i++) {
+    for (i = 0; i < net->tx_slot_count; i++) {
         net->tx_slots[i].next_free = net->tx_free;
         net->tx_free = &net->tx_slots[i];
     }
-    for (i = 0; i < rx; i++) {
+    for (i = 0; i < net->rx_slot_count; i++) {
         net->rx_slots[i].next_free = net->rx_free;
         net->rx_free = &net->rx_slots[i];
     }
@@ -94,9 +109,9 @@ static int make_slots(struct virtio_net *net)
 static void net_free(struct virtio_net *net)
 {
     if (net->tx_slots)
-        platform_dma_free(net->tx_slots, virtqueue_size(net->tx) * sizeof(*net->tx_slots));
+        platform_dma_free(net->tx_slots, net->tx_slot_count * sizeof(*net->tx_slots));
     if (net->rx_slots)
-        platform_dma_free(net->rx_slots, virtqueue_size(net->rx) * sizeof(*net->rx_slots));
+        platform_dma_free(net->rx_slots, net->rx_slot_count * sizeof(*net->rx_slots));
     platform_dma_free(net, sizeof(*net));
 }
 
@@ -151,22 +166,84 @@ static uint32_t rx_buffer_min(const struct virtio_net *net)
                                                                   : frame;
 }
 
+/*
+ * How many pairs are made, and the number of the control queue, which comes behind all pairs that
+ * the device has (5.1.2), used or not. 0: it has none, or one that cannot be reached.
+ */
+static uint16_t choose_pairs(struct virtio_net *net)
+{
+    struct virtio_device *device = net->device;
+    unsigned most = 1;
+    le16 offered;
+
+    net->pairs = net->active = 1;
+    if (!virtio_has_feature(device, VIRTIO_NET_F_CTRL_VQ))
+        return 0;
+    if (virtio_has_feature(device, VIRTIO_NET_F_MQ)) {
+        if (VIRTIO_CONFIG_READ(device, struct virtio_net_config, max_virtqueue_pairs, &offered))
+            return 0;
+        most = le16_to_cpu(offered);
+    }
+    if (most == 0 || 2 * most > UINT16_MAX || !virtio_has_queue(device, (uint16_t)(2 * most))) {
+        log_warn("%s: no control queue behind %u queue pairs", device->name, most);
+        return 0;
+    }
+    net->pairs = most < most_pairs ? most : most_pairs;
+    return (uint16_t)(2 * most);
+}
+
+static void request_pair(struct virtio_queue_request *rx, unsigned pair, unsigned rx_pieces)
+{
+    static const char *const names[][2] = {{"net rx", "net tx"},   {"net rx1", "net tx1"},
+                                           {"net rx2", "net tx2"}, {"net rx3", "net tx3"},
+                                           {"net rx4", "net tx4"}, {"net rx5", "net tx5"},
+                                           {"net rx6", "net tx6"}, {"net rx7", "net tx7"}};
+    _Static_assert(sizeof(names) / sizeof(names[0]) == VIRTIO_NET_MAX_PAIRS, "a name for each");
+
+    rx[QUEUE_RX] = (struct virtio_queue_request){.name = names[pair][0],
+                                                 .index = (uint16_t)(2 * pair),
+                                                 .max_size = QUEUE_SIZE,
+                                                 .max_segments = (uint16_t)rx_pieces};
+    rx[QUEUE_TX] = (struct virtio_queue_request){.name = names[pair][1],
+                                                 .index = (uint16_t)(2 * pair + 1),
+                                                 .max_size = QUEUE_SIZE,
+                                                 .max_segments = NIC_MAX_TX_PIECES + 1};
+}
+
+static int find_queues(struct virtio_net *net)
+{
+    struct virtio_queue_request requests[QUEUES];
+    struct virtio_device *device = net->device;
+    uint16_t control = choose_pairs(net);
+    unsigned i, n = 0;
+    int error;
+
+    for (i = 0; i < net->pairs; i++) {
+        request_pair(&requests[n], i, net->rx_pieces);
+        n += 2;
+        if (n == QUEUE_CONTROL && control)
+            requests[n++] = (struct virtio_queue_request){.name = "net control",
+                                                          .index = control,
+                                                          .max_size = CONTROL_SIZE,
+                                                          .max_segments = NET_CONTROL_PIECES + 2,
+                                                          .no_interrupt = true};
+    }
+    error = virtio_find_queues(device, requests, n);
+    if (error)
+        return error;
+    net->control = control ? device->queue[QUEUE_CONTROL] : NULL;
+    for (i = 0; i < net->pairs; i++) {
+        unsigned at = 2 * i + (i > 0);
+        net->pair[i].rx = device->queue[at + QUEUE_RX];
+        net->pair[i].tx = device->queue[at + QUEUE_TX];
+    }
+    net->nic.tx_queue = virtqueue_size(net->pair[0].tx);
+    return 0;
+}
+
 static int net_probe(struct virtio_device *device)
 {
-    struct virtio_queue_request requests[QUEUES] = {
-        [QUEUE_RX] = {.name = "net rx", .index = 0, .max_size = QUEUE_SIZE},
-        [QUEUE_TX] = {.name = "net tx",
-                      .index = 1,
-                      .max_size = QUEUE_SIZE,
-                      .max_segments = NIC_MAX_TX_PIECES + 1},
-        [QUEUE_CONTROL] = {.name = "net control",
-                           .index = 2,
-                           .max_size = CONTROL_SIZE,
-                           .max_segments = NET_CONTROL_PIECES + 2,
-                           .no_interrupt = true},
-    };
     struct virtio_net *net = platform_dma_alloc(sizeof(*net), 64);
-    bool has_control = virtio_has_feature(device, VIRTIO_NET_F_CTRL_VQ);
     int error;
 
     if (!net)
@@ -174,7 +251,6 @@ static int net_probe(struct virtio_device *device)
     net->device = device;
     net->nic.ops = &virtio_net_ops;
     choose_framing(net);
-    requests[QUEUE_RX].max_segments = net->rx_pieces;
     choose_offloads(net);
     error = read_mac(net);
     if (error)
@@ -182,13 +258,9 @@ static int net_probe(struct virtio_device *device)
     read_link(net);
     read_mtu(net);
     net->nic.rx_buffer_min = rx_buffer_min(net);
-    error = virtio_find_queues(device, requests, has_control ? QUEUES : QUEUE_CONTROL);
+    error = find_queues(net);
     if (error)
         goto out;
-    net->rx = device->queue[QUEUE_RX];
-    net->tx = device->queue[QUEUE_TX];
-    net->control = has_control ? device->queue[QUEUE_CONTROL] : NULL;
-    net->nic.tx_queue = virtqueue_size(net->tx);
     error = make_slots(net);
     if (error)
         goto out;
@@ -204,8 +276,8 @@ static int net_ready(struct virtio_device *device)
 {
     struct virtio_net *net = device->driver_data;
 
+    virtio_net_control_start(net);
     if (device->recovering) {
-        virtio_net_control_restart(net);
         if (net->nic.callbacks)
             net->nic.callbacks->restarted(net->nic.arg);
         return 0;
@@ -236,7 +308,7 @@ static void net_ready_queue(struct virtio_device *device, unsigned i)
 
     if (device->queue[i] == net->control)
         net->control_lost = false;
-    if (device->queue[i] == net->rx && net->nic.callbacks)
+    if (virtio_net_receives(net, device->queue[i]) && net->nic.callbacks)
         net->nic.callbacks->restarted(net->nic.arg);
 }
 
@@ -271,7 +343,7 @@ static void net_config_changed(struct virtio_device *device)
 /* Large frames without merged buffers would need receive buffers of 64 KiB each (5.1.9.3.1). */
 #define LARGE_FRAMES NEEDS(VIRTIO_NET_F_GUEST_CSUM), .requires_too = VIRTIO_NET_F_MRG_RXBUF
 #define NO_GLUED "datagrams would arrive glued together"
-#define ONE_PAIR "one queue pair is used"
+#define ANY_PAIR "one loop polls every queue pair"
 
 static const struct virtio_feature features[] = {
     {.bit = VIRTIO_NET_F_CSUM, .name = "CSUM"},
@@ -300,7 +372,7 @@ static const struct virtio_feature features[] = {
      .name = "GUEST_ANNOUNCE",
      NEEDS(VIRTIO_NET_F_CTRL_VQ),
      .requires_too = VIRTIO_NET_F_STATUS},
-    {.bit = VIRTIO_NET_F_MQ, .name = "MQ", .refusal = ONE_PAIR},
+    {.bit = VIRTIO_NET_F_MQ, .name = "MQ", NEEDS(VIRTIO_NET_F_CTRL_VQ)},
     {.bit = VIRTIO_NET_F_CTRL_MAC_ADDR,
      .name = "CTRL_MAC_ADDR",
      .refusal = "the address of the device is used"},
@@ -311,8 +383,8 @@ static const struct virtio_feature features[] = {
     {.bit = VIRTIO_NET_F_GUEST_USO4, .name = "GUEST_USO4", .refusal = NO_GLUED},
     {.bit = VIRTIO_NET_F_GUEST_USO6, .name = "GUEST_USO6", .refusal = NO_GLUED},
     {.bit = VIRTIO_NET_F_HOST_USO, .name = "HOST_USO", .refusal = "nobody sends datagrams in rows"},
-    {.bit = VIRTIO_NET_F_HASH_REPORT, .name = "HASH_REPORT", .refusal = ONE_PAIR},
-    {.bit = VIRTIO_NET_F_RSS, .name = "RSS", .refusal = ONE_PAIR},
+    {.bit = VIRTIO_NET_F_HASH_REPORT, .name = "HASH_REPORT", .refusal = ANY_PAIR},
+    {.bit = VIRTIO_NET_F_RSS, .name = "RSS", .refusal = ANY_PAIR},
     {.bit = VIRTIO_NET_F_RSC_EXT, .name = "RSC_EXT", .refusal = "of no use"},
     {.bit = VIRTIO_NET_F_STANDBY, .name = "STANDBY", .refusal = "no fail-over"},
     {.bit = VIRTIO_NET_F_SPEED_DUPLEX, .name = "SPEED_DUPLEX"},

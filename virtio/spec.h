@@ -334,6 +334,8 @@ _Static_assert(sizeof(struct virtio_pci_common_cfg) == 0x40, "4.1.4.3");
 #define VIRTIO_NET_CTRL_MAC_TABLE_SET 0
 #define VIRTIO_NET_CTRL_ANNOUNCE 3
 #define VIRTIO_NET_CTRL_ANNOUNCE_ACK 0
+#define VIRTIO_NET_CTRL_MQ 4
+#define VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET 0
 
 /* 5.1.4 */
 struct virtio_net_config {

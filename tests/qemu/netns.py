@@ -51,7 +51,7 @@ class Network:
 
     count = 0
 
-    def __init__(self, mtu=1500, bridge=False):
+    def __init__(self, mtu=1500, bridge=False, queues=1):
         Network.count += 1
         self.name = f"ferrule-{os.getpid()}-{Network.count}"
         self._children = []
@@ -60,7 +60,8 @@ class Network:
             self.run("ip", "link", "set", "lo", "up")
             # The host's own IPv6 addresses are good at once, without asking round for duplicates.
             self.run("sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad")
-            self.run("ip", "tuntap", "add", "tap0", "mode", "tap", "vnet_hdr")
+            several = ("multi_queue",) if queues > 1 else ()
+            self.run("ip", "tuntap", "add", "tap0", "mode", "tap", "vnet_hdr", *several)
             self.interface = "tap0"
             if bridge:
                 self._add_bridge()

@@ -36,12 +36,12 @@ def bytes_of(count):
     return (PATTERN * (count // PERIOD + 1))[:count]
 
 
-def bulk_guest(network, nic="", **options):
+def bulk_guest(network, nic="", backend=TAP, words="", **options):
     guest = Guest(
         None,
-        backend=TAP,
+        backend=backend,
         namespace=network.name,
-        words=STATIC,
+        words=f"{STATIC} {words}",
         nic=nic,
         kernel=os.path.join(BUILD, "bulk.elf"),
         **options,
@@ -144,6 +144,31 @@ def test_segments_on_the_wire(nic, mss):
         assert max(lengths) == mss
         assert sum(lengths) >= count
         assert lengths.count(mss) > 0.8 * count / mss
+        guest.power_off()
+
+
+@pytest.mark.parametrize("nic", ["", "packed=on", "disable-modern=on"])
+def test_queue_pairs(nic):
+    """Several queue pairs on a tap with as many: flows spread over the transmit queues, and whatever
+    queue the tap chooses is received from.
+
+    covers: NET-MQ-1 NET-MQ-3 NET-RX-5
+    """
+    options = ",".join(filter(None, (nic, "mq=on,vectors=8")))
+    with Network(queues=3) as network, bulk_guest(
+        network, options, f"{TAP},queues=3", "queues=3"
+    ) as guest:
+        ready(guest)
+        for address in (GUEST, f"{GUEST_LINK_LOCAL}%tap0"):
+            for _ in range(10):
+                from_guest(network, 200_001, SOURCE, address)
+                to_guest(network, 200_001, address)
+        report = guest.command_output("virtio", r"loop-report")
+        used = dict(re.findall(r"virtio-queue: .* name=(net_[rt]x\d?) .* used=(\d+) ", report))
+        assert len(used) == 6, report
+        for name in ("net_tx", "net_tx1", "net_tx2"):
+            assert int(used[name]) > 0, report
+        assert sum(int(used[name]) > 0 for name in ("net_rx", "net_rx1", "net_rx2")) > 1, report
         guest.power_off()
 
 

@@ -112,7 +112,7 @@ static void removed(void *arg)
 
 /* ---- set-up ---- */
 
-unsigned make_nic_sized(uint64_t features, uint16_t queue_size)
+void begin_nic(uint64_t features, uint16_t queue_size)
 {
     fake_pci_reset();
     memset(&user, 0, sizeof(user));
@@ -120,6 +120,11 @@ unsigned make_nic_sized(uint64_t features, uint16_t queue_size)
     virtio_set_interrupt_limit(VIRTIO_INTERRUPT_MSIX);
     device_net_init(&model, features | ring_features, queue_size, 3);
     memory = platform_dma_alloc(BUFFERS * BUFFER_SIZE + TX_SIZE, 4096);
+}
+
+unsigned make_nic_sized(uint64_t features, uint16_t queue_size)
+{
+    begin_nic(features, queue_size);
     unsigned driven = virtio_pci_scan();
     nic = nic_at(0);
     for (unsigned bit = 0; driven && bit < 64; bit++)

@@ -47,6 +47,9 @@ extern const struct nic_callbacks callbacks;
 unsigned provide(unsigned most);
 unsigned lent(void);
 
+/* Makes a device that virtio_pci_scan() will find. */
+void begin_nic(uint64_t features, uint16_t queue_size);
+
 /* Brings up a device; the sized one returns whether it is driven. */
 unsigned make_nic_sized(uint64_t features, uint16_t queue_size);
 void make_nic(uint64_t features);

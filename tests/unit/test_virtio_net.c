@@ -109,7 +109,8 @@ static void features_that_are_accepted(void **state)
     make_nic(~UINT64_C(0));
     assert_int_equal(model.device.accepted[0], ALWAYS | BIT(NET_F_MRG_RXBUF) | SEGMENTS_OUT |
                                                    SEGMENTS_IN | BIT(NET_F_CTRL_VQ) |
-                                                   BIT(NET_F_CTRL_RX) | BIT(NET_F_GUEST_ANNOUNCE));
+                                                   BIT(NET_F_CTRL_RX) | BIT(NET_F_GUEST_ANNOUNCE) |
+                                                   BIT(NET_F_MQ));
     assert_int_equal(model.device.accepted[1],
                      1u << (F_VERSION_1 - 32) | 1u << (F_ACCESS_PLATFORM - 32) |
                          1u << (F_RING_PACKED - 32) | 1u << (F_IN_ORDER - 32) |
