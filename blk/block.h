@@ -282,8 +282,8 @@ uint64_t blk_deadline(struct blk_device *device);
 
 /*
  * Chooses whether the device may answer writes before they are on stable storage (write-back), or
- * only after (write-through). Off: what was written before is stable only after one more flush, which
- * the caller does first. -ENOTSUP: the device does not let one choose.
+ * only after (write-through). Off: flushes once more, after which everything completed is stable.
+ * -ENOTSUP: the device does not let one choose.
  */
 int blk_set_write_cache(struct blk_device *device, bool on);
 

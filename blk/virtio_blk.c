@@ -371,7 +371,8 @@ static const struct virtio_feature features[] = {
     {.bit = VIRTIO_BLK_F_TOPOLOGY, .name = "TOPOLOGY"},
     {.bit = VIRTIO_BLK_F_CONFIG_WCE, .name = "CONFIG_WCE"},
     {.bit = VIRTIO_BLK_F_MQ, .name = "MQ"},
-    {.bit = VIRTIO_BLK_F_DISCARD, .name = "DISCARD"},
+    /* 5.2.5.1 forbids it on a disk whose zones must be kept, which only its configuration tells. */
+    {.bit = VIRTIO_BLK_F_DISCARD, .name = "DISCARD", .unless_offered = VIRTIO_BLK_F_ZONED},
     {.bit = VIRTIO_BLK_F_WRITE_ZEROES, .name = "WRITE_ZEROES"},
     {.bit = VIRTIO_BLK_F_LIFETIME, .name = "LIFETIME"},
     {.bit = VIRTIO_BLK_F_SECURE_ERASE, .name = "SECURE_ERASE"},

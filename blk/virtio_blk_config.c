@@ -188,6 +188,12 @@ int virtio_blk_set_write_cache(struct blk_device *block, bool on)
     if (blk->device->failed)
         return -EIO;
     error = write_cache_mode(blk, on);
+    if (!error && !on && can_flush(blk)) {
+        /* What was written before the switch may still be in the cache (5.2.6.2). */
+        block->has_flush = true;
+        error = blk_flush(block);
+        block->has_flush = error != 0;
+    }
     if (error)
         return error;
     blk->cache_chosen = true;

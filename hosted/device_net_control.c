@@ -95,13 +95,18 @@ static bool acknowledge(struct device *device, struct device_net_control *contro
 }
 
 /* 5.1.9.8: with the old framing each part has a descriptor of its own. */
-static void check_framing(const struct device *device, const struct ring_chain *chain)
+static void check_framing(const struct device *device, const struct ring_chain *chain,
+                          bool is_table)
 {
     if (!device_is_legacy(device) || device_has(device, F_ANY_LAYOUT))
         return;
     if (chain->piece[0].len != HEADER)
         violation("LEG-NET-FRAME-2", "%u bytes in the descriptor of the command",
                   chain->piece[0].len);
+    if (is_table && chain->out != 3)
+        violation("LEG-NET-FRAME-4", "%u descriptors for a MAC table", chain->out - 1);
+    else if (!is_table && chain->out > 2)
+        violation("LEG-NET-FRAME-3", "%u descriptors for data", chain->out - 1);
     if (chain->in != 1 || chain->piece[chain->out].len != 1)
         violation("LEG-NET-FRAME-5", "%u descriptors for the answer", chain->in);
 }
@@ -113,7 +118,8 @@ void device_net_command(struct device *device, struct device_net_control *contro
     uint32_t len = (uint32_t)ring_chain_read(chain, 0, message, sizeof(message));
     bool good = false;
 
-    check_framing(device, chain);
+    check_framing(device, chain,
+                  len >= HEADER && message[0] == CLASS_MAC && message[1] == MAC_TABLE_SET);
     if (len < HEADER || chain->writable != 1) {
         violation("NET-T-CTRL-1", "a command of %u bytes and %u for the answer", len,
                   chain->writable);

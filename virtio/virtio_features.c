@@ -56,6 +56,8 @@ static bool is_wanted(const struct virtio_device *device, unsigned bit)
         return false;
     if (feature->refusal && !(feature->for_legacy && device->legacy))
         return false;
+    if (feature->unless_offered && virtio_features_has(&device->offered, feature->unless_offered))
+        return false;
     return !feature->by_transport || virtio_features_has(&device->transport_features, bit);
 }
 

@@ -64,6 +64,8 @@ static const char *refusal_of(const struct virtio_device *device, unsigned bit)
         return "unknown to the driver";
     if (feature->refusal)
         return feature->refusal;
+    if (feature->unless_offered && virtio_features_has(&device->offered, feature->unless_offered))
+        return "not beside a feature that is offered";
     return feature->by_transport ? "the transport cannot do it" : "needs a feature that is missing";
 }
 

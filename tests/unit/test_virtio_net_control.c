@@ -6,7 +6,7 @@
 // sources: boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
 // sources: hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c hosted/device.c
 // sources: hosted/device_setup.c hosted/device_net.c hosted/device_net_control.c hosted/violation.c
-// sources: hosted/ring_packed.c
+// sources: hosted/ring_packed.c hosted/device_legacy.c
 /*
  * test_virtio_net_control.c - the network device driver (5.1.9.5): commands on the control queue, to
  * a device that obeys, refuses, or does not answer.
@@ -14,6 +14,8 @@
  * Read nic_user.h first, then hosted/device_net_control.h.
  */
 #include "nic_user.h"
+
+#include "hosted/device_legacy.h"
 
 #define CONTROL (USUAL | BIT(NET_F_CTRL_VQ) | BIT(NET_F_CTRL_RX))
 #define ANNOUNCE (CONTROL | BIT(NET_F_GUEST_ANNOUNCE))
@@ -146,6 +148,25 @@ static void announcements_are_made_and_acknowledged(void **state)
     end();
 }
 
+/*
+ * Without ANY_LAYOUT each part of a command has a descriptor of its own; the model looks.
+ * covers: LEG-NET-FRAME-2 LEG-NET-FRAME-3 LEG-NET-FRAME-4 LEG-NET-FRAME-5
+ */
+static void a_legacy_device_gets_its_framing(void **state)
+{
+    struct nic_filter groups = some_groups(5), all = {.all_groups = true};
+
+    (void)state;
+    device_set_front(&device_legacy_front);
+    make_nic(CONTROL);
+    assert_int_equal(nic_set_filter(nic, &groups), 0);
+    assert_int_equal(model.control.multicasts, 5);
+    assert_int_equal(nic_set_filter(nic, &all), 0);
+    assert_true(model.control.all_multicast);
+    end();
+    device_set_front(NULL);
+}
+
 /* covers: NET-CFG-11 NET-CFG-12 */
 static void the_speed(void **state)
 {
@@ -173,6 +194,7 @@ int main(void)
         TEST(a_mute_control_queue_is_given_up),
         TEST(a_reset_device_is_told_again),
         TEST(announcements_are_made_and_acknowledged),
+        TEST(a_legacy_device_gets_its_framing),
         TEST(the_speed),
     };
     const struct CMUnitTest flows[] = {
