@@ -1,0 +1,45 @@
+/*
+ * proof.h - what the proofs share: values that may be anything, claims, and a device whose memory
+ * says something else each time it is read.
+ *
+ * A proof is a program of one main() that includes the real source, and CBMC walks through all of
+ * its runs. Nothing of it is ever compiled to run. Read ring_state.h next, then
+ * proof_split_get_buf.c.
+ */
+#ifndef FERRULE_PROOFS_PROOF_H
+#define FERRULE_PROOFS_PROOF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Any value at all: to CBMC a variable that nobody has set has every value. */
+#define ANY(name, type)                 \
+    static inline type any_##name(void) \
+    {                                   \
+        type value;                     \
+        return value;                   \
+    }
+ANY(u8, uint8_t)
+ANY(u16, uint16_t)
+ANY(u32, uint32_t)
+ANY(u64, uint64_t)
+ANY(unsigned, unsigned)
+
+static inline bool any_bool(void)
+{
+    return any_u8() & 1;
+}
+
+#define assume(condition) __CPROVER_assume(condition)
+#define claim(condition) __CPROVER_assert((condition), #condition)
+
+/* The sources read what a device writes by this builtin only. Here each read is a new value: the
+ * device may have changed it since the last one. */
+#define __atomic_load_n(from, order)                                                        \
+    (__CPROVER_assert(__CPROVER_r_ok((from), sizeof(*(from))), "the memory read is there"), \
+     (__typeof__(*(from)))any_u64())
+
+#endif
