@@ -76,7 +76,7 @@ KERNEL_OBJS := $(KERNEL_S:%.S=$(OBJ)/%.S.o) $(KERNEL_C:%.c=$(OBJ)/%.o)
 
 # These run in interrupt context or under an emulated KVM without SSE: whole numbers only. Copying memory is theirs too.
 INTEGER_C := $(filter boot/% arch/% virtio/% blk/% console/% rng/% balloon/% input/%,$(KERNEL_C)) \
-  $(filter-out net/lwip_%,$(filter net/%,$(KERNEL_C))) fs/virtio_9p.c libc/string.c
+  $(filter-out net/lwip_%,$(filter net/%,$(KERNEL_C))) $(filter fs/virtio_%,$(KERNEL_C)) libc/string.c
 
 LWIP := $(BUILD)/src/lwip
 LWIP_C := $(addprefix core/,altcp altcp_alloc altcp_tcp def dns inet_chksum init ip mem memp netif pbuf raw stats sys \

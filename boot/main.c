@@ -19,6 +19,7 @@
 #include "console/virtio_console.h"
 #include "fs/fs.h"
 #include "fs/virtio_9p.h"
+#include "fs/virtio_fs.h"
 #include "input/virtio_input.h"
 #include "log.h"
 #include "machine.h"
@@ -46,8 +47,9 @@ void __libc_init_array(void);
 int app_main(int argc, char **argv);
 
 static const struct virtio_driver *const drivers[] = {
-    &virtio_console_driver, &virtio_rng_driver,     &virtio_net_driver, &virtio_blk_driver,
-    &virtio_scsi_driver,    &virtio_balloon_driver, &virtio_9p_driver,  &virtio_input_driver};
+    &virtio_console_driver, &virtio_rng_driver,  &virtio_net_driver,
+    &virtio_blk_driver,     &virtio_scsi_driver, &virtio_balloon_driver,
+    &virtio_9p_driver,      &virtio_fs_driver,   &virtio_input_driver};
 
 static struct bootinfo info;
 

@@ -1,7 +1,8 @@
 /*
  * fs.c - bring-up and end of the files.
  *
- * Owns what `root=` says, and where the shares of the host are mounted: `9p.TAG=`. Disks are
+ * Owns what `root=` says, and where the shares of the host are mounted: `9p.TAG=`,
+ * `virtiofs.TAG=`. Disks are
  * disks.c's, the mount table is mount.c's. Read disks.c next.
  */
 #include "fs/fs.h"
@@ -12,22 +13,75 @@
 
 #include "cmdline.h"
 #include "fs/disks.h"
+#include "fs/fuse.h"
 #include "fs/ninep.h"
 #include "fs/virtio_9p.h"
+#include "fs/virtio_fs.h"
 #include "libc/files.h"
 #include "log.h"
 #include "platform.h"
 
-#define ROOT_WORD_SHARE "9p:"
 #define WORD_SIZE 128u
 
+/* The two kinds of shares: how they are called in kernel words and log lines, and mounted. */
+struct share_kind {
+    const char *name;
+    const struct fs_ops *ops;
+    int (*mount)(void *transport, void **volume);
+};
+
+/* What `root=` says: the tag of a share of one kind, or a disk, or (both NULL) nothing. */
+struct root_word {
+    char text[WORD_SIZE];
+    const struct share_kind *kind;
+    const char *tag, *disk;
+};
+
+static int mount_9p(void *transport, void **volume)
+{
+    return ninep_mount(transport, volume);
+}
+
+static int mount_virtiofs(void *transport, void **volume)
+{
+    return fuse_mount(transport, volume);
+}
+
+static const struct share_kind share_9p = {"9p", &ninep_ops, mount_9p};
+static const struct share_kind share_virtiofs = {"virtiofs", &fuse_ops, mount_virtiofs};
+static const struct share_kind *const kinds[] = {&share_9p, &share_virtiofs};
+
+static void read_root_word(struct root_word *root)
+{
+    root->kind = NULL;
+    root->tag = root->disk = NULL;
+    if (!cmdline_get(platform_cmdline(), "root", root->text, WORD_SIZE) || !root->text[0])
+        return;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        size_t len = strlen(kinds[i]->name);
+
+        if (strncmp(root->text, kinds[i]->name, len) || root->text[len] != ':')
+            continue;
+        root->kind = kinds[i];
+        root->tag = root->text + len + 1;
+        return;
+    }
+    root->disk = root->text;
+}
+
+static bool is_root(const struct root_word *root, const struct share_kind *kind, const char *tag)
+{
+    return root->kind == kind && !strcmp(root->tag, tag);
+}
+
 /* Where a share belongs. */
-static int share_place(const char *tag, bool is_root, char place[FS_PATH_MAX])
+static int share_place(const struct share_kind *kind, const char *tag, bool at_root,
+                       char place[FS_PATH_MAX])
 {
     char key[WORD_SIZE], value[FS_PATH_MAX];
 
-    format_text(key, sizeof(key), "9p.%s", tag);
-    if (is_root)
+    format_text(key, sizeof(key), "%s.%s", kind->name, tag);
+    if (at_root)
         strcpy(value, "/");
     else if (!cmdline_get(platform_cmdline(), key, value, sizeof(value)))
         format_text(value, sizeof(value), "/mnt/%s", tag);
@@ -37,88 +91,97 @@ static int share_place(const char *tag, bool is_root, char place[FS_PATH_MAX])
 }
 
 /* *at_root: set when it is mounted at "/". */
-static void mount_share(struct ninep_transport *share, bool is_root, bool *at_root)
+static void mount_share(const struct share_kind *kind, void *transport, const char *tag,
+                        const struct root_word *root, bool *at_root)
 {
     char place[FS_PATH_MAX];
     void *volume;
 
-    if (share_place(share->tag, is_root, place)) {
-        log_error("9p.%s=: not an absolute path; not mounted", share->tag);
+    if (share_place(kind, tag, is_root(root, kind, tag), place)) {
+        log_error("%s.%s=: not an absolute path; not mounted", kind->name, tag);
         return;
     }
-    if (ninep_mount(share, &volume))
+    if (kind->mount(transport, &volume))
         return;
-    int error = fs_mount(place, &ninep_ops, volume);
+    int error = fs_mount(place, kind->ops, volume);
     if (!error) {
-        log_info("fs: 9p %s: mounted at %s", share->tag, place);
+        log_info("fs: %s %s: mounted at %s", kind->name, tag, place);
         *at_root |= !strcmp(place, "/");
         return;
     }
-    log_error("fs: 9p %s: not mounted at %s: %s", share->tag, place,
+    log_error("fs: %s %s: not mounted at %s: %s", kind->name, tag, place,
               error == -EBUSY ? "something else is" : "no room");
-    ninep_ops.unmount(volume);
+    kind->ops->unmount(volume);
 }
 
-/* What `root=` says: the tag of a share, else an empty text, or a disk, else NULL. */
-static void read_root_word(char word[WORD_SIZE], const char **tag, const char **disk)
+static void share_plugged(const struct share_kind *kind, void *transport, const char *tag)
 {
-    size_t prefix = strlen(ROOT_WORD_SHARE);
-
-    *tag = "";
-    *disk = NULL;
-    if (!cmdline_get(platform_cmdline(), "root", word, WORD_SIZE) || !word[0])
-        return;
-    if (!strncmp(word, ROOT_WORD_SHARE, prefix))
-        *tag = word + prefix;
-    else
-        *disk = word;
-}
-
-static void on_disk(struct blk_device *device, bool added)
-{
-    char word[WORD_SIZE];
-    const char *root_tag, *root_disk;
-
-    read_root_word(word, &root_tag, &root_disk);
-    if (added)
-        disks_mount_plugged(device, root_disk, root_tag[0]);
-    else
-        fs_unmount_from(device);
-}
-
-static void on_share(struct ninep_transport *share, bool added)
-{
-    char word[WORD_SIZE];
-    const char *root_tag, *root_disk;
+    struct root_word root;
     bool at_root = false;
 
-    read_root_word(word, &root_tag, &root_disk);
+    read_root_word(&root);
+    mount_share(kind, transport, tag, &root, &at_root);
+}
+
+static void on_9p(struct ninep_transport *share, bool added)
+{
     if (added)
-        mount_share(share, !strcmp(share->tag, root_tag), &at_root);
+        share_plugged(&share_9p, share, share->tag);
     else
         fs_unmount_from(share);
 }
 
+static void on_virtiofs(struct fuse_transport *share, bool added)
+{
+    if (added)
+        share_plugged(&share_virtiofs, share, share->tag);
+    else
+        fs_unmount_from(share);
+}
+
+static void on_disk(struct blk_device *device, bool added)
+{
+    struct root_word root;
+
+    read_root_word(&root);
+    if (added)
+        disks_mount_plugged(device, root.disk, root.kind != NULL);
+    else
+        fs_unmount_from(device);
+}
+
+/* True: the one that `root=` asks for was among them. */
+static bool mount_shares(const struct root_word *root, bool *at_root)
+{
+    struct ninep_transport *share;
+    struct fuse_transport *fuse;
+    bool found = false;
+
+    for (unsigned i = 0; (share = virtio_9p_at(i)); i++) {
+        mount_share(&share_9p, share, share->tag, root, at_root);
+        found |= is_root(root, &share_9p, share->tag);
+    }
+    for (unsigned i = 0; (fuse = virtio_fs_at(i)); i++) {
+        mount_share(&share_virtiofs, fuse, fuse->tag, root, at_root);
+        found |= is_root(root, &share_virtiofs, fuse->tag);
+    }
+    return found;
+}
+
 int fs_init(void)
 {
-    char word[WORD_SIZE];
-    const char *root_tag, *root_disk;
-    struct ninep_transport *share;
-    bool at_root = false, found = false;
+    struct root_word root;
+    bool at_root = false;
 
-    virtio_9p_watch(on_share);
+    virtio_9p_watch(on_9p);
+    virtio_fs_watch(on_virtiofs);
     blk_watch(on_disk);
-    read_root_word(word, &root_tag, &root_disk);
-    for (unsigned i = 0; (share = virtio_9p_at(i)); i++) {
-        bool is_root = !strcmp(share->tag, root_tag);
-        mount_share(share, is_root, &at_root);
-        found |= is_root;
-    }
-    if (root_tag[0] && !found)
-        log_error("root=9p:%s: there is no share with this tag", root_tag);
+    read_root_word(&root);
+    if (!mount_shares(&root, &at_root) && root.kind)
+        log_error("root=%s: there is no share with this tag", root.text);
     disks_format();
-    return disks_mount_all(root_disk, at_root || root_tag[0]) || (root_tag[0] && !at_root) ? -ENODEV
-                                                                                           : 0;
+    return disks_mount_all(root.disk, at_root || root.kind) || (root.kind && !at_root) ? -ENODEV
+                                                                                       : 0;
 }
 
 void fs_shutdown(void)

@@ -84,7 +84,7 @@ struct fs_ops {
      * with an error from now on; its memory goes with the last of them.
      */
     int (*unmount)(void *volume);
-    /* Does the volume lie on this device (a struct blk_device or a struct ninep_transport)? */
+    /* Does the volume lie on this device (a struct blk_device or a share's transport)? */
     bool (*is_on)(const void *volume, const void *device);
 };
 
@@ -101,7 +101,7 @@ int fs_normalise(const char *path, char plain[FS_PATH_MAX]);
  */
 int fs_mount(const char *prefix, const struct fs_ops *ops, void *volume);
 
-/* The type of the volume that holds a path ("fat", "littlefs", "9p"), or NULL. */
+/* The type of the volume that holds a path ("fat", "littlefs", "9p", "virtiofs"), or NULL. */
 const char *fs_type(const char *path);
 
 /* Is something mounted at exactly this path, which is normalised? */
@@ -130,7 +130,8 @@ int fs_rename(const char *from, const char *to);
 int fs_make_directory(const char *path);
 
 /*
- * Bring-up: mounts the shares of the host where the kernel words `root=` and `9p.TAG=` say, or else
+ * Bring-up: mounts the shares of the host where the kernel words `root=`, `9p.TAG=` and
+ * `virtiofs.TAG=` say, or else
  * at /mnt/TAG; then disks as `format=`, `mount=` and `root=` say, and without `root=` the first one
  * that holds a volume at "/" (disks.h). Says in one log line each what it found and why something
  * is not used. -ENODEV when nothing is at "/". From then on disks and shares that leave are

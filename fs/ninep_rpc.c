@@ -1,13 +1,14 @@
 /*
  * ninep_rpc.c - the requests of 9P2000.L and the session that they belong to.
  *
- * Owns the form of messages, the numbers of fids, and the step from Linux's error numbers to ours.
- * What the other side writes is read once, and every length in it checked; whoever breaks the
- * protocol loses the session, and with it every open file. Read ninep.c next.
+ * Owns the form of messages and the numbers of fids. What the other side writes is read once, and
+ * every length in it checked; whoever breaks the protocol loses the session, and with it every open
+ * file. Read ninep.c next.
  */
 #include <errno.h>
 #include <string.h>
 
+#include "fs/linux_error.h"
 #include "fs/ninep_internal.h"
 #include "log.h"
 
@@ -112,27 +113,6 @@ int ninep_violation(struct ninep_volume *volume, const char *what)
     return -EIO;
 }
 
-/* Linux's error numbers, which are on the wire, as the C library's. */
-static int from_linux(uint32_t number)
-{
-    static const struct {
-        uint8_t number;
-        int error;
-    } others[] = {
-        {36, ENAMETOOLONG}, {37, ENOLCK},     {38, ENOSYS},    {39, ENOTEMPTY},
-        {40, ELOOP},        {71, EPROTO},     {75, EOVERFLOW}, {84, EILSEQ},
-        {95, EOPNOTSUPP},   {110, ETIMEDOUT}, {116, ESTALE},   {122, EDQUOT},
-    };
-    _Static_assert(EPERM == 1 && ERANGE == 34, "up to ERANGE all systems have the same numbers");
-    if (number >= 1 && number <= ERANGE)
-        return (int)number;
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        if (others[i].number == number)
-            return others[i].error;
-    }
-    return EIO;
-}
-
 /* Checks what every answer begins with, and leaves `at` behind it. */
 static int check_answer(struct call *call)
 {
@@ -153,7 +133,7 @@ static int check_answer(struct call *call)
     if (type == P9_RLERROR) {
         uint32_t number = (uint32_t)take(call, 4);
         return call->overrun ? ninep_violation(volume, "an error without a number")
-                             : -from_linux(number);
+                             : -error_from_linux(number);
     }
     return type == call->type + 1 ? 0 : ninep_violation(volume, "an answer's type");
 }

@@ -1,9 +1,9 @@
 /*
  * virtio_9p.c - the driver of the 9P device: one message at a time through one queue.
  *
- * Owns the device-visible memory of requests and answers, the bounded wait, and what happens when
- * no answer comes: the device is reset, so that it cannot answer later, and its fids are gone. File
- * data lies in the caller's own memory. What messages say is ninep_rpc.c's business.
+ * Owns the device-visible memory of requests and answers. File data lies in the caller's own
+ * memory. The wait for an answer is virtio_share.c's: when none comes the device is reset, and its
+ * fids are gone. What messages say is ninep_rpc.c's business.
  */
 #include "fs/virtio_9p.h"
 
@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "fs/ninep_wire.h"
+#include "fs/virtio_share.h"
 #include "log.h"
-#include "loop.h"
 #include "platform.h"
 #include "virtio/spec.h"
 
@@ -25,10 +25,6 @@
 
 /* A host under load, or one whose disk sleeps, may take this long. */
 #define TIMEOUT_NS (30 * UINT64_C(1000000000))
-/* How long is polled before the CPU is given up: about what a fast host needs. */
-#define SPIN_NS 20000
-/* How often a host that takes its time is looked after. */
-#define LOOK_NS 100000000u
 
 struct virtio_9p {
     struct ninep_transport transport;
@@ -42,40 +38,6 @@ static struct virtio_9p *shares[SHARES_MAX];
 static void (*watcher)(struct ninep_transport *share, bool added);
 
 /* ---- messages ---- */
-
-/* Waits for the only buffer that the device has. Resets the device when that is in vain. */
-static int wait_for_answer(struct virtio_9p *share, uint32_t *len)
-{
-    uint64_t start = platform_now_ns(), looked = start;
-    unsigned resets = share->transport.resets;
-
-    virtqueue_disable_cb(share->vq);
-    while (virtqueue_get_buf(share->vq, len) == NULL) {
-        uint64_t now = platform_now_ns();
-
-        if (virtqueue_is_broken(share->vq)) {
-            virtio_recover(share->device, "its queue is broken");
-            return -EIO;
-        }
-        if (now - start >= TIMEOUT_NS) {
-            log_error("9p %s: no answer within %u s: resetting the device", share->tag,
-                      (unsigned)(TIMEOUT_NS / 1000000000));
-            virtio_recover(share->device, "a request timed out");
-            return -EIO;
-        }
-        if (now - looked >= LOOK_NS) {
-            looked = now;
-            virtio_look(share->device);
-            if (share->transport.resets != resets)
-                return -EIO;
-        }
-        if (now - start < SPIN_NS)
-            platform_relax();
-        else if (virtqueue_enable_cb(share->vq))
-            platform_wait(loop_wait_limit(looked + LOOK_NS));
-    }
-    return 0;
-}
 
 static int exchange(struct ninep_transport *transport, struct ninep_exchange *x)
 {
@@ -101,23 +63,18 @@ static int exchange(struct ninep_transport *transport, struct ninep_exchange *x)
         virtqueue_kick(share->vq);
     else if (!virtqueue_is_broken(share->vq))
         return -EIO;
-    return wait_for_answer(share, &x->reply_len);
+    return virtio_share_wait(&(struct virtio_share_wait){.device = share->device,
+                                                         .vq = share->vq,
+                                                         .kind = "9p",
+                                                         .tag = share->tag,
+                                                         .resets = &share->transport.resets,
+                                                         .timeout_ns = TIMEOUT_NS},
+                             &x->reply_len)
+               ? 0
+               : -EIO;
 }
 
 /* ---- set-up ---- */
-
-/* Can it be a part of a path, a log line and a kernel word? */
-static bool tag_is_usable(const char *tag)
-{
-    const char *c;
-
-    if (strcmp(tag, ".") == 0 || strcmp(tag, "..") == 0 || *tag == '\0')
-        return false;
-    for (c = tag; *c != '\0'; c++)
-        if ((unsigned char)*c <= ' ' || *c == '/' || *c == '=' || *c == '"' || *c == 0x7f)
-            return false;
-    return true;
-}
 
 static int read_tag(struct virtio_9p *share)
 {
@@ -143,7 +100,7 @@ static int read_tag(struct virtio_9p *share)
         device->refusal = "its configuration cannot be read";
         return -EIO;
     }
-    if (strlen(share->tag) != tag_len || !tag_is_usable(share->tag)) {
+    if (strlen(share->tag) != tag_len || !virtio_share_tag_is_usable(share->tag)) {
         device->refusal = "its mount tag cannot be the name of a folder";
         return -EINVAL;
     }

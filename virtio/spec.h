@@ -667,6 +667,21 @@ struct virtio_input_event {
 };
 _Static_assert(sizeof(struct virtio_input_event) == 8, "5.8.6");
 
+/* ---- file system (5.11) ---- */
+#define VIRTIO_FS_F_NOTIFICATION 0
+
+#define VIRTIO_FS_Q_HIPRIO 0
+/* Without NOTIFICATION, whose queue would come before it. */
+#define VIRTIO_FS_Q_REQUEST 1
+#define VIRTIO_FS_TAG_SIZE 36
+
+struct virtio_fs_config {
+    uint8_t tag[VIRTIO_FS_TAG_SIZE]; /* ends in NULs unless it fills the field */
+    le32 num_request_queues;
+    le32 notify_buf_size; /* with NOTIFICATION */
+};
+_Static_assert(sizeof(struct virtio_fs_config) == 44, "5.11.4");
+
 /* ---- 9P: the specification reserves the number only; this is what devices do ---- */
 #define VIRTIO_9P_F_MOUNT_TAG 0
 

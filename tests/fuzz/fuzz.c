@@ -1,4 +1,4 @@
-// sources: virtio/*.c blk/*.c net/*.c console/*.c rng/*.c balloon/*.c fs/virtio_9p.c fs/ninep*.c
+// sources: virtio/*.c blk/*.c net/*.c console/*.c rng/*.c balloon/*.c fs/virtio_9p.c fs/virtio_share.c fs/ninep*.c
 // sources: fs/fat*.c fs/mount.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
 // sources: boot/bootinfo.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
 // sources: hosted/fake_pci.c hosted/violation.c tests/fuzz/*.c

@@ -20,6 +20,7 @@
 #include "fat_image.h"
 #include "blk/partition.h"
 #include "fs/virtio_9p.h"
+#include "fs/virtio_fs.h"
 #include "libc/files.h"
 #include "log.h"
 #include "platform.h"
@@ -209,6 +210,17 @@ void virtio_9p_watch(void (*watcher)(struct ninep_transport *share, bool added))
 }
 
 struct ninep_transport *virtio_9p_at(unsigned index)
+{
+    (void)index;
+    return NULL;
+}
+
+void virtio_fs_watch(void (*watcher)(struct fuse_transport *share, bool added))
+{
+    (void)watcher;
+}
+
+struct fuse_transport *virtio_fs_at(unsigned index)
 {
     (void)index;
     return NULL;

@@ -1,0 +1,281 @@
+/*
+ * virtio_fs.c - the driver of the file system device (5.11): one request at a time through the
+ * first request queue, and what has no answer through the high priority queue.
+ *
+ * Owns the device-visible memory of messages. File data lies in the caller's own memory; there is
+ * no DAX window and no cache, and hence nothing that notifications could be about. The wait for an
+ * answer is virtio_share.c's, what messages say fuse_rpc.c's.
+ */
+#include "fs/virtio_fs.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "fs/fuse_wire.h"
+#include "fs/virtio_share.h"
+#include "log.h"
+#include "platform.h"
+#include "virtio/spec.h"
+
+#define SHARES_MAX 8
+#define QUEUE_SIZE 16
+/* Request, data to write, answer, room for data. */
+#define PIECES_MAX 4
+/* Requests without answer that the device may have at a time. */
+#define POSTS 32
+
+/* A host under load, or one whose disk sleeps, may take this long. */
+#define TIMEOUT_NS (30 * UINT64_C(1000000000))
+/* But not for the first answer of a session, which costs it nothing. */
+#define INIT_TIMEOUT_NS (5 * UINT64_C(1000000000))
+
+struct virtio_fs {
+    struct fuse_transport transport;
+    struct virtio_device *device;
+    struct virtqueue *hiprio, *requests;
+    char tag[VIRTIO_FS_TAG_SIZE + 1];
+    bool posted[POSTS];
+    uint8_t post[POSTS][FUSE_FORGET_SIZE];
+    uint8_t request[FUSE_REQUEST_SIZE] __attribute__((aligned(8)));
+    uint8_t reply[FUSE_REPLY_SIZE] __attribute__((aligned(8)));
+};
+
+static struct virtio_fs *shares[SHARES_MAX];
+static void (*watcher)(struct fuse_transport *share, bool added);
+
+/* ---- messages ---- */
+
+static void *wait_on(struct virtio_fs *share, struct virtqueue *vq, uint64_t timeout_ns,
+                     uint32_t *len)
+{
+    const struct virtio_share_wait wait = {.device = share->device,
+                                           .vq = vq,
+                                           .kind = "virtiofs",
+                                           .tag = share->tag,
+                                           .resets = &share->transport.resets,
+                                           .timeout_ns = timeout_ns};
+
+    return virtio_share_wait(&wait, len);
+}
+
+static bool is_usable(const struct virtio_fs *share)
+{
+    return share->device->driver_ok && !share->device->failed;
+}
+
+static int exchange(struct fuse_transport *transport, struct fuse_exchange *x)
+{
+    struct virtio_fs *share = transport->driver;
+    const struct fuse_in_header *header = (const void *)share->request;
+    uint64_t timeout_ns = header->opcode == FUSE_INIT ? INIT_TIMEOUT_NS : TIMEOUT_NS;
+    struct virtqueue_sg sg[PIECES_MAX];
+    unsigned n = 0, out;
+    int error;
+
+    if (!is_usable(share))
+        return -EIO;
+    sg[n++] = (struct virtqueue_sg){share->request, x->request_len};
+    if (x->data_len)
+        sg[n++] = (struct virtqueue_sg){(void *)(uintptr_t)x->data, x->data_len};
+    out = n;
+    sg[n++] = (struct virtqueue_sg){share->reply,
+                                    x->room_len ? sizeof(struct fuse_out_header) : FUSE_REPLY_SIZE};
+    if (x->room_len)
+        sg[n++] = (struct virtqueue_sg){x->room, x->room_len};
+    error = virtqueue_add(share->requests, sg, out, n - out, share);
+    if (error == -EINVAL)
+        return -EFAULT;
+    if (!error)
+        virtqueue_kick(share->requests);
+    else if (!virtqueue_is_broken(share->requests))
+        return -EIO;
+    return wait_on(share, share->requests, timeout_ns, &x->reply_len) ? 0 : -EIO;
+}
+
+/* A place for a request without answer; waits for one when the device has them all. -1: none. */
+static int free_post(struct virtio_fs *share)
+{
+    bool *done;
+    unsigned i = 0;
+
+    while ((done = virtqueue_get_buf(share->hiprio, NULL)) != NULL)
+        *done = false;
+    while (i < POSTS && share->posted[i])
+        i++;
+    if (i == POSTS || i >= virtqueue_size(share->hiprio)) {
+        done = wait_on(share, share->hiprio, TIMEOUT_NS, NULL);
+        if (!done)
+            return -1;
+        *done = false;
+        i = (unsigned)(done - share->posted);
+    }
+    return (int)i;
+}
+
+static int post(struct fuse_transport *transport, const void *request, uint32_t len)
+{
+    struct virtio_fs *share = transport->driver;
+    struct virtqueue_sg sg = {.len = len};
+    int i, error;
+
+    if (!is_usable(share) || len > FUSE_FORGET_SIZE)
+        return -EIO;
+    i = free_post(share);
+    if (i < 0)
+        return -EIO;
+    memcpy(share->post[i], request, len);
+    sg.data = share->post[i];
+    error = virtqueue_add(share->hiprio, &sg, 1, 0, &share->posted[i]);
+    if (error) {
+        if (virtqueue_is_broken(share->hiprio))
+            virtio_recover(share->device, "its queue is broken");
+        return -EIO;
+    }
+    share->posted[i] = true;
+    virtqueue_kick(share->hiprio);
+    return 0;
+}
+
+/* ---- set-up ---- */
+
+static int read_config(struct virtio_fs *share)
+{
+    struct virtio_device *device = share->device;
+    le32 queues;
+
+    if (virtio_config_read(device, offsetof(struct virtio_fs_config, tag), share->tag,
+                           VIRTIO_FS_TAG_SIZE, 1) ||
+        VIRTIO_CONFIG_READ(device, struct virtio_fs_config, num_request_queues, &queues)) {
+        device->refusal = "its configuration cannot be read";
+        return -EIO;
+    }
+    if (le32_to_cpu(queues) == 0) {
+        device->refusal = "it has no request queue";
+        return -EINVAL;
+    }
+    if (!virtio_share_tag_is_usable(share->tag)) {
+        device->refusal = "its tag cannot be the name of a folder";
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int share_probe(struct virtio_device *device)
+{
+    static const struct virtio_queue_request queues[] = {
+        {.name = "fs hiprio", .index = VIRTIO_FS_Q_HIPRIO, .max_size = POSTS, .max_segments = 1},
+        {.name = "fs requests",
+         .index = VIRTIO_FS_Q_REQUEST,
+         .max_size = QUEUE_SIZE,
+         .max_segments = PIECES_MAX},
+    };
+    struct virtio_fs *share = platform_dma_alloc(sizeof(*share), 64);
+    int error;
+
+    if (!share)
+        return -ENOMEM;
+    share->device = device;
+    error = read_config(share);
+    if (!error)
+        error = virtio_find_queues(device, queues, 2);
+    if (error)
+        goto out;
+    share->hiprio = device->queue[0];
+    share->requests = device->queue[1];
+    if (virtqueue_size(share->requests) < PIECES_MAX) {
+        device->refusal = "its queue is too small for a message";
+        error = -EINVAL;
+        goto out;
+    }
+    share->transport = (struct fuse_transport){.tag = share->tag,
+                                               .request = share->request,
+                                               .reply = share->reply,
+                                               .exchange = exchange,
+                                               .post = post,
+                                               .driver = share};
+    device->driver_data = share;
+    return 0;
+
+out:
+    platform_dma_free(share, sizeof(*share));
+    return error;
+}
+
+static int share_ready(struct virtio_device *device)
+{
+    struct virtio_fs *share = device->driver_data;
+    unsigned i;
+
+    virtqueue_disable_cb(share->hiprio);
+    if (device->recovering)
+        return 0;
+    for (i = 0; i < SHARES_MAX; i++) {
+        if (shares[i])
+            continue;
+        shares[i] = share;
+        log_info("%s: share of the host with tag %s", device->name, share->tag);
+        if (watcher)
+            watcher(&share->transport, true);
+        return 0;
+    }
+    log_error("%s: more than %d shares", device->name, SHARES_MAX);
+    return -ENOSPC;
+}
+
+static void share_reclaim(struct virtio_device *device)
+{
+    struct virtio_fs *share = device->driver_data;
+
+    while (virtqueue_detach_unused(share->hiprio) != NULL)
+        continue;
+    while (virtqueue_detach_unused(share->requests) != NULL)
+        continue;
+    memset(share->posted, 0, sizeof(share->posted));
+    share->transport.resets++;
+}
+
+static void share_remove(struct virtio_device *device)
+{
+    struct virtio_fs *share = device->driver_data;
+
+    if (watcher)
+        watcher(&share->transport, false);
+    for (unsigned i = 0; i < SHARES_MAX; i++)
+        if (shares[i] == share)
+            shares[i] = NULL;
+    platform_dma_free(share, sizeof(*share));
+    device->driver_data = NULL;
+}
+
+void virtio_fs_watch(void (*new_watcher)(struct fuse_transport *share, bool added))
+{
+    watcher = new_watcher;
+}
+
+struct fuse_transport *virtio_fs_at(unsigned index)
+{
+    for (unsigned i = 0; i < SHARES_MAX; i++)
+        if (shares[i] && index-- == 0)
+            return &shares[i]->transport;
+    return NULL;
+}
+
+static const struct virtio_feature features[] = {
+    {.bit = VIRTIO_FS_F_NOTIFICATION,
+     .name = "NOTIFICATION",
+     .refusal = "nothing is cached that a notification could be about"},
+};
+
+static const uint16_t device_types[] = {VIRTIO_ID_FS, 0};
+
+const struct virtio_driver virtio_fs_driver = {
+    .name = "virtio-fs",
+    .device_types = device_types,
+    .features = features,
+    .feature_count = sizeof(features) / sizeof(features[0]),
+    .probe = share_probe,
+    .ready = share_ready,
+    .reclaim = share_reclaim,
+    .remove = share_remove,
+};
