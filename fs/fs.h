@@ -67,6 +67,7 @@ struct file_object {
  */
 struct fs_ops {
     const char *name;
+    bool is_shared; /* somebody else may change it at any time */
     /*
      * `flags` are open()'s: O_ACCMODE, O_CREAT, O_EXCL, O_TRUNC, O_APPEND. -EISDIR for a directory.
      */
@@ -103,6 +104,16 @@ int fs_mount(const char *prefix, const struct fs_ops *ops, void *volume);
 
 /* The type of the volume that holds a path ("fat", "littlefs", "9p", "virtiofs"), or NULL. */
 const char *fs_type(const char *path);
+
+/*
+ * For who keeps what was read: a number that is another one after anything that may have changed a
+ * file, as far as this machine did it. A volume that others change, too, is shared.
+ */
+uint64_t fs_changes(void);
+bool fs_is_shared(const char *path);
+
+/* Something was written, through an open file (libc/files.c). */
+void fs_note_change(void);
 
 /* Is something mounted at exactly this path, which is normalised? */
 bool fs_is_mount(const char *path);

@@ -6,6 +6,7 @@
  * it has such a folder. It knows no file system and no device. Read fat.c next.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,17 @@ struct mount {
 
 static struct mount mounts[MOUNTS_MAX];
 static unsigned mount_count;
+static uint64_t changes;
+
+uint64_t fs_changes(void)
+{
+    return changes;
+}
+
+void fs_note_change(void)
+{
+    changes++;
+}
 
 int fs_normalise(const char *path, char plain[FS_PATH_MAX])
 {
@@ -97,6 +109,7 @@ int fs_mount(const char *prefix, const struct fs_ops *ops, void *volume)
         return -ENOSPC;
     if (len >= FS_PATH_MAX)
         return -ENAMETOOLONG;
+    fs_note_change();
     struct mount *mount = &mounts[mount_count++];
     *mount = (struct mount){.prefix_len = len, .ops = ops, .volume = volume};
     memcpy(mount->prefix, prefix, len);
@@ -109,6 +122,14 @@ const char *fs_type(const char *path)
     const struct mount *mount;
     const char *inner;
     return mount_find(path, plain, &mount, &inner) ? NULL : mount->ops->name;
+}
+
+bool fs_is_shared(const char *path)
+{
+    char plain[FS_PATH_MAX];
+    const struct mount *mount;
+    const char *inner;
+    return mount_find(path, plain, &mount, &inner) == 0 && mount->ops->is_shared;
 }
 
 bool fs_is_mount(const char *path)
@@ -133,6 +154,7 @@ void fs_unmount_from(const void *device)
         mount_count--;
         memmove(&mounts[i], &mounts[i + 1], (mount_count - i) * sizeof(mounts[0]));
         ops->unmount(volume);
+        fs_note_change();
     }
 }
 
@@ -154,6 +176,7 @@ int fs_unmount_all(void)
         int error = mount->ops->unmount(mount->volume);
         first_error = first_error ? first_error : error;
     }
+    fs_note_change();
     return first_error;
 }
 
@@ -163,7 +186,12 @@ int fs_open(const char *path, int flags, struct file_object *file)
     const struct mount *mount;
     const char *inner;
     int error = mount_find(path, plain, &mount, &inner);
-    return error ? error : mount->ops->open(mount->volume, inner, flags, file);
+    if (error)
+        return error;
+    error = mount->ops->open(mount->volume, inner, flags, file);
+    if ((flags & (O_ACCMODE | O_CREAT | O_TRUNC)) != O_RDONLY)
+        fs_note_change();
+    return error;
 }
 
 /* --- Folders that lead to mounts -------------------------------------------------------------- */
@@ -348,7 +376,9 @@ int fs_remove(const char *path, bool directory)
         return error;
     if (!strcmp(inner, "/"))
         return -EBUSY;
-    return mount->ops->remove(mount->volume, inner, directory);
+    error = mount->ops->remove(mount->volume, inner, directory);
+    fs_note_change();
+    return error;
 }
 
 int fs_rename(const char *from, const char *to)
@@ -365,7 +395,9 @@ int fs_rename(const char *from, const char *to)
         return -EXDEV;
     if (!strcmp(inner_from, "/") || !strcmp(inner_to, "/"))
         return -EBUSY;
-    return mount->ops->rename(mount->volume, inner_from, inner_to);
+    error = mount->ops->rename(mount->volume, inner_from, inner_to);
+    fs_note_change();
+    return error;
 }
 
 int fs_make_directory(const char *path)
@@ -378,5 +410,7 @@ int fs_make_directory(const char *path)
         return error;
     if (!strcmp(inner, "/"))
         return -EEXIST;
-    return mount->ops->make_directory(mount->volume, inner);
+    error = mount->ops->make_directory(mount->volume, inner);
+    fs_note_change();
+    return error;
 }

@@ -309,6 +309,7 @@ int ninep_mount(struct ninep_transport *transport, void **out)
 
 const struct fs_ops ninep_ops = {
     .name = "9p",
+    .is_shared = true,
     .open = ninep_open,
     .open_directory = ninep_open_directory,
     .stat = ninep_stat,

@@ -24,6 +24,14 @@ static struct descriptor table[FILES_MAX] = {
     {{&console_ops, NULL}, O_WRONLY},
 };
 
+/* Whoever may write changes files when he does so, and maybe only at the end. */
+static ssize_t note_change(int flags, ssize_t result)
+{
+    if ((flags & O_ACCMODE) != O_RDONLY)
+        fs_note_change();
+    return result;
+}
+
 static struct descriptor *descriptor_at(int fd)
 {
     return fd >= 0 && fd < FILES_MAX && table[fd].file.ops ? &table[fd] : NULL;
@@ -69,8 +77,9 @@ int file_close(int fd)
     if (!descriptor)
         return -EBADF;
     struct file_object file = descriptor->file;
+    int flags = descriptor->flags;
     descriptor->file.ops = NULL;
-    return file.ops->close(file.object);
+    return (int)note_change(flags, file.ops->close(file.object));
 }
 
 ssize_t file_read(int fd, void *data, size_t count)
@@ -98,7 +107,8 @@ ssize_t file_write(int fd, const void *data, size_t count)
         return 0;
     if (!data)
         return -EFAULT;
-    return descriptor->file.ops->write(descriptor->file.object, data, count);
+    return note_change(descriptor->flags,
+                       descriptor->file.ops->write(descriptor->file.object, data, count));
 }
 
 int64_t file_seek(int fd, int64_t offset, int whence)
@@ -130,7 +140,8 @@ int file_truncate(int fd, int64_t size)
         return -EBADF;
     if (size < 0 || (descriptor->flags & O_ACCMODE) == O_RDONLY || !descriptor->file.ops->truncate)
         return -EINVAL;
-    return descriptor->file.ops->truncate(descriptor->file.object, size);
+    return (int)note_change(descriptor->flags,
+                            descriptor->file.ops->truncate(descriptor->file.object, size));
 }
 
 int file_sync(int fd)
@@ -140,7 +151,7 @@ int file_sync(int fd)
         return -EBADF;
     if (!descriptor->file.ops->sync)
         return -EINVAL;
-    return descriptor->file.ops->sync(descriptor->file.object);
+    return (int)note_change(descriptor->flags, descriptor->file.ops->sync(descriptor->file.object));
 }
 
 int file_is_console(int fd)

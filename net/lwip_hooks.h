@@ -36,6 +36,10 @@ int lwip_vlan_is_ours(const struct netif *netif, const struct eth_vlan_hdr *tag)
 struct netif *lwip_vlan_interface(const struct pbuf *frame, struct netif *netif);
 #define LWIP_ARP_FILTER_NETIF_FN(frame, netif, type) lwip_vlan_interface(frame, netif)
 
+/* As lwIP's own, which looks at each byte by itself (net/lwip_port.c). */
+char *lwip_port_strnstr(const char *buffer, const char *token, size_t n);
+#define lwip_strnstr lwip_port_strnstr
+
 /*
  * lwIP's web server searches a request for the text "Connection: keep-alive" by this function,
  * which a port may replace, and closes the connection when it finds none. HTTP/1.1 clients need not

@@ -101,6 +101,22 @@ u32_t sys_now(void)
     return (u32_t)(platform_now_ns() / 1000000u);
 }
 
+/* `token` in the first n bytes of `buffer`, of which only those before a NUL count. */
+char *lwip_port_strnstr(const char *buffer, const char *token, size_t n)
+{
+    size_t token_len = strlen(token);
+    const char *nul = memchr(buffer, '\0', n);
+    const char *end = nul != NULL ? nul : buffer + n;
+    for (const char *at = buffer; (size_t)(end - at) >= token_len; at++) {
+        at = memchr(at, token[0], (size_t)(end - at) - token_len + 1);
+        if (at == NULL)
+            return NULL;
+        if (memcmp(at, token, token_len) == 0)
+            return (char *)(uintptr_t)at;
+    }
+    return NULL;
+}
+
 /*
  * RFC 6528, 3: a clock plus a keyed hash of the connection's four numbers, so that numbers of one
  * connection grow and those of another cannot be guessed.

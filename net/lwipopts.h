@@ -169,6 +169,9 @@ extern unsigned lwip_port_tcp_extra; /* bytes beyond 32 KiB */
 #define LWIP_HTTPD_REQ_QUEUELEN 255 /* segments of a request: somebody may be typing it */
 #define LWIP_HTTPD_MAX_REQUEST_URI_LEN \
     0 /* no guessing of index files but for "/": apps/httpd/ does it */
+/* Only the pages that are part of the image stay where they are until they have arrived. */
+#define HTTP_IS_DATA_VOLATILE(hs) \
+    ((hs)->buf != NULL || (hs)->handle->pextension != NULL ? TCP_WRITE_FLAG_COPY : 0)
 #define LWIP_HTTPD_SSI 0
 #define LWIP_HTTPD_CGI 0
 #define HTTPD_FSDATA_FILE "lwip_fsdata.h"

@@ -22,6 +22,7 @@
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/timeouts.h"
 
+#include "kept.h"
 #include "listing.h"
 #include "log.h"
 #include "lwip_hooks.h"
@@ -85,6 +86,9 @@ static const struct {
 
 /* Does the client whose request is being looked at keep its connection open? */
 static bool keeps_open;
+
+/* What it asks for, as httpd got it. */
+static const char *asked_name;
 
 /* httpd's question whether to keep a connection, asked just before it opens the file
  * (lwip_hooks.h). */
@@ -169,6 +173,38 @@ static int serve_content(struct fs_file *file, struct content *content, const ch
     return 1;
 }
 
+/* Sends a response that is in memory as a whole, and goes back to where it is kept. */
+static int serve_kept(struct fs_file *file, struct kept *kept)
+{
+    serve_response(file, "");
+    file->data = kept->data;
+    file->len = file->index = (int)kept->len;
+    file->flags |= FS_FILE_FLAGS_HEADER_PERSISTENT;
+    file->pextension = kept;
+    return 1;
+}
+
+/*
+ * Reads a small file to its end, and keeps the whole response for the next one who asks. Nothing of
+ * that changes what is sent: when it cannot be done, the file is sent as any other.
+ */
+static int keep_and_serve(struct fs_file *file, struct content *content)
+{
+    struct kept *kept = kept_new(content->header_len + (size_t)content->left);
+    if (kept == NULL)
+        return 1;
+    memcpy(kept->data, content->header, content->header_len);
+    ssize_t got = read(content->fd, kept->data + content->header_len, (size_t)content->left);
+    if (got < 0 || (uint64_t)got != content->left) {
+        kept_release(kept);
+        lseek(content->fd, 0, SEEK_SET);
+        return 1;
+    }
+    kept_add(kept, asked_name, keeps_open);
+    content_free(content);
+    return serve_kept(file, kept);
+}
+
 static int serve_file(struct fs_file *file, const char *path, uint64_t size, const char *status)
 {
     struct content *content = content_new(path, 0);
@@ -181,7 +217,8 @@ static int serve_file(struct fs_file *file, const char *path, uint64_t size, con
         return serve_failure(file, error);
     }
     content->left = size;
-    return serve_content(file, content, status, path_content_type(path), NULL);
+    serve_content(file, content, status, path_content_type(path), NULL);
+    return size <= KEPT_FILE_MAX && kept_is_allowed(path) ? keep_and_serve(file, content) : 1;
 }
 
 static int serve_redirect(struct fs_file *file, const char *path)
@@ -253,6 +290,10 @@ static int serve_path(struct fs_file *file, const char *path, const char *status
 int fs_open_custom(struct fs_file *file, const char *name)
 {
     char path[PATH_SIZE];
+    struct kept *kept = kept_find(name, keeps_open);
+    if (kept != NULL)
+        return serve_kept(file, kept);
+    asked_name = name;
     for (size_t i = 0; i < sizeof(error_pages) / sizeof(error_pages[0]); i++)
         if (strcmp(name, error_pages[i].name) == 0)
             return serve_path(file, name, error_pages[i].status) ||
@@ -304,6 +345,11 @@ static int break_off(struct content *content, const char *reason)
 void fs_close_custom(struct fs_file *file)
 {
     struct content *content = file->pextension;
+    if (file->data != NULL) {
+        kept_release(file->pextension);
+        file->pextension = NULL;
+        return;
+    }
     for (struct content **at = &broken; *at != NULL; at = &(*at)->next_broken)
         if (*at == content) {
             *at = content->next_broken;
@@ -363,7 +409,7 @@ int fs_read_async_custom(struct fs_file *file, char *buffer, int count, fs_wait_
 u8_t fs_canread_custom(struct fs_file *file)
 {
     const struct content *content = file->pextension;
-    return content == NULL || !content->is_broken;
+    return file->data != NULL || content == NULL || !content->is_broken;
 }
 
 u8_t fs_wait_read_custom(struct fs_file *file, fs_wait_cb callback_fn, void *callback_arg)

@@ -35,15 +35,20 @@ static bool ends_with(const struct span *line, const char *end)
     return line->len >= len && memcmp(line->start + line->len - len, end, len) == 0;
 }
 
+static bool separates(char c)
+{
+    return c == ',' || c == ' ' || c == '\t';
+}
+
 /* Is `word` among the comma-separated words of a field's value? */
 static bool has_word(const char *value, size_t len, const char *word)
 {
     size_t word_len = strlen(word);
     while (len > 0) {
         size_t skip = 0, count = 0;
-        while (skip < len && memchr(", \t", value[skip], 3) != NULL)
+        while (skip < len && separates(value[skip]))
             skip++;
-        while (skip + count < len && memchr(", \t", value[skip + count], 3) == NULL)
+        while (skip + count < len && !separates(value[skip + count]))
             count++;
         if (count == word_len && strncasecmp(value + skip, word, count) == 0)
             return true;
@@ -62,7 +67,9 @@ bool request_keeps_open(const char *request, size_t len)
         return false;
     bool open = ends_with(&line, " HTTP/1.1");
     while (next_line(&text, &line) && line.len > 0) {
-        if (line.len < name_len || strncasecmp(line.start, name, name_len) != 0)
+        /* Most fields differ in the first letter. */
+        if (line.len < name_len || (line.start[0] | 0x20) != name[0] ||
+            strncasecmp(line.start, name, name_len) != 0)
             continue;
         if (has_word(line.start + name_len, line.len - name_len, "close"))
             return false;
