@@ -255,7 +255,6 @@ def test_words_that_cannot_be(site, tmp_path):
     ) as guest:
         finish(guest)
         guest.require(
-            r"warning: root=vda: not understood",
             r"error: fs: 9p two: not mounted at /x: something else is",
             r"share: /: mode 40",
         )
