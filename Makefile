@@ -400,7 +400,7 @@ $(HOST)/littlefs-image: $(LITTLEFS_IMAGE_OBJS)
 
 include tests/checks.mk
 
-.PHONY: test test-build test-unit test-native test-qemu test-kernels conformance bench bench-net
+.PHONY: test test-build test-unit test-native test-qemu test-kernels conformance bench bench-net bench-blk
 test-kernels: $(BUILD)/ferrule.elf $(TEST_APPS:%=$(BUILD)/%.elf) $(PORTED:%=$(BUILD)/%.elf)
 TEST_IMAGES := $(BUILD)/disk.img $(BUILD)/ferrule.iso $(HOST)/littlefs-image
 
@@ -504,6 +504,12 @@ bench: $(BUILD)/ferrule.elf $(BENCH_APPS:%=$(BUILD)/%.elf) $(BUILD)/disk.img | p
 bench-net: $(BUILD)/ferrule.elf $(BUILD)/disk.img | packages-run packages-bench
 	@FERRULE_BUILD='$(abspath $(BUILD))' tests/bench/run-net $(BENCH_ARGS)
 
+$(HOST)/fio: tools/build-fio third_party/manifest.tsv | packages-build
+	$(Q)mkdir -p $(@D) && tools/build-fio '$(abspath $(BUILD))' '$(abspath $@)'
+
+bench-blk: $(BUILD)/ferrule.elf $(HOST)/fio | packages-run packages-bench packages-disk
+	@FERRULE_BUILD='$(abspath $(BUILD))' tests/bench/run-blk --fio $(HOST)/fio $(BENCH_ARGS)
+
 # A newer emulator beside the distribution's, for what that does not offer: prints what to give as QEMU=.
 .PHONY: qemu10
 qemu10: | packages-run
@@ -563,6 +569,7 @@ help:
 ##   make qemu10        QEMU 10 beside the distribution's, in the cache; prints what to give as QEMU=
 ##   make bench         measure (takes minutes)
 ##   make bench-net     measure the network beside a Linux guest's with nginx and iperf3 (BENCH_ARGS=--help)
+##   make bench-blk     measure disks beside a Linux guest's with fio (BENCH_ARGS=--help)
 ##   make bench-native  measure the drivers beside DPDK's and libblkio's on the same back ends (BENCH_ARGS=--help)
 ##   make size          sections and sizes;  make dis  disassembly in build/ferrule.dis
 ##   make deps          only the set-up: packages, C library, TCP/IP stack, file system

@@ -103,6 +103,25 @@ NET_SERVER = """mkdir -p /tmp /var/run /var/log/nginx /var/lib/nginx
 /usr/sbin/nginx -c /etc/nginx.conf
 /usr/sbin/inetutils-inetd /etc/inetd.conf
 /usr/bin/iperf3 --server --daemon"""
+# For measuring disks: who connects sends one line with fio's arguments, and gets what fio prints.
+BLK_FILES = (
+    "usr/sbin/inetutils-inetd",
+    "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+    "lib/x86_64-linux-gnu/libc.so.6",
+)
+BLK_CONF = {
+    "bin/load": "#!/bin/sh\nread line\nexec /bin/fio $line\n",
+    "etc/passwd": "root:x:0:0::/:/bin/sh\n",
+    "etc/group": "root:x:0:\n",
+    "etc/protocols": "tcp 6 TCP\n",
+    "etc/services": "load 7000/tcp\n",
+    "etc/inetd.conf": "load stream tcp nowait.1000 root /bin/load load\n",
+}
+BLK_SERVER = """mkdir -p /sys /proc /tmp /var/run
+mount -t sysfs sys /sys
+mount -t proc proc /proc
+echo none >/sys/block/vdb/queue/scheduler
+/usr/sbin/inetutils-inetd /etc/inetd.conf"""
 
 
 class Unavailable(Exception):
@@ -115,6 +134,7 @@ class LinuxGuest:
     initramfs: Path  # serves by busybox httpd: the least that works
     initramfs_lighttpd: Path  # serves by lighttpd, which keeps connections open
     initramfs_net: Path  # nginx, iperf3 and UDP echo
+    initramfs_blk: Path  # fio, when there was one to put in
     versions: dict  # package -> version really used
 
 
@@ -256,8 +276,9 @@ def programs(root, names):
     return files
 
 
-def build(cache, folder):
-    """Fetches the packages into `cache`, makes kernel and initramfs files in `folder`. Raises Unavailable."""
+def build(cache, folder, fio=None):
+    """Fetches the packages into `cache`, makes kernel and initramfs files in `folder`. `fio` is a static program. Raises
+    Unavailable."""
     cache.mkdir(parents=True, exist_ok=True)
     root = folder / "root"
     versions = {}
@@ -269,10 +290,14 @@ def build(cache, folder):
     kernels = list(root.glob("boot/vmlinuz-*"))
     if len(kernels) != 1:
         raise Unavailable("the kernel package holds no vmlinuz")
-    guest = LinuxGuest(kernels[0], *(folder / f"initramfs{kind}.gz" for kind in ("", "-lighttpd", "-net")), versions)
+    guest = LinuxGuest(kernels[0], *(folder / f"initramfs{kind}.gz" for kind in ("", "-lighttpd", "-net", "-blk")), versions)
     make_initramfs(root, guest.initramfs, "busybox httpd", "httpd -p 80 -h /www", {})
     lighttpd = {**programs(root, LIGHTTPD_FILES), "etc/lighttpd.conf": LIGHTTPD_CONF.encode()}
     make_initramfs(root, guest.initramfs_lighttpd, "lighttpd", "/usr/sbin/lighttpd -f /etc/lighttpd.conf", lighttpd)
     net = {**programs(root, NET_FILES), **{name: text.encode() for name, text in NET_CONF.items()}}
     make_initramfs(root, guest.initramfs_net, "nginx, iperf3, echo", NET_SERVER, net)
+    if fio:
+        blk = {**programs(root, BLK_FILES), **{name: text.encode() for name, text in BLK_CONF.items()}}
+        blk["bin/fio"] = fio.read_bytes()
+        make_initramfs(root, guest.initramfs_blk, "fio", BLK_SERVER, blk)
     return guest

@@ -39,10 +39,10 @@ def ferrule_guest(words="", name="ferrule"):
     return Guest("Ferrule", ["-kernel", str(image), *(("-append", words) if words else ())], image_files=[image])
 
 
-def built_linux(folder):
+def built_linux(folder, fio=None):
     say("linux: fetching Debian packages and making its initramfs")
     cache = os.environ.get("FERRULE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferrule"
-    return linux_guest.build(Path(cache) / "bench", folder)
+    return linux_guest.build(Path(cache) / "bench", folder, fio)
 
 
 def linux_machine(built, initramfs, words=""):
@@ -67,12 +67,12 @@ class Turns:
         say(text)
         self.notes.append(text)
 
-    def linux_or_note(self, wanted, make):
+    def linux_or_note(self, wanted, make, fio=None):
         """What make(the built Linux guest) returns, or None and a note that says why there is none."""
         if not wanted:
             return None
         try:
-            built = built_linux(self.folder)
+            built = built_linux(self.folder, fio)
         except linux_guest.Unavailable as error:
             self.note(f"The Linux guest cannot be made here, so Ferrule stands alone: {error}")
             return None

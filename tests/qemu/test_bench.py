@@ -33,11 +33,21 @@ def rows(path):
     return {row["key"]: row["ferrule"] for row in json.loads(path.read_text())["rows"]}
 
 
-@pytest.mark.parametrize("script", ["run", "run-net"])
+@pytest.mark.parametrize("script", ["run", "run-net", "run-blk"])
 def test_bad_arguments(script):
     """Each script says what it takes, and refuses the rest with status 2."""
     assert "--quick" in run(script, "--help").stdout
     assert "usage" in run(script, "--no-such-option", status=2).stderr
+
+
+def test_blk(tmp_path):
+    """One load of the disks' table."""
+    out = tmp_path / "results.json"
+    run("run-blk", "--quick", "--no-linux", "--only", "randread-32", "--json", str(out))
+    found = rows(out)
+    assert found["randread-32-rate"][0] > 0
+    assert 0.1 < found["randread-32-instructions"][0] < 50  # thousand an I/O
+    assert 0.001 < found["randread-32-notifications"][0] < 1
 
 
 def test_net(tmp_path):
