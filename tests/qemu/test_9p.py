@@ -251,10 +251,11 @@ def test_words_that_cannot_be(site, tmp_path):
             r"share: /index\.html: No such device",
         )
     with app(
-        "show", "/", words="root=vda 9p.one=/x 9p.two=/y/../x", shares=shares, disk=site.disk
+        "show", "/", words="root=vdz 9p.one=/x 9p.two=/y/../x", shares=shares, disk=site.disk
     ) as guest:
         finish(guest)
         guest.require(
+            r"error: fs: there is no disk vdz",
             r"error: fs: 9p two: not mounted at /x: something else is",
             r"share: /: mode 40",
         )
