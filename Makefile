@@ -220,7 +220,7 @@ $(KERNEL_S:%.S=$(OBJ)/%.S.o): $(OBJ)/%.S.o: %.S $(READY)
 
 # lwIP checks limits against the options we chose, and clang remarks on those that can never be reached.
 $(LWIP_OBJS): $(OBJ)/lwip/%.o: $(LWIP)/src/%.c $(READY)
-	$(call compile,-Wno-tautological-constant-out-of-range-compare)
+	$(call compile,-Wno-tautological-constant-out-of-range-compare -Wno-unused-parameter)
 
 $(FATFS_OBJS): $(OBJ)/fatfs/%.o: $(FATFS)/%.c $(READY)
 	$(call compile,)

@@ -112,9 +112,16 @@ uint64_t platform_now_ns(void)
     return clock_is_real ? real_now_ns() - real_start_ns : clock_ns;
 }
 
+static uint64_t wall_at_start_ns = UINT64_C(1700000000000000000);
+
 uint64_t platform_wall_ns(void)
 {
-    return UINT64_C(1700000000000000000) + platform_now_ns();
+    return wall_at_start_ns + platform_now_ns();
+}
+
+void platform_set_wall_ns(uint64_t wall_ns)
+{
+    wall_at_start_ns = wall_ns - platform_now_ns();
 }
 
 void hosted_clock_advance(uint64_t ns)

@@ -59,6 +59,10 @@ uint64_t platform_now_ns(void);
 /* Nanoseconds since 1970-01-01 UTC, or 0 when the machine has no wall clock. */
 uint64_t platform_wall_ns(void);
 
+/* From now on the wall clock goes on from `wall_ns`. Somebody who knows better than the machine says
+ * so; the machine's own clock stays as it is. */
+void platform_set_wall_ns(uint64_t wall_ns);
+
 #define PLATFORM_NO_DEADLINE UINT64_MAX
 
 /*

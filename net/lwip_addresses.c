@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lwip/dhcp.h"
+#include "lwip/dhcp6.h"
 #include "lwip/dns.h"
 #include "lwip/netif.h"
 #include "lwip/timeouts.h"
@@ -170,6 +171,8 @@ static void take_ipv6(struct port *port)
         return;
     netif_set_ip6_autoconfig_enabled(netif, config->ipv6 == NET_CONFIG_AUTO);
     netif_create_ip6_linklocal_address(netif, 1);
+    if (config->ipv6 == NET_CONFIG_AUTO && dhcp6_enable_stateless(netif) != ERR_OK)
+        log_error("%s: no memory to start DHCPv6", port->name);
     if (config->ipv6 == NET_CONFIG_STATIC) {
         ip6_addr_t address = ipv6_address(config->address6, netif);
         port->gateway6 = ipv6_address(config->gateway6, netif);
@@ -182,6 +185,7 @@ void port_take_addresses(struct port *port)
     netif_set_up(&port->netif);
     take_ipv4(port);
     take_ipv6(port);
+    port_take_name(port);
 }
 
 void port_release_addresses(struct port *port)
@@ -193,6 +197,9 @@ void port_release_addresses(struct port *port)
 void port_forget_addresses(struct port *port)
 {
     port->address_logged.addr = 0;
+    port_forget_name(port);
+    dhcp6_disable(&port->netif);
+    dhcp6_cleanup(&port->netif);
     sys_untimeout(on_dhcp_silence, port);
     dhcp_stop(&port->netif);
     dhcp_cleanup(&port->netif);

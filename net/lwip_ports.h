@@ -56,6 +56,9 @@ struct port {
     unsigned groups;
     bool groups_changed, groups_lost;
 
+    bool mdns; /* lwIP answers for this name */
+    char mdns_name[NET_CONFIG_HOSTNAME_SIZE];
+
     uint64_t address_asked_ns; /* when DHCP was started */
     ip4_addr_t address_logged;
     ip6_addr_t gateway6; /* from `ip6=`, or zero */
@@ -108,6 +111,13 @@ void port_send_groups(struct port *port);
 
 /* Callback of the NIC: tells the network where the addresses of this port are. */
 void port_announce(void *port);
+
+/* Answers to mDNS with the host name, if the command line gives one. */
+void port_take_name(struct port *port);
+void port_forget_name(struct port *port);
+
+/* Keeps the wall clock right, if the command line says by whom. Once. */
+void lwip_time_start(void);
 
 /* Addresses, as the command line wants them. port_release_addresses() returns what was lent by
  * DHCP. */

@@ -138,6 +138,7 @@ unsigned net_init(void)
     for (unsigned i = 0; (nic = nic_at(i)) != NULL; i++)
         add_port(nic);
     nic_watch(add_port);
+    lwip_time_start();
     if (nic_at(0) == NULL)
         log_warn("net: no network device");
     for (const struct port *port = ports; port != NULL; port = port->next)

@@ -1,7 +1,7 @@
 /*
  * lwip_timers.c - lwIP's timers (lwip/timeouts.h), in the place of its own timeouts.c.
  *
- * lwIP runs ten periodic timers all the time, two of them ten times a second, whether or not there is
+ * lwIP runs eleven periodic timers all the time, two of them ten times a second, whether or not there is
  * anything to count down, and each would wake an idle machine. Here a timer whose state says that it
  * has nothing to do sleeps, and those of one period run at the same moment. Owns them and the single
  * timeouts that applications ask for. Read lwip_stack.c next, which calls this from the event loop.
@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "lwip/dhcp.h"
+#include "lwip/dhcp6.h"
 #include "lwip/dns.h"
 #include "lwip/etharp.h"
 #include "lwip/igmp.h"
@@ -65,6 +66,18 @@ static bool dhcp_is_needed(void)
     return false;
 }
 
+static bool dhcp6_is_needed(void)
+{
+    const struct netif *netif;
+    NETIF_FOREACH(netif)
+    {
+        const struct dhcp6 *dhcp6 = netif_dhcp6_data(netif);
+        if (dhcp6 != NULL && dhcp6->request_timeout > 0)
+            return true;
+    }
+    return false;
+}
+
 static bool igmp_is_needed(void)
 {
     const struct netif *netif;
@@ -101,6 +114,7 @@ static struct periodic periodics[] = {
     {.interval_ms = DNS_TMR_INTERVAL, .handler = dns_tmr},
     {.interval_ms = ND6_TMR_INTERVAL, .handler = nd6_tmr},
     {.interval_ms = IP6_REASS_TMR_INTERVAL, .handler = ip6_reass_tmr},
+    {.interval_ms = DHCP6_TIMER_MSECS, .handler = dhcp6_tmr, .is_needed = dhcp6_is_needed},
     {.interval_ms = MLD6_TMR_INTERVAL, .handler = mld6_tmr, .is_needed = mld6_is_needed},
 };
 

@@ -87,6 +87,8 @@ void lwip_port_free(void *memory);
 #define LWIP_DHCP_DOES_ACD_CHECK 0
 #define LWIP_ACD 0
 #define LWIP_AUTOIP 0
+#define LWIP_DHCP_GET_NTP_SRV 1
+#define LWIP_DHCP_MAX_NTP_SERVERS 2
 #define LWIP_DNS 1
 #define DNS_MAX_SERVERS 2
 #define DNS_TABLE_SIZE 16
@@ -106,6 +108,12 @@ void lwip_port_free(void *memory);
 #define LWIP_ND6_NUM_NEIGHBORS 32
 #define LWIP_ND6_NUM_DESTINATIONS 32
 #define LWIP_ND6_RDNSS_MAX_DNS_SERVERS DNS_MAX_SERVERS
+
+/* DHCPv6 only tells about servers (RFC 8415, 6.1); lwIP cannot ask it for addresses. */
+#define LWIP_IPV6_DHCP6 1
+#define LWIP_IPV6_DHCP6_STATELESS 1
+#define LWIP_DHCP6_GET_NTP_SRV 1
+#define LWIP_DHCP6_MAX_NTP_SERVERS 2
 
 #define LWIP_UDP 1
 
@@ -141,6 +149,28 @@ extern unsigned lwip_port_tcp_extra; /* bytes beyond 32 KiB */
 #define LWIP_CHECKSUM_CTRL_PER_NETIF 1
 /* A packet with the UDP checksum field zero is legal over IPv4; lwIP's own is always filled in. */
 #define LWIP_CHECKSUM_ON_COPY 0
+
+/* The name of the machine, for who asks the link (net/lwip_mdns.c). */
+#define LWIP_MDNS_RESPONDER 1
+#define LWIP_MDNS_SEARCH 0
+#define LWIP_NUM_NETIF_CLIENT_DATA 1
+
+/* The time of day (net/lwip_time.c). An answer must come from who was asked, and repeat what was
+ * sent; there are more attempts at first, until addresses and servers are there. */
+#define SNTP_SERVER_DNS 1
+#define SNTP_MAX_SERVERS 2
+#define SNTP_CHECK_RESPONSE 2
+#define SNTP_COMP_ROUNDTRIP 1
+#define SNTP_RETRY_TIMEOUT 2000
+#define SNTP_RECV_TIMEOUT 2000
+#define SNTP_RETRY_TIMEOUT_MAX 64000
+#define SNTP_STARTUP_DELAY 0
+#define SNTP_SET_SYSTEM_TIME_NTP(seconds, fraction) lwip_time_set(seconds, fraction)
+#define SNTP_GET_SYSTEM_TIME_NTP(seconds, fraction) lwip_time_get(&(seconds), &(fraction))
+#ifndef __ASSEMBLER__
+void lwip_time_set(int seconds, unsigned fraction);
+void lwip_time_get(int *seconds, unsigned *fraction);
+#endif
 
 /* Counters, for reports. */
 #define LWIP_STATS 1

@@ -200,6 +200,7 @@ static const char *take_fields(char *const field[IP_FIELDS], unsigned fields,
         if (!is_hostname(field[FIELD_HOSTNAME]))
             return "bad host name";
         strcpy(config->hostname, field[FIELD_HOSTNAME]);
+        config->named = true;
     }
     for (unsigned i = 0; i < NET_CONFIG_DNS; i++) {
         const char *dns = field[FIELD_DNS0 + i];
@@ -328,6 +329,7 @@ int net_config_parse(const char *cmdline, const char *device, struct net_config 
     if (cmdline_get(cmdline, "hostname", value, sizeof(value))) {
         if (is_hostname(value)) {
             strcpy(config->hostname, value);
+            config->named = true;
         } else {
             format_text(complaint, size, "hostname=%s: not a host name", value);
             status = -EINVAL;

@@ -49,6 +49,7 @@ struct net_config {
     enum net_config_mode ipv6;
     uint8_t address6[16], gateway6[16];
     char hostname[NET_CONFIG_HOSTNAME_SIZE];
+    bool named; /* the host name is from the command line */
 };
 
 /*

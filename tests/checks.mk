@@ -34,7 +34,8 @@ sanitize: $(SANITIZED) | packages-test
 FUZZ := $(HOST)/fuzz
 FUZZ_TARGETS := $(patsubst tests/fuzz/corpus/%.hex,%,$(wildcard tests/fuzz/corpus/*.hex))
 FUZZ_C := $(wildcard $(call host_sources,tests/fuzz/fuzz.c)) \
-  $(addprefix $(LWIP)/src/,$(addsuffix .c,$(filter-out apps/%,$(LWIP_C)))) $(FATFS)/ff.c $(FATFS)/ffunicode.c
+  $(addprefix $(LWIP)/src/,$(addsuffix .c,$(filter core/% api/% netif/% apps/mdns/% apps/sntp/%,$(LWIP_C)))) \
+  $(FATFS)/ff.c $(FATFS)/ffunicode.c
 FUZZ_OBJS := $(FUZZ_C:%.c=$(FUZZ)/obj/%.o)
 FUZZ_FLAGS = $(CHECKED_FLAGS) -O2 -Itests/fuzz -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 $(FUZZ)/obj/virtio/%.o $(FUZZ)/obj/blk/%.o $(FUZZ)/obj/console/%.o $(FUZZ)/obj/rng/%.o $(FUZZ)/obj/balloon/%.o \

@@ -53,6 +53,11 @@ uint64_t platform_wall_ns(void)
     return wall_at_start_ns == 0 ? 0 : wall_at_start_ns + platform_now_ns();
 }
 
+void platform_set_wall_ns(uint64_t wall_ns)
+{
+    wall_at_start_ns = wall_ns - platform_now_ns();
+}
+
 const char *clock_source(uint64_t *frequency_hz)
 {
     *frequency_hz = tsc_hz;

@@ -200,6 +200,8 @@ static void test_hostname(void **state)
 {
     (void)state;
     assert_string_equal(parsed("hostname=web-1.example", "eth0", 0).hostname, "web-1.example");
+    assert_true(parsed("hostname=web-1.example", "eth0", 0).named);
+    assert_false(parsed("", "eth0", 0).named);
     assert_string_equal(parsed("hostname=a ip=10.0.0.1::::b", "eth0", 0).hostname, "b");
     char cmdline[100] = "hostname=";
     memset(cmdline + 9, 'h', 63);
