@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "balloon/virtio_balloon.h"
+#include "blk/ide.h"
 #include "blk/partition.h"
 #include "blk/ramdisk.h"
 #include "blk/virtio_blk.h"
@@ -147,6 +148,14 @@ static void virtio_init(void)
         log_warn("neither RDRAND nor an entropy device: random numbers can be guessed");
 }
 
+static void ide_init(void)
+{
+    char word[WORD_SIZE];
+    bool given = cmdline_get(info.cmdline, "ide", word, sizeof(word));
+
+    ide_scan(given ? word : NULL, virtio_interrupt_limit() >= VIRTIO_INTERRUPT_INTX);
+}
+
 static void crash_from_cmdline(void)
 {
     char word[WORD_SIZE];
@@ -201,6 +210,7 @@ void kernel_main(uint32_t magic, uint32_t info_address)
     pci_enumerate();
     power_init();
     virtio_init();
+    ide_init();
     pci_log_functions();
 
     fpu_init();
@@ -233,6 +243,7 @@ static void shut_down(void)
     net_shutdown();
     fs_shutdown();
     console_flush();
+    ide_shutdown();
     virtio_shutdown();
 }
 

@@ -40,6 +40,10 @@ int irq_line_add(unsigned gsi, bool active_low, bool (*handler)(void *arg), void
                  const char *name);
 void irq_line_remove(unsigned gsi, bool (*handler)(void *arg), void *arg);
 
+/* The line that one of the sixteen interrupts of the PC's old bus reaches; active high unless the
+ * firmware says otherwise. */
+unsigned irq_isa_line(unsigned isa_irq);
+
 /* Interrupts handled since boot, for statistics. */
 uint64_t irq_count(void);
 

@@ -47,9 +47,14 @@ void platform_dma_free(void *memory, size_t size);
  *   uint8_t  mmio_read8(const volatile void *reg);          and 16, 32, 64
  *   void     mmio_write8(volatile void *reg, uint8_t value); and 16, 32, 64
  *       One device register access of exactly that width, ordered with all other memory accesses of
- * the compiler. uint8_t  pio_read8(uint16_t port);                       and 16, 32 void
- * pio_write8(uint16_t port, uint8_t value);       and 16, 32 void     platform_relax(void);   One
- * turn of a busy wait: lets a sibling or the hypervisor run.
+ * the compiler.
+ *   uint8_t  pio_read8(uint16_t port);                       and 16, 32
+ *   void     pio_write8(uint16_t port, uint8_t value);       and 16, 32
+ *   void     pio_read16_block(uint16_t port, void *memory, size_t count);
+ *   void     pio_write16_block(uint16_t port, const void *memory, size_t count);
+ *       The same for ports; the last two move `count` words, with one instruction where there is one.
+ *   void     platform_relax(void);
+ *       One turn of a busy wait: lets a sibling or the hypervisor run.
  */
 #include <platform_arch.h>
 

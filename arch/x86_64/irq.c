@@ -204,6 +204,11 @@ int irq_line_add(unsigned gsi, bool active_low, bool (*handler)(void *arg), void
     return 0;
 }
 
+unsigned irq_isa_line(unsigned isa_irq)
+{
+    return acpi_isa_irq_to_gsi(isa_irq);
+}
+
 void irq_line_remove(unsigned gsi, bool (*handler)(void *arg), void *arg)
 {
     struct line *line = line_find(gsi);

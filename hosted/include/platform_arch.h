@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 dma_addr_t hosted_dma_map(const void *memory, size_t len, enum dma_direction direction);
 void hosted_dma_unmap(dma_addr_t addr, size_t len, enum dma_direction direction);
@@ -60,6 +61,25 @@ FERRULE_PIO(8)
 FERRULE_PIO(16)
 FERRULE_PIO(32)
 #undef FERRULE_PIO
+
+static inline void pio_read16_block(uint16_t port, void *memory, size_t count)
+{
+    for (uint8_t *at = memory; count > 0; count--, at += sizeof(uint16_t)) {
+        uint16_t word = pio_read16(port);
+
+        memcpy(at, &word, sizeof(word));
+    }
+}
+
+static inline void pio_write16_block(uint16_t port, const void *memory, size_t count)
+{
+    for (const uint8_t *at = memory; count > 0; count--, at += sizeof(uint16_t)) {
+        uint16_t word;
+
+        memcpy(&word, at, sizeof(word));
+        pio_write16(port, word);
+    }
+}
 
 static inline void platform_relax(void)
 {

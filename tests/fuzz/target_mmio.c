@@ -46,6 +46,11 @@ static void deliver(void *arg)
         of->handler(of->arg);
 }
 
+unsigned irq_isa_line(unsigned isa_irq)
+{
+    return isa_irq;
+}
+
 int irq_line_add(unsigned gsi, bool active_low, bool (*handler)(void *arg), void *arg,
                  const char *name)
 {

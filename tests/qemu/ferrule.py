@@ -89,7 +89,7 @@ class Guest:
 
     nic: properties of the virtio-net-pci device ("" for none in particular), None for no NIC;
     backend replaces user networking. disk: path of an image, with disk_drive and disk_device for
-    options of -drive and the device. words: kernel command line. boot: "multiboot", "pvh" or "iso".
+    options of -drive and the device, which disk_kind names. words: kernel command line. boot: "multiboot", "pvh" or "iso".
     arguments: more of QEMU's; arguments_first come before the NIC and the disk. namespace: network
     namespace to run in. pass_fds: open files that the arguments refer to by number.
     """
@@ -111,6 +111,7 @@ class Guest:
         backend=None,
         disk_drive="",
         disk_device="",
+        disk_kind="virtio-blk-pci",
         arguments=(),
         arguments_first=(),
         serial=True,
@@ -167,7 +168,7 @@ class Guest:
                 + (f",{nic}" if nic else ""),
             ]
         if disk:
-            command += drive(disk, disk_drive, disk_device)
+            command += drive(disk, disk_drive, disk_device, kind=disk_kind)
         self.command = command + list(arguments)
         self._start(serial, pass_fds)
 

@@ -22,7 +22,8 @@ BACKEND = "user,id=net0,hostfwd=tcp:127.0.0.1:0-:7000"
 def loaded(disk, **options):
     """A guest with the service, and a connection to it: a function from line to answer."""
     options.setdefault("disk_drive", "cache=writeback")
-    with Guest(disk, words="services=blk", backend=BACKEND, **options) as guest:
+    options.setdefault("words", "services=blk")
+    with Guest(disk, backend=BACKEND, **options) as guest:
         guest.wait_ready()
         guest.require(r"services: blk on port 7000")
         text = guest.qmp("human-monitor-command", **{"command-line": "info usernet"})

@@ -64,6 +64,16 @@ FERRULE_PIO(16, "w")
 FERRULE_PIO(32, "l")
 #undef FERRULE_PIO
 
+static inline void pio_read16_block(uint16_t port, void *memory, size_t count)
+{
+    __asm__ volatile("rep insw" : "+D"(memory), "+c"(count) : "d"(port) : "memory");
+}
+
+static inline void pio_write16_block(uint16_t port, const void *memory, size_t count)
+{
+    __asm__ volatile("rep outsw" : "+S"(memory), "+c"(count) : "d"(port) : "memory");
+}
+
 static inline void platform_relax(void)
 {
     __asm__ volatile("pause" ::: "memory");
