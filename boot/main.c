@@ -24,6 +24,7 @@
 #include "input/virtio_input.h"
 #include "log.h"
 #include "machine.h"
+#include "net/e1000.h"
 #include "net/lwip_netif.h"
 #include "net/virtio_net.h"
 #include "pci.h"
@@ -211,6 +212,7 @@ void kernel_main(uint32_t magic, uint32_t info_address)
     power_init();
     virtio_init();
     ide_init();
+    e1000_scan(virtio_interrupt_limit() >= VIRTIO_INTERRUPT_INTX);
     pci_log_functions();
 
     fpu_init();
@@ -244,6 +246,7 @@ static void shut_down(void)
     fs_shutdown();
     console_flush();
     ide_shutdown();
+    e1000_shutdown();
     virtio_shutdown();
 }
 

@@ -164,7 +164,7 @@ class Guest:
                 backend or "user,id=net0,hostfwd=tcp:127.0.0.1:0-:80",
                 "-device",
                 f"{nic_kind},netdev=net0"
-                + (",romfile=" if nic_kind.endswith("-pci") else "")
+                + (",romfile=" if nic_kind.endswith("-pci") or nic_kind.startswith("e1000") else "")
                 + (f",{nic}" if nic else ""),
             ]
         if disk:
