@@ -270,6 +270,7 @@ int fuse_mount(struct fuse_transport *transport, void **out)
 
 const struct fs_ops fuse_ops = {
     .name = "virtiofs",
+    .is_shared = true,
     .open = fuse_open,
     .open_directory = fuse_open_directory,
     .stat = fuse_stat,
