@@ -271,7 +271,6 @@ def test_unknown_devices_are_named(site):
     """
     devices = ["-netdev", "user,id=net9"]
     for kind in (
-        "virtio-keyboard-pci",
         "virtio-gpu-pci",
         "rtl8139",
         "nvme,serial=1",
@@ -281,13 +280,9 @@ def test_unknown_devices_are_named(site):
     with Guest(site.disk, arguments=devices) as guest:
         guest.wait_ready()
         log = guest.log()
-        for identity in (
-            "1af4:1052",
-            "1af4:1050",
-        ):
-            assert re.search(
-                rf"pci \S+ {identity} .*not driven: no driver for this device type", log
-            ), (identity + guest.tail())
+        assert re.search(r"pci \S+ 1af4:1050 .*not driven: no driver for this device type", log), (
+            guest.tail()
+        )
         for identity in ("10ec:8139", "1b36:0010", "1234:11e8"):
             assert re.search(rf"pci \S+ {identity} .*not driven: no driver", log), (
                 identity + guest.tail()
