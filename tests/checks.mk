@@ -71,9 +71,9 @@ fault-points: $(HOST)/fault_points
 	@$(HOST)/fault_points '$(or $(N),1)'
 
 # The counting build: each basic block of the portable code is a step, and entry points may take no more of them, and of
-# register accesses, than tests/work/work.c allows. Walked through with the fault points.
+# register accesses, than tests/bounds/work.c allows. Walked through with the fault points.
 WORK := $(HOST)/work
-WORK_C := $(FAULT_POINTS_C) tests/work/work.c
+WORK_C := $(FAULT_POINTS_C) tests/bounds/work.c
 WORK_WRAP := virtqueue_add virtqueue_kick_prepare virtqueue_get_buf virtqueue_enable_cb virtqueue_detach_unused virtio_config_read \
   virtio_config_write virtio_recover virtio_mend nic_register scsi_host_poll console_stream_poll hosted_relax platform_wait
 $(filter-out $(WORK)/obj/hosted/% $(WORK)/obj/tests/% $(WORK)/obj/boot/%,$(WORK_C:%.c=$(WORK)/obj/%.o)): private MODE := \

@@ -19,7 +19,7 @@
  * marks the queue broken, with one log line, and from then on every call fails with -EIO (NULL,
  * false) until the device is reset.
  *
- * Work, whatever the device does (tests/work/work.c counts it): add and get_buf look at one place
+ * Work, whatever the device does (tests/bounds/work.c counts it): add and get_buf look at one place
  * of the ring and take a turn for each piece of that buffer; kick, disable_cb and enable_cb take no
  * turn and look at one place; detach_unused takes one turn for each ring entry, in all calls
  * together. Only virtqueue_notify() touches a register, once. Read virtqueue.c next, then virtqueue_split.c.
