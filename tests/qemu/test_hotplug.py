@@ -92,6 +92,10 @@ class Qtest:
         self.command(f"writew {config + at + SLOT_CONTROL:#x} {value:#x}")
 
 
+# Each round of damage costs packets, and TCP waits twice as long after each loss in a row.
+SILENCE_S = 90
+
+
 class Download(threading.Thread):
     """A large file, fetched again and again; `errors` says what went wrong."""
 
@@ -104,7 +108,7 @@ class Download(threading.Thread):
     def run(self):
         while not self._end and not self.errors:
             try:
-                check(self._guest, self._site, [self._path])
+                check(self._guest, self._site, [self._path], timeout_s=SILENCE_S)
                 self.rounds += 1
             except (GuestError, AssertionError, OSError) as error:
                 self.errors.append(repr(error))
