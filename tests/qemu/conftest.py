@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from ferrule import BUILD, KERNEL, Guest
+from netns import Network, why_not
 from website import Site
 
 
@@ -24,6 +25,16 @@ def tidy(tmp_path):
     """What a test wrote goes with it; the console of a failed one is in its message."""
     yield
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture
+def own_network():
+    """A network in a namespace that no other guest is on."""
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with Network() as made:
+        yield made
 
 
 def pytest_collection_modifyitems(items):

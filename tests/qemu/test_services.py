@@ -36,16 +36,6 @@ def network():
         yield made
 
 
-@pytest.fixture
-def own_network():
-    """One that no other guest is on."""
-    reason = why_not()
-    if reason:
-        pytest.skip(reason)
-    with Network() as made:
-        yield made
-
-
 @pytest.fixture(scope="module")
 def guest(network):
     with Guest(

@@ -33,16 +33,6 @@ def network():
         yield made
 
 
-@pytest.fixture
-def own_network():
-    """One that no other guest is on."""
-    reason = why_not()
-    if reason:
-        pytest.skip(reason)
-    with Network() as made:
-        yield made
-
-
 def app_guest(network, name, *arguments, **options):
     return Guest(
         kernel=os.path.join(BUILD, f"{name}.elf"),
