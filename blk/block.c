@@ -1,31 +1,19 @@
 /*
- * block.c - the block layer: checks, splitting, order, time-outs and the waiting forms of requests.
+ * block.c - the block layer: checks, order and time-outs of requests.
  *
  * A request is in one of two lists of its device: `waiting` until the driver has all of its parts,
  * then `active` until the last part came back. Parts carry a pointer to their request and nothing
- * else, so splitting needs no memory of its own. Knows no driver. The contract is in block.h; read
- * virtio_blk.c next.
+ * else. How they are cut is block_parts.c's, which devices there are block_devices.c's, the forms
+ * that wait are wait.c's. Knows no driver. The contract is in block.h; read virtio_blk.c next.
  */
-#include "blk/block.h"
-
 #include <errno.h>
-#include <string.h>
 
+#include "blk/block_impl.h"
 #include "log.h"
 #include "platform.h"
 
 /* A device of which nothing was heard for so long is looked after: it may have been pulled out. */
 #define LOOK_NS 100000000u
-
-static struct blk_device *devices[BLK_DEVICES_MAX];
-static unsigned devices_added;
-static void (*watcher)(struct blk_device *device, bool added);
-
-/* The device that has the queue: itself, or of a partition its disk. */
-static struct blk_device *disk_of(struct blk_device *device)
-{
-    return device->parent ? device->parent : device;
-}
 
 /* ---- lists ---- */
 
@@ -67,20 +55,6 @@ static void list_remove(struct blk_request **head, struct blk_request **tail,
 }
 
 /* ---- one request ---- */
-
-/* Without data, but with sectors. */
-static bool is_range(enum blk_op op)
-{
-    return op == BLK_DISCARD || op == BLK_WRITE_ZEROES || op == BLK_SECURE_ERASE;
-}
-
-/* Sectors that the device takes at once. */
-static uint32_t range_limit(const struct blk_device *device, enum blk_op op)
-{
-    return op == BLK_DISCARD        ? device->limits.max_discard_sectors
-           : op == BLK_WRITE_ZEROES ? device->limits.max_zeroes_sectors
-                                    : device->limits.max_erase_sectors;
-}
 
 static void finish(struct blk_request *request)
 {
@@ -131,9 +105,9 @@ static int check(const struct blk_device *device, struct blk_request *request)
     request->length = 1;
     if (request->op == BLK_FLUSH || request->op >= BLK_GET_ID)
         return 0;
-    if (!is_range(request->op))
+    if (!blk_is_range(request->op))
         request->length = data_bytes(request) / BLK_SECTOR_SIZE;
-    else if (range_limit(device, request->op) == 0)
+    else if (blk_range_limit(device, request->op) == 0)
         return -ENOTSUP;
     else
         request->length = request->sectors;
@@ -150,112 +124,15 @@ static void count(struct blk_device *device, const struct blk_request *request)
         device->stats.sectors_written += request->length;
     } else if (request->op == BLK_FLUSH) {
         device->stats.flushes++;
-    } else if (is_range(request->op)) {
+    } else if (blk_is_range(request->op)) {
         device->stats.ranges++;
         device->stats.sectors_in_ranges += request->length;
     }
 }
 
-/*
- * Cuts the next part off a request: as many pieces as the limits allow, ending on a block boundary.
- * Returns its length in sectors, and where the part after it starts.
- */
-static uint64_t cut_part(const struct blk_device *device, const struct blk_request *request,
-                         struct blk_segment *segment, unsigned *segments, unsigned *index,
-                         uint32_t *offset)
-{
-    uint64_t room = (uint64_t)device->limits.max_sectors * BLK_SECTOR_SIZE, bytes = 0;
-    unsigned n = 0;
-
-    *index = request->index;
-    *offset = request->offset;
-    while (*index < request->segments && n < device->limits.max_segments && bytes < room) {
-        const struct blk_segment *from = &request->segment[*index];
-        uint32_t len = from->len - *offset;
-
-        if (len > device->limits.max_segment_size)
-            len = device->limits.max_segment_size;
-        if (len > room - bytes)
-            len = (uint32_t)(room - bytes);
-        segment[n].data = (uint8_t *)from->data + *offset;
-        segment[n++].len = len;
-        bytes += len;
-        *offset += len;
-        if (*offset == from->len) {
-            (*index)++;
-            *offset = 0;
-        }
-    }
-    *segments = n;
-    return bytes / BLK_SECTOR_SIZE;
-}
-
-/* Takes back from the end of a part what goes beyond its last whole block. Returns the sectors
- * left, maybe none. */
-static uint64_t trim_to_block(const struct blk_device *device, const struct blk_request *request,
-                              struct blk_segment *segment, unsigned *segments, uint64_t sectors,
-                              unsigned *index, uint32_t *offset)
-{
-    uint32_t excess =
-        (uint32_t)(sectors % (device->block_size / BLK_SECTOR_SIZE)) * BLK_SECTOR_SIZE;
-
-    sectors -= excess / BLK_SECTOR_SIZE;
-    while (excess > 0) {
-        struct blk_segment *last = &segment[*segments - 1];
-        uint32_t len = excess < last->len ? excess : last->len;
-
-        if (*offset == 0)
-            *offset = request->segment[--*index].len;
-        *offset -= len;
-        last->len -= len;
-        excess -= len;
-        if (last->len == 0)
-            (*segments)--;
-    }
-    return sectors;
-}
-
 static bool wholly_given(const struct blk_request *request)
 {
     return request->position == request->length;
-}
-
-/* The next part of a range: whole blocks, and the parts after it begin where the device likes it. */
-static uint64_t cut_range(const struct blk_device *device, const struct blk_request *request)
-{
-    uint64_t left = request->length - request->position;
-    uint32_t limit = range_limit(device, request->op), align = device->limits.range_alignment;
-    uint64_t first = request->start + request->sector + request->position, beyond;
-
-    limit -= limit % (device->block_size / BLK_SECTOR_SIZE);
-    if (left <= limit)
-        return left;
-    beyond = align ? (first + limit) % align : 0;
-    return beyond < limit ? limit - beyond : limit;
-}
-
-/* Fills in the part that comes next; *index and *offset are where the one after it starts. Returns
- * its length in sectors, 0: the device cannot take it. */
-static uint64_t make_part(const struct blk_device *device, const struct blk_request *request,
-                          struct blk_part *part, struct blk_segment *segment, unsigned *index,
-                          uint32_t *offset)
-{
-    uint64_t sectors;
-
-    part->sector = request->start + request->sector + request->position;
-    if (is_range(request->op)) {
-        part->sectors = (uint32_t)cut_range(device, request);
-        return part->sectors;
-    }
-    if (request->op >= BLK_GET_ID) {
-        part->segments = request->segments;
-        part->segment = request->segment;
-        return 1;
-    }
-    sectors = cut_part(device, request, segment, &part->segments, index, offset);
-    /* None is left when the pieces are so small that more of them are needed for one block than the
-     * device takes. */
-    return trim_to_block(device, request, segment, &part->segments, sectors, index, offset);
 }
 
 /* Gives the driver the next part of a request. */
@@ -270,10 +147,10 @@ static int submit_part(struct blk_device *device, struct blk_request *request)
     int error;
 
     if (request->op != BLK_FLUSH)
-        sectors = make_part(device, request, &part, segment, &index, &offset);
+        sectors = blk_make_part(device, request, &part, segment, &index, &offset);
     /* No range any more: the device was found to take none meanwhile. */
     if (sectors == 0)
-        return is_range(request->op) ? -ENOTSUP : -EINVAL;
+        return blk_is_range(request->op) ? -ENOTSUP : -EINVAL;
     /* Counted before the call, in which the part may already complete. */
     request->parts++;
     if (device->parts_in_flight++ == 0)
@@ -396,7 +273,7 @@ static void rewind_request(struct blk_request *request)
 
 void blk_submit(struct blk_device *device, struct blk_request *request)
 {
-    struct blk_device *disk = disk_of(device);
+    struct blk_device *disk = blk_disk_of(device);
 
     request->device = device;
     request->start = device->start;
@@ -467,6 +344,17 @@ void blk_lost(struct blk_device *device, struct blk_request *request)
 
 /* ---- time-outs and the end of a device ---- */
 
+void blk_end_waiting(struct blk_device *device)
+{
+    while (device->waiting_head) {
+        struct blk_request *request = device->waiting_head;
+
+        list_remove(&device->waiting_head, &device->waiting_tail, request);
+        request->status = -EIO;
+        finish(request);
+    }
+}
+
 /* When the device must have answered: of the request that it has had for longest, or of the one it
  * has a part of. */
 static uint64_t first_deadline(const struct blk_device *device)
@@ -486,7 +374,7 @@ uint64_t blk_deadline(struct blk_device *device)
 
     if (device->gone)
         return PLATFORM_NO_DEADLINE;
-    device = disk_of(device);
+    device = blk_disk_of(device);
     deadline = first_deadline(device);
     wanted = device->ops->deadline ? device->ops->deadline(device) : PLATFORM_NO_DEADLINE;
     if (device->ops->look && device->parts_in_flight > 0 && device->look_ns < deadline)
@@ -498,7 +386,7 @@ uint64_t blk_deadline(struct blk_device *device)
 
 bool blk_arm(struct blk_device *device)
 {
-    return device->gone || disk_of(device)->ops->arm(disk_of(device));
+    return device->gone || blk_disk_of(device)->ops->arm(blk_disk_of(device));
 }
 
 static bool look_after(struct blk_device *device, bool progress)
@@ -520,7 +408,7 @@ unsigned blk_poll(struct blk_device *device, unsigned budget)
 
     if (device->gone)
         return 0;
-    device = disk_of(device);
+    device = blk_disk_of(device);
     work = device->ops->poll(device, budget);
     if (device->parts_in_flight > 0)
         work += look_after(device, work > 0);
@@ -539,240 +427,4 @@ unsigned blk_poll(struct blk_device *device, unsigned budget)
         dispatch(device);
     device->ops->kick(device);
     return work;
-}
-
-static unsigned source_poll(void *arg, unsigned budget)
-{
-    return blk_poll(arg, budget);
-}
-
-static bool source_arm(void *arg)
-{
-    return blk_arm(arg);
-}
-
-static uint64_t source_deadline(void *arg)
-{
-    return blk_deadline(arg);
-}
-
-/* ---- devices ---- */
-
-static const char *nonsense(const struct blk_device *device)
-{
-    const struct blk_limits *limits = &device->limits;
-
-    if (device->block_size < BLK_SECTOR_SIZE || device->block_size > 65536 ||
-        (device->block_size & (device->block_size - 1)))
-        return "block size";
-    if (limits->max_segments < 1 || limits->max_segments > BLK_MAX_SEGMENTS)
-        return "number of segments";
-    if (limits->max_segment_size < device->block_size ||
-        limits->max_segment_size % device->block_size)
-        return "segment size";
-    if (limits->max_sectors < device->block_size / BLK_SECTOR_SIZE)
-        return "request size";
-    return NULL;
-}
-
-struct blk_device *blk_find(const char *name)
-{
-    unsigned i;
-
-    for (i = 0; i < BLK_DEVICES_MAX; i++)
-        if (devices[i] && strcmp(devices[i]->name, name) == 0)
-            return devices[i];
-    return NULL;
-}
-
-/* The first free name of its kind: a to z, then aa, ab and so on. */
-static void name_device(struct blk_device *device)
-{
-    const char *prefix = device->prefix ? device->prefix : "vd";
-    char name[sizeof(device->name)];
-    unsigned n = 0;
-
-    do {
-        if (n < 26)
-            format_text(name, sizeof(name), "%s%c", prefix, 'a' + (int)n);
-        else
-            format_text(name, sizeof(name), "%s%c%c", prefix, 'a' + (int)(n / 26 - 1),
-                        'a' + (int)(n % 26));
-        n++;
-    } while (blk_find(name));
-    memcpy(device->name, name, sizeof(name));
-}
-
-static int enter(struct blk_device *device)
-{
-    unsigned i;
-
-    for (i = 0; i < BLK_DEVICES_MAX && devices[i]; i++)
-        ;
-    if (i == BLK_DEVICES_MAX)
-        return -ENOSPC;
-    devices[i] = device;
-    devices_added++;
-    device->gone = device->scanned = device->left = device->removed = false;
-    return 0;
-}
-
-int blk_add(struct blk_device *device)
-{
-    const char *what = nonsense(device);
-    int error;
-
-    if (what) {
-        log_error("block device refused: its %s makes no sense", what);
-        return -EINVAL;
-    }
-    name_device(device);
-    error = enter(device);
-    if (error)
-        return error;
-    if (!device->timeout_ms)
-        device->timeout_ms = BLK_DEFAULT_TIMEOUT_MS;
-    device->source = (struct loop_source){.name = device->name,
-                                          .poll = source_poll,
-                                          .arm = source_arm,
-                                          .deadline = source_deadline,
-                                          .arg = device};
-    loop_add(&device->source);
-    if (watcher)
-        watcher(device, true);
-    return 0;
-}
-
-int blk_add_partition(struct blk_device *device, unsigned number)
-{
-    const struct blk_device *disk = device->parent;
-    int error;
-
-    format_text(device->name, sizeof(device->name), "%s%u", disk->name, number);
-    if (blk_find(device->name))
-        return -EEXIST;
-    device->block_size = disk->block_size;
-    device->read_only = disk->read_only;
-    device->has_flush = disk->has_flush;
-    device->limits = disk->limits;
-    device->timeout_ms = disk->timeout_ms;
-    error = enter(device);
-    if (!error && watcher)
-        watcher(device, true);
-    return error;
-}
-
-void blk_watch(void (*new_watcher)(struct blk_device *device, bool added))
-{
-    watcher = new_watcher;
-}
-
-/* Partitions first. A device that left already is not told of again. */
-void blk_leave(struct blk_device *device)
-{
-    unsigned i;
-
-    if (device->left)
-        return;
-    device->left = true;
-    for (i = 0; i < BLK_DEVICES_MAX; i++)
-        if (devices[i] && devices[i]->parent == device)
-            blk_leave(devices[i]);
-    if (watcher)
-        watcher(device, false);
-}
-
-static void mark_gone(struct blk_device *device)
-{
-    unsigned i;
-
-    device->gone = true;
-    for (i = 0; i < BLK_DEVICES_MAX; i++)
-        if (devices[i] && devices[i]->parent == device)
-            devices[i]->gone = true;
-}
-
-/* Takes a disk and its partitions off the list. Who holds one of these gets -EIO from now on. */
-static void leave(struct blk_device *device)
-{
-    unsigned i;
-
-    for (i = 0; i < BLK_DEVICES_MAX; i++) {
-        struct blk_device *other = devices[i];
-
-        if (!other || (other != device && other->parent != device))
-            continue;
-        other->parent = NULL;
-        devices[i] = NULL;
-    }
-}
-
-void blk_remove(struct blk_device *device)
-{
-    mark_gone(device);
-    loop_remove(&device->source);
-    while (device->waiting_head) {
-        struct blk_request *request = device->waiting_head;
-
-        list_remove(&device->waiting_head, &device->waiting_tail, request);
-        request->status = -EIO;
-        finish(request);
-    }
-    blk_leave(device);
-    leave(device);
-    device->removed = true;
-    if (!device->holder && device->ops->destroy)
-        device->ops->destroy(device);
-}
-
-unsigned blk_devices_added(void)
-{
-    return devices_added;
-}
-
-const char *blk_holder(const struct blk_device *device)
-{
-    unsigned i;
-
-    if (device->holder)
-        return device->holder;
-    if (device->parent)
-        return device->parent->holder;
-    for (i = 0; i < BLK_DEVICES_MAX; i++)
-        if (devices[i] && devices[i]->parent == device && devices[i]->holder)
-            return devices[i]->holder;
-    return NULL;
-}
-
-int blk_claim(struct blk_device *device, const char *holder)
-{
-    if (blk_holder(device))
-        return -EBUSY;
-    device->holder = holder;
-    return 0;
-}
-
-void blk_release(struct blk_device *device)
-{
-    device->holder = NULL;
-    if (device->removed && device->ops->destroy)
-        device->ops->destroy(device);
-}
-
-int blk_set_write_cache(struct blk_device *device, bool on)
-{
-    if (device->gone)
-        return -EIO;
-    device = disk_of(device);
-    return device->ops->set_write_cache ? device->ops->set_write_cache(device, on) : -ENOTSUP;
-}
-
-struct blk_device *blk_device_at(unsigned index)
-{
-    unsigned i;
-
-    for (i = 0; i < BLK_DEVICES_MAX; i++)
-        if (devices[i] && index-- == 0)
-            return devices[i];
-    return NULL;
 }

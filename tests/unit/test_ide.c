@@ -1,4 +1,4 @@
-// sources: blk/ide.c blk/ide_channel.c blk/ide_setup.c blk/block.c boot/loop.c boot/log.c
+// sources: blk/ide.c blk/ide_channel.c blk/ide_setup.c blk/block.c blk/block_parts.c blk/block_devices.c boot/loop.c boot/log.c
 // sources: blk/wait.c boot/format.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c
 // sources: hosted/registers.c hosted/fake_pci.c hosted/violation.c
 /*

@@ -1,0 +1,43 @@
+/*
+ * block_impl.h - between the files of the block layer: block.c has the requests of a device and their
+ * order, block_parts.c what of a request is given to it at once, block_devices.c which devices there
+ * are. Callers and drivers see block.h only.
+ */
+#ifndef FERRULE_BLK_BLOCK_IMPL_H
+#define FERRULE_BLK_BLOCK_IMPL_H
+
+#include "blk/block.h"
+
+/* The device that has the queue: itself, or of a partition its disk. */
+static inline struct blk_device *blk_disk_of(struct blk_device *device)
+{
+    return device->parent ? device->parent : device;
+}
+
+/* Without data, but with sectors. */
+static inline bool blk_is_range(enum blk_op op)
+{
+    return op == BLK_DISCARD || op == BLK_WRITE_ZEROES || op == BLK_SECURE_ERASE;
+}
+
+/* Sectors that the device takes at once; 0: it does not know the operation. */
+static inline uint32_t blk_range_limit(const struct blk_device *device, enum blk_op op)
+{
+    return op == BLK_DISCARD        ? device->limits.max_discard_sectors
+           : op == BLK_WRITE_ZEROES ? device->limits.max_zeroes_sectors
+                                    : device->limits.max_erase_sectors;
+}
+
+/*
+ * Fills in the part that comes next; *index and *offset are where the one after it starts, and
+ * `segment` has room for BLK_MAX_SEGMENTS. Returns its length in sectors, 0: the device cannot take
+ * it.
+ */
+uint64_t blk_make_part(const struct blk_device *device, const struct blk_request *request,
+                       struct blk_part *part, struct blk_segment *segment, unsigned *index,
+                       uint32_t *offset);
+
+/* Ends with -EIO what waits for a device that is gone. */
+void blk_end_waiting(struct blk_device *device);
+
+#endif
