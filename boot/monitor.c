@@ -5,6 +5,7 @@
  * event loop, so it answers while an application serves, and costs nothing while nobody types.
  * Kernel word `monitor=off` leaves the console to the application.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "balloon/virtio_balloon.h"
@@ -142,9 +143,36 @@ static void show_virtio(const char *argument)
     show_loop();
 }
 
+/* "NIC on" or "NIC off". */
+static void set_large_receive(char *argument)
+{
+    char *state = strchr(argument, ' ');
+    bool on = false;
+    int error = -EINVAL;
+
+    if (state) {
+        *state++ = '\0';
+        on = strcmp(state, "on") == 0;
+        if (on || strcmp(state, "off") == 0)
+            error = net_set_large_receive(argument, on);
+    }
+    say(error == -EINVAL    ? "net large NIC on | off\n"
+        : error == -ENODEV  ? "no such NIC\n"
+        : error == -ENOTSUP ? "its device cannot be told\n"
+        : error             ? "the device did not answer\n"
+        : on                ? "frames may be large\n"
+                            : "frames are no larger than the MTU\n");
+}
+
 static void show_network(const char *argument)
 {
-    (void)argument;
+    char text[LINE_SIZE];
+
+    if (strncmp(argument, "large ", 6) == 0) {
+        format_text(text, sizeof(text), "%s", argument + 6);
+        set_large_receive(text);
+        return;
+    }
     net_print_report();
 }
 
@@ -178,7 +206,7 @@ static const struct command {
     {"help", help, "this list"},
     {"log", show_log, "the last 16 KiB of log lines"},
     {"mem", show_memory, "memory and interrupts"},
-    {"net", show_network, "network interfaces and counters"},
+    {"net", show_network, "network interfaces and counters; large NIC on|off: large receive"},
     {"pci", show_pci, "PCI functions and their drivers"},
     {"ports", show_ports, "ports of virtio consoles"},
     {"random", show_random, "where random numbers come from"},

@@ -7,9 +7,16 @@
 
 #include "hosted/violation.h"
 
-enum { CLASS_RX = 0, CLASS_MAC = 1, CLASS_ANNOUNCE = 3, CLASS_MQ = 4 };
+enum {
+    CLASS_RX = 0,
+    CLASS_MAC = 1,
+    CLASS_VLAN = 2,
+    CLASS_ANNOUNCE = 3,
+    CLASS_MQ = 4,
+    CLASS_OFFLOADS = 5
+};
 #define CONFIG_PAIRS 8u
-enum { RX_PROMISC, RX_ALLMULTI, RX_ALLUNI };
+enum { RX_PROMISC, RX_ALLMULTI, RX_ALLUNI, RX_NOMULTI, RX_NOUNI, RX_NOBCAST };
 enum { MAC_TABLE_SET, MAC_ADDR_SET };
 #define MESSAGE_MAX 2048u
 #define HEADER 2u
@@ -28,7 +35,9 @@ static bool set_mode(struct device *device, struct device_net_control *control, 
         control->promiscuous = data[0];
     else if (code == RX_ALLMULTI)
         control->all_multicast = data[0];
-    return code < RX_ALLUNI;
+    else if (code == RX_NOBCAST)
+        control->no_broadcast = data[0];
+    return code <= RX_NOBCAST;
 }
 
 /* One half of the table: a count and so many addresses. Returns its length, 0: it is not whole. */
@@ -46,6 +55,15 @@ static uint32_t read_table(const uint8_t *data, uint32_t len, uint8_t (*table)[6
     return 4 + n * 6;
 }
 
+static bool set_address(struct device *device, struct device_net_control *control,
+                        const uint8_t *data, uint32_t len)
+{
+    if (!device_has(device, NET_F_CTRL_MAC_ADDR) || len != sizeof(control->mac))
+        return false;
+    memcpy(control->mac, data, sizeof(control->mac));
+    return true;
+}
+
 static bool set_table(struct device *device, struct device_net_control *control, uint8_t code,
                       const uint8_t *data, uint32_t len)
 {
@@ -54,6 +72,8 @@ static bool set_table(struct device *device, struct device_net_control *control,
 
     if (!device_has(device, NET_F_CTRL_RX))
         violation("NET-CTRLMAC-1", "MAC command %u without CTRL_RX", code);
+    if (code == MAC_ADDR_SET)
+        return set_address(device, control, data, len);
     if (code != MAC_TABLE_SET)
         return false;
     first = read_table(data, len, unicast, &control->unicasts);
@@ -82,6 +102,45 @@ static bool set_pairs(struct device *device, struct device_net_control *control,
         if (!device->queue[i].enabled)
             violation("NET-MQ-1", "%u pairs without queue %u", pairs, i);
     control->pairs = pairs;
+    return true;
+}
+
+/* 5.1.9.5.3 */
+static bool set_vlan(struct device *device, struct device_net_control *control, uint8_t code,
+                     const uint8_t *data, uint32_t len)
+{
+    uint16_t vlan;
+
+    if (!device_has(device, NET_F_CTRL_VLAN) || code > 1 || len != sizeof(vlan))
+        return false;
+    memcpy(&vlan, data, sizeof(vlan));
+    if (vlan > 4094)
+        return false;
+    if (code == 0)
+        control->vlan[vlan / 8] |= (uint8_t)(1u << vlan % 8);
+    else
+        control->vlan[vlan / 8] &= (uint8_t) ~(1u << vlan % 8);
+    return true;
+}
+
+bool device_net_has_vlan(const struct device_net_control *control, unsigned vlan)
+{
+    return control->vlan[vlan / 8] >> vlan % 8 & 1;
+}
+
+/* 5.1.9.5.9 */
+static bool set_offloads(struct device *device, struct device_net_control *control, uint8_t code,
+                         const uint8_t *data, uint32_t len)
+{
+    uint64_t offloads;
+
+    if (!device_has(device, NET_F_CTRL_GUEST_OFFLOADS) || code != 0 || len != sizeof(offloads))
+        return false;
+    memcpy(&offloads, data, sizeof(offloads));
+    for (unsigned bit = 0; bit < 64; bit++)
+        if ((offloads >> bit & 1) && !device_has(device, bit))
+            violation("NET-OFFLOADS-1", "offload %u without its feature", bit);
+    control->offloads = offloads;
     return true;
 }
 
@@ -134,6 +193,10 @@ void device_net_command(struct device *device, struct device_net_control *contro
         good = set_mode(device, control, control->code, message + HEADER, len - HEADER);
     else if (control->class == CLASS_MAC)
         good = set_table(device, control, control->code, message + HEADER, len - HEADER);
+    else if (control->class == CLASS_VLAN)
+        good = set_vlan(device, control, control->code, message + HEADER, len - HEADER);
+    else if (control->class == CLASS_OFFLOADS)
+        good = set_offloads(device, control, control->code, message + HEADER, len - HEADER);
     else if (control->class == CLASS_MQ && !control->refuse)
         good = set_pairs(device, control, control->code, message + HEADER, len - HEADER);
     else if (control->class == CLASS_ANNOUNCE)
@@ -146,7 +209,10 @@ void device_net_command(struct device *device, struct device_net_control *contro
 void device_net_control_reset(struct device_net_control *control)
 {
     control->promiscuous = true;
-    control->all_multicast = false;
+    control->all_multicast = control->no_broadcast = false;
+    memset(control->mac, 0, sizeof(control->mac));
+    memset(control->vlan, 0, sizeof(control->vlan));
+    control->offloads = 0;
     control->pairs = 1;
     control->unicasts = control->multicasts = 0;
 }

@@ -13,10 +13,13 @@
 #define DEVICE_NET_GROUPS 64
 
 struct device_net_control {
-    bool promiscuous, all_multicast;
+    bool promiscuous, all_multicast, no_broadcast;
     unsigned unicasts, multicasts;
     uint8_t multicast[DEVICE_NET_GROUPS][6];
-    unsigned pairs; /* queue pairs in use */
+    uint8_t mac[6];         /* 0 unless the driver sets it */
+    uint8_t vlan[4096 / 8]; /* a bit for each that is received */
+    uint64_t offloads;      /* of receiving, by feature number */
+    unsigned pairs;         /* queue pairs in use */
     unsigned commands, announce_acks;
     bool refuse;         /* answers every command with an error */
     bool mute;           /* answers none */
@@ -29,5 +32,7 @@ void device_net_command(struct device *device, struct device_net_control *contro
 
 /* What a reset leaves: everything is received, nothing listed. */
 void device_net_control_reset(struct device_net_control *control);
+
+bool device_net_has_vlan(const struct device_net_control *control, unsigned vlan);
 
 #endif

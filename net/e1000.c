@@ -318,6 +318,17 @@ static int set_filter(struct nic *nic, const struct nic_filter *filter)
     return 0;
 }
 
+static int set_mac(struct nic *nic, const uint8_t mac[6])
+{
+    struct e1000 *card = card_of(nic);
+
+    if (card->broken)
+        return -EIO;
+    memcpy(nic->mac, mac, sizeof(nic->mac));
+    e1000_apply_mac(card);
+    return 0;
+}
+
 const struct nic_ops e1000_ops = {
     .rx_room = rx_room,
     .rx_provide = rx_provide,
@@ -327,6 +338,7 @@ const struct nic_ops e1000_ops = {
     .poll = poll,
     .arm = arm,
     .set_filter = set_filter,
+    .set_mac = set_mac,
 };
 
 void e1000_reclaim(struct e1000 *card)

@@ -142,4 +142,7 @@ void e1000_reclaim(struct e1000 *card);
 void e1000_read_link(struct e1000 *card);
 void e1000_apply_filter(struct e1000 *card);
 
+/* Tells the card its address, nic.mac. */
+void e1000_apply_mac(struct e1000 *card);
+
 #endif

@@ -164,15 +164,20 @@ static void start_rings(struct e1000 *card)
     e1000_write(card, E1000_TIDV, 0);
 }
 
-int e1000_start(struct e1000 *card)
+void e1000_apply_mac(struct e1000 *card)
 {
     const uint8_t *mac = card->nic.mac;
 
+    e1000_write(card, E1000_RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | (uint32_t)mac[3] << 24);
+    e1000_write(card, E1000_RAH, mac[4] | mac[5] << 8 | E1000_RAH_VALID);
+}
+
+int e1000_start(struct e1000 *card)
+{
     if (card->broken)
         return -EIO;
     e1000_write(card, E1000_CTRL, e1000_read(card, E1000_CTRL) | E1000_CTRL_SLU | E1000_CTRL_ASDE);
-    e1000_write(card, E1000_RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | (uint32_t)mac[3] << 24);
-    e1000_write(card, E1000_RAH, mac[4] | mac[5] << 8 | E1000_RAH_VALID);
+    e1000_apply_mac(card);
     start_rings(card);
     e1000_write(card, E1000_TIPG, GAPS);
     e1000_write(card, E1000_RXCSUM, E1000_RXCSUM_TRANSPORT);

@@ -105,8 +105,10 @@ static void on_change(struct netif *netif, netif_nsc_reason_t reason,
     struct port *port = port_of(netif);
     if (port == NULL)
         return;
-    if ((reason & LWIP_NSC_IPV4_SETTINGS_CHANGED) != 0)
+    if ((reason & LWIP_NSC_IPV4_SETTINGS_CHANGED) != 0) {
         log_ipv4(port);
+        port->base->groups_changed = true;
+    }
     if ((reason & LWIP_NSC_IPV6_ADDR_STATE_CHANGED) != 0)
         log_ipv6(port, args->ipv6_addr_state_changed.addr_index,
                  args->ipv6_addr_state_changed.old_state);

@@ -1,6 +1,7 @@
 /*
- * lwip_groups.c - which multicast frames an interface wants, as lwIP joins and leaves groups, and
- * the announcement of its addresses when a device asks for one (5.1.9.5.4).
+ * lwip_groups.c - which frames an interface wants besides its own: multicast, as lwIP joins and
+ * leaves groups, broadcasts as long as there is IPv4, and those of its VLANs; and the announcement of
+ * its addresses when a device asks for one (5.1.9.5.4).
  *
  * Owns the list of multicast addresses of a port, which goes to the NIC when the loop is about to
  * sleep, so that a burst of changes is one command. RFC 1112 (6.4), RFC 2464 (7), RFC 4861 (7.2.6).
@@ -9,6 +10,7 @@
 
 #include <string.h>
 
+#include "lwip/dhcp.h"
 #include "lwip/etharp.h"
 #include "lwip/icmp6.h"
 #include "lwip/inet_chksum.h"
@@ -19,6 +21,8 @@
 
 /* What proves that a message of neighbor discovery was not forwarded (RFC 4861, 7.1.2). */
 #define HOPS 255
+
+_Static_assert(NIC_MAX_VLANS == NET_CONFIG_VLANS, "each can be filtered");
 
 static const uint8_t all_nodes[6] = {0x33, 0x33, 0, 0, 0, 1};
 
@@ -96,10 +100,34 @@ void port_watch_groups(struct port *port)
         join(port, all_nodes);
 }
 
+/* Broadcasts are IPv4's: ARP and DHCP. */
+static bool wants_broadcasts(const struct port *port)
+{
+    return port->config.ipv4 != NET_CONFIG_OFF || netif_dhcp_data(&port->netif) != NULL ||
+           !ip4_addr_isany(netif_ip4_addr(&port->netif));
+}
+
+/* What the interfaces of a NIC want besides groups. */
+static void ask_for_others(const struct port *base, struct nic_filter *filter)
+{
+    const struct netif *netif;
+    filter->no_broadcasts = true;
+    NETIF_FOREACH(netif)
+    {
+        const struct port *port = port_of(netif);
+        if (port == NULL || port->base != base)
+            continue;
+        filter->no_broadcasts = filter->no_broadcasts && !wants_broadcasts(port);
+        if (port->vlan != 0 && filter->vlans < NIC_MAX_VLANS)
+            filter->vlan[filter->vlans++] = port->vlan;
+    }
+}
+
 void port_send_groups(struct port *port)
 {
     struct nic_filter filter = {.all_groups = port->groups_lost, .groups = port->groups};
     port->groups_changed = false;
+    ask_for_others(port, &filter);
     for (unsigned i = 0; i < port->groups; i++)
         memcpy(filter.group[i], port->group[i].mac, 6);
     int error = nic_set_filter(port->nic, &filter);

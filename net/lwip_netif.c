@@ -151,6 +151,7 @@ static void on_received(void *arg, const struct nic_piece *piece, unsigned piece
     if (sound && scarce) {
         p = rx_copy(piece, pieces, (u16_t)total);
         port->rx_copied++;
+        port->rx_pressed = port->rx_pressed || (p == NULL && pieces > 1);
     } else if (sound) {
         p = rx_wrap(piece, pieces);
     }
@@ -281,6 +282,22 @@ static unsigned port_poll(void *arg, unsigned budget)
     return done;
 }
 
+/*
+ * Memory is so short that large frames are lost again and again: small ones still find room, so the
+ * device is asked for those until applications have read what waits for them.
+ */
+static void relieve(struct port *port)
+{
+    bool ample = port->rx_lent >= port->rx_buffers / 2;
+    port->rx_pressed = !ample;
+    if (ample != port->rx_small)
+        return;
+    if (nic_set_large_receive(port->nic, ample) == 0) {
+        port->rx_small = !ample;
+        log_info("%s: large receive %s", port->name, ample ? "is back" : "stops, memory is short");
+    }
+}
+
 /* Timers and applications may have queued frames since the last poll, so there is a kick before
  * each sleep as well. */
 static bool port_arm(void *arg)
@@ -288,6 +305,8 @@ static bool port_arm(void *arg)
     struct port *port = arg;
     if (port->groups_changed)
         port_send_groups(port);
+    if (port->rx_pressed)
+        relieve(port);
     nic_kick(port->nic);
     return nic_arm(port->nic);
 }
@@ -337,6 +356,18 @@ static void announce(const struct port *port)
              port->nic->link_up ? "up" : "down");
 }
 
+/* The address of the `mac=` word, if there is one. */
+static void take_mac(struct port *port)
+{
+    char complaint[200];
+    uint8_t mac[6];
+    int found = net_config_mac(platform_cmdline(), port->name, mac, complaint, sizeof(complaint));
+    if (found < 0)
+        log_error("%s: %s", port->name, complaint);
+    else if (found > 0 && nic_set_mac(port->nic, mac) != 0)
+        log_warn("%s: the device keeps its own address, mac= is left out", port->name);
+}
+
 struct port *port_create(struct nic *nic)
 {
     char complaint[200];
@@ -352,6 +383,7 @@ struct port *port_create(struct nic *nic)
                          sizeof(complaint)) != 0)
         log_error("%s: %s", port->name, complaint);
 
+    take_mac(port);
     nic_attach(nic, &callbacks, port);
     port_limit_segments(port);
     netif_add(&port->netif, NULL, NULL, NULL, port, port_setup, ethernet_input);

@@ -36,6 +36,12 @@ const char *net_interface_name(const struct netif *netif);
 #define NET_SHUTDOWN_MS 200u
 void net_shutdown(void);
 
+/*
+ * Whether the device of an interface joins frames to large ones where it can (nic_set_large_receive()).
+ * 0; -ENODEV: no such NIC; or an error of that function.
+ */
+int net_set_large_receive(const char *name, bool on);
+
 /* Logs counters of every interface and of lwIP. */
 void net_print_report(void);
 

@@ -54,7 +54,7 @@ struct port {
     /* Multicast addresses that lwIP wants; changed: the NIC does not know yet; lost: more than fit. */
     struct port_group group[NIC_MAX_GROUPS];
     unsigned groups;
-    bool groups_changed, groups_lost;
+    bool groups_changed, groups_lost; /* changed: also VLANs, and whether broadcasts are wanted */
 
     bool mdns; /* lwIP answers for this name */
     char mdns_name[NET_CONFIG_HOSTNAME_SIZE];
@@ -62,6 +62,9 @@ struct port {
     uint64_t address_asked_ns; /* when DHCP was started */
     ip4_addr_t address_logged;
     ip6_addr_t gateway6; /* from `ip6=`, or zero */
+
+    /* Memory for a copy of a large frame was lacking; so the device was told to deliver none. */
+    bool rx_pressed, rx_small;
 
     uint64_t rx_copied, rx_dropped;         /* frames */
     uint64_t tx_copied, tx_refused, tx_cut; /* cut: large packets, into segments */

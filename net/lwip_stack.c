@@ -240,6 +240,14 @@ void net_shutdown(void)
     loop_remove(&stack_source);
 }
 
+int net_set_large_receive(const char *name, bool on)
+{
+    for (const struct port *port = ports; port != NULL; port = port->next)
+        if (port->base == port && strcmp(port->name, name) == 0)
+            return nic_set_large_receive(port->nic, on);
+    return -ENODEV;
+}
+
 /* ---- report ---- */
 
 static void print_port(const struct port *port)

@@ -128,6 +128,7 @@ static err_t vlan_setup(struct netif *netif)
     }
     follow(port);
     port_watch_groups(port);
+    port->base->groups_changed = true;
     return ERR_OK;
 }
 

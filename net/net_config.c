@@ -365,16 +365,23 @@ static uint16_t vlan_number(const char *text)
     return *text == '\0' && digits > 0 && value < 4095 ? (uint16_t)value : 0;
 }
 
+/* What stands behind `DEVICE:`, NULL if it is another device's item. */
+static char *after_device(char *item, const char *device)
+{
+    size_t len = strlen(device);
+    return strncmp(item, device, len) == 0 && item[len] == ':' ? item + len + 1 : NULL;
+}
+
 /* Takes one `DEVICE:NUMBER`; says what is wrong with it, or NULL. */
 static const char *take_vlan(char *item, const char *device, uint16_t vlan[NET_CONFIG_VLANS],
                              unsigned *vlans)
 {
-    char *colon = strchr(item, ':');
-    if (colon == NULL)
+    const char *text = after_device(item, device);
+    if (strchr(item, ':') == NULL)
         return "not a device and a number";
-    if ((size_t)(colon - item) != strlen(device) || memcmp(item, device, strlen(device)) != 0)
+    if (text == NULL)
         return NULL;
-    uint16_t number = vlan_number(colon + 1);
+    uint16_t number = vlan_number(text);
     if (number == 0)
         return "the number must be 1 to 4094";
     for (unsigned i = 0; i < *vlans; i++)
@@ -386,26 +393,70 @@ static const char *take_vlan(char *item, const char *device, uint16_t vlan[NET_C
     return NULL;
 }
 
+/* Ends an item of a list at its comma; returns the next one, or NULL. */
+static char *end_item(char *item)
+{
+    char *comma = strchr(item, ',');
+    if (comma == NULL)
+        return NULL;
+    *comma = '\0';
+    return comma + 1;
+}
+
 int net_config_vlans(const char *cmdline, const char *device, uint16_t vlan[NET_CONFIG_VLANS],
                      unsigned *vlans, char *complaint, size_t size)
 {
-    char value[VALUE_SIZE];
+    char value[VALUE_SIZE], *next;
     int status = 0;
     *vlans = 0;
     if (size > 0)
         complaint[0] = '\0';
     while (cmdline_next(&cmdline, "vlan", value, sizeof(value))) {
-        char *item = value;
-        for (bool more = true; more; item += strlen(item) + 1) {
-            char *comma = strchr(item, ',');
-            more = comma != NULL;
-            if (more)
-                *comma = '\0';
+        for (char *item = value; item != NULL; item = next) {
+            next = end_item(item);
             const char *wrong = take_vlan(item, device, vlan, vlans);
             if (wrong == NULL)
                 continue;
             format_text(complaint, size, "vlan=%s: %s; left out", item, wrong);
             status = -EINVAL;
+        }
+    }
+    return status;
+}
+
+static bool parse_mac(const char *text, uint8_t mac[6])
+{
+    uint8_t bytes[6];
+    for (unsigned i = 0; i < 6; i++, text += 2) {
+        if (i > 0 && *text++ != ':')
+            return false;
+        int high = hex_digit(text[0]), low = high < 0 ? -1 : hex_digit(text[1]);
+        if (low < 0)
+            return false;
+        bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    if (*text != '\0' || (bytes[0] & 1) || is_zero(bytes, 6))
+        return false;
+    memcpy(mac, bytes, 6);
+    return true;
+}
+
+int net_config_mac(const char *cmdline, const char *device, uint8_t mac[6], char *complaint,
+                   size_t size)
+{
+    char value[VALUE_SIZE], *next;
+    int status = 0;
+    while (cmdline_next(&cmdline, "mac", value, sizeof(value))) {
+        for (char *item = value; item != NULL; item = next) {
+            next = end_item(item);
+            const char *text = after_device(item, device);
+            uint8_t other[6];
+            if (text != NULL && parse_mac(text, mac)) {
+                status = 1;
+            } else if (text != NULL || strchr(item, ':') == NULL || parse_mac(item, other)) {
+                format_text(complaint, size, "mac=%s: not a device and a station's address", item);
+                return -EINVAL;
+            }
         }
     }
     return status;

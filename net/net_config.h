@@ -1,5 +1,5 @@
 /*
- * net_config.h - the network words of the kernel command line: `ip=`, `ip6=`, `vlan=` and
+ * net_config.h - the network words of the kernel command line: `ip=`, `ip6=`, `vlan=`, `mac=` and
  * `hostname=`.
  *
  * Owns their syntax. Pure text to structure; net/lwip_addresses.c carries it out. The syntax of
@@ -19,6 +19,7 @@
  *   ip6=ADDRESS[/64][,GATEWAY]    a fixed address besides the link-local one
  *
  *   vlan=eth0:100,eth0:200        the interfaces eth0.100 and eth0.200, for VLANs of eth0
+ *   mac=eth0:02:00:00:00:00:01    the Ethernet address of eth0, instead of the device's own
  *
  * To an interface of a VLAN only those `ip=` words apply that name it as their DEVICE, and a fixed
  * `ip6=` address is not its: two interfaces with one address would be of no use.
@@ -66,6 +67,13 @@ int net_config_parse(const char *cmdline, const char *device, struct net_config 
  */
 int net_config_vlans(const char *cmdline, const char *device, uint16_t vlan[NET_CONFIG_VLANS],
                      unsigned *vlans, char *complaint, size_t size);
+
+/*
+ * The Ethernet address that `device` is to have: six numbers of two hexadecimal digits. 1; 0: none is
+ * named; -EINVAL: what is named makes no sense, as `complaint` says.
+ */
+int net_config_mac(const char *cmdline, const char *device, uint8_t mac[6], char *complaint,
+                   size_t size);
 
 /* Dotted decimal, four numbers, nothing else: no octal, no short forms. */
 bool net_config_ipv4(const char *text, uint8_t out[4]);

@@ -50,6 +50,12 @@ void nic_watch(void (*added)(struct nic *nic))
     watcher = added;
 }
 
+int nic_set_mac(struct nic *nic, const uint8_t mac[6])
+{
+    bool group = mac[0] & 1, none = !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
+    return group || none ? -EINVAL : nic->ops->set_mac(nic, mac);
+}
+
 void nic_attach(struct nic *nic, const struct nic_callbacks *callbacks, void *arg)
 {
     nic->callbacks = callbacks;

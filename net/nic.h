@@ -11,6 +11,7 @@
 #ifndef FERRULE_NET_NIC_H
 #define FERRULE_NET_NIC_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -89,13 +90,16 @@ struct nic_stats {
     uint64_t tx_large; /* cut by the device */
 };
 
-/* Which frames for others than this station's own address and broadcasts are wanted. */
+/* Which frames are wanted besides those to this station's own address. */
 #define NIC_MAX_GROUPS 32u
+#define NIC_MAX_VLANS 8u
 struct nic_filter {
-    bool promiscuous; /* all of them */
-    bool all_groups;  /* every multicast; else those to the groups listed */
-    unsigned groups;
+    bool promiscuous;   /* all of them */
+    bool all_groups;    /* every multicast; else those to the groups listed */
+    bool no_broadcasts; /* else broadcasts, too */
+    unsigned groups, vlans;
     uint8_t group[NIC_MAX_GROUPS][6];
+    uint16_t vlan[NIC_MAX_VLANS]; /* of tagged frames; number 0 needs no entry */
 };
 
 /* What a driver implements; the functions below say what each does. */
@@ -109,6 +113,8 @@ struct nic_ops {
     unsigned (*poll)(struct nic *nic, unsigned budget);
     bool (*arm)(struct nic *nic);
     int (*set_filter)(struct nic *nic, const struct nic_filter *filter);
+    int (*set_mac)(struct nic *nic, const uint8_t mac[6]);
+    int (*set_large_receive)(struct nic *nic, bool on); /* NULL: it has none */
 };
 
 /* The user reads; all but callbacks, arg and name is the driver's. */
@@ -117,7 +123,7 @@ struct nic {
     const struct nic_callbacks *callbacks;
     void *arg;
     char name[8];   /* eth0, eth1, ... */
-    uint8_t mac[6]; /* random and locally administered when the device gives none */
+    uint8_t mac[6]; /* random and locally administered when the device gives none; nic_set_mac() */
     uint16_t mtu;   /* 1500 unless the device says otherwise; 68..65535 */
     bool link_up;
     uint32_t speed_mbit;    /* 0: unknown */
@@ -193,12 +199,30 @@ static inline unsigned nic_poll(struct nic *nic, unsigned budget)
 }
 
 /*
- * Says which frames are wanted; until then all are. A hint: others may still come. Waits for the
- * device, a second at most. 0; -ENOTSUP: the device does not filter; -EIO: it did not answer.
+ * Says which frames are wanted; until then all are that have no VLAN tag. A hint: others may still
+ * come. Waits for the device, a second at most. 0; -ENOTSUP: the device does not filter; -EIO: it
+ * did not answer.
  */
 static inline int nic_set_filter(struct nic *nic, const struct nic_filter *filter)
 {
     return nic->ops->set_filter(nic, filter);
+}
+
+/*
+ * Gives this station another address, which becomes nic->mac and stays through resets of the device.
+ * Waits as nic_set_filter() does. 0; -EINVAL: it is not the address of one station; -ENOTSUP: the
+ * device has only its own; -EIO: it did not answer. Unless 0 the address is as before.
+ */
+int nic_set_mac(struct nic *nic, const uint8_t mac[6]);
+
+/*
+ * Has frames beyond the MTU delivered (NIC_LARGE_RECEIVE, as it is from the start) or not; those that
+ * are on their way may still come. Waits as nic_set_filter() does. 0; -ENOTSUP: the device delivers
+ * none, or cannot be told; -EIO: it did not answer.
+ */
+static inline int nic_set_large_receive(struct nic *nic, bool on)
+{
+    return nic->ops->set_large_receive ? nic->ops->set_large_receive(nic, on) : -ENOTSUP;
 }
 
 /* Turns notifications on; false: there is work already. */

@@ -460,4 +460,6 @@ const struct nic_ops virtio_net_ops = {
     .poll = net_poll,
     .arm = net_arm,
     .set_filter = virtio_net_set_filter,
+    .set_mac = virtio_net_set_mac,
+    .set_large_receive = virtio_net_set_large_receive,
 };

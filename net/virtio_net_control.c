@@ -91,7 +91,7 @@ static int set_table(struct virtio_net *net, const struct nic_filter *filter)
     return command(net, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, data, 2);
 }
 
-static int send_filter(struct virtio_net *net)
+static int send_stations(struct virtio_net *net)
 {
     const struct nic_filter *filter = &net->filter;
     int error = 0;
@@ -102,6 +102,53 @@ static int send_filter(struct virtio_net *net)
         error = set_mode(net, VIRTIO_NET_CTRL_RX_ALLMULTI, filter->all_groups);
     if (!error)
         error = set_mode(net, VIRTIO_NET_CTRL_RX_PROMISC, filter->promiscuous);
+    /* The other modes of CTRL_RX_EXTRA say what an empty table and promiscuous mode say. */
+    if (!error && virtio_has_feature(net->device, VIRTIO_NET_F_CTRL_RX_EXTRA))
+        error = set_mode(net, VIRTIO_NET_CTRL_RX_NOBCAST, filter->no_broadcasts);
+    return error;
+}
+
+static int set_vlan(struct virtio_net *net, uint8_t code, uint16_t vlan)
+{
+    struct virtqueue_sg data = {&net->message.data.vlan, sizeof(le16)};
+
+    net->message.data.vlan = cpu_to_le16(vlan);
+    return command(net, VIRTIO_NET_CTRL_VLAN, code, &data, 1);
+}
+
+/* Sends a command for each VLAN of a filter that another one does not have. */
+static int send_difference(struct virtio_net *net, uint8_t code, const struct nic_filter *of,
+                           const struct nic_filter *to)
+{
+    unsigned i, k;
+    int error = 0;
+
+    for (i = 0; i < of->vlans && !error; i++) {
+        for (k = 0; k < to->vlans && to->vlan[k] != of->vlan[i]; k++)
+            continue;
+        if (k == to->vlans)
+            error = set_vlan(net, code, of->vlan[i]);
+    }
+    return error;
+}
+
+/* 5.1.9.5.3: the device's list of VLANs, which was that of `old`. */
+static int send_vlans(struct virtio_net *net, const struct nic_filter *old)
+{
+    int error = send_difference(net, VIRTIO_NET_CTRL_VLAN_DEL, old, &net->filter);
+
+    return error ? error : send_difference(net, VIRTIO_NET_CTRL_VLAN_ADD, &net->filter, old);
+}
+
+static int send_filter(struct virtio_net *net, const struct nic_filter *old)
+{
+    int error = 0;
+
+    if (virtio_has_feature(net->device, VIRTIO_NET_F_CTRL_RX))
+        error = send_stations(net);
+    if (!error && virtio_has_feature(net->device, VIRTIO_NET_F_CTRL_VLAN))
+        error = send_vlans(net, old);
+    net->told = !error;
     return error;
 }
 
@@ -109,11 +156,73 @@ int virtio_net_set_filter(struct nic *nic, const struct nic_filter *filter)
 {
     struct virtio_net *net = (struct virtio_net *)nic;
 
-    if (!virtio_has_feature(net->device, VIRTIO_NET_F_CTRL_RX))
+    struct nic_filter old = {.vlans = 0};
+
+    if (!virtio_has_feature(net->device, VIRTIO_NET_F_CTRL_RX) &&
+        !virtio_has_feature(net->device, VIRTIO_NET_F_CTRL_VLAN))
         return -ENOTSUP;
+    if (net->told)
+        old = net->filter;
     net->filter = *filter;
     net->filter_set = true;
-    return send_filter(net);
+    return send_filter(net, &old);
+}
+
+static int send_mac(struct virtio_net *net, const uint8_t mac[6])
+{
+    struct virtqueue_sg data = {net->message.data.mac, 6};
+
+    memcpy(net->message.data.mac, mac, 6);
+    return command(net, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, &data, 1);
+}
+
+int virtio_net_set_mac(struct nic *nic, const uint8_t mac[6])
+{
+    struct virtio_net *net = (struct virtio_net *)nic;
+    int error = -ENOTSUP;
+
+    if (virtio_has_feature(net->device, VIRTIO_NET_F_CTRL_MAC_ADDR))
+        error = send_mac(net, mac);
+    if (error)
+        return error;
+    memcpy(nic->mac, mac, 6);
+    net->mac_set = true;
+    return 0;
+}
+
+/* 5.1.9.5.9: the offloads of receiving that are on, all that were negotiated or none that makes
+ * frames large. */
+static int send_offloads(struct virtio_net *net)
+{
+    static const uint8_t large[] = {VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6,
+                                    VIRTIO_NET_F_GUEST_ECN, VIRTIO_NET_F_GUEST_UFO};
+    struct virtqueue_sg data = {&net->message.data.offloads, sizeof(le64)};
+    uint64_t on = 0;
+    unsigned i;
+
+    if (net->guest_checksum)
+        on |= UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM;
+    for (i = 0; i < sizeof(large) && !net->large_off; i++)
+        if (virtio_has_feature(net->device, large[i]))
+            on |= UINT64_C(1) << large[i];
+    net->message.data.offloads = cpu_to_le64(on);
+    return command(net, VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, &data,
+                   1);
+}
+
+int virtio_net_set_large_receive(struct nic *nic, bool on)
+{
+    struct virtio_net *net = (struct virtio_net *)nic;
+    bool was_off = net->large_off;
+    int error;
+
+    if (!net->guest_segments || !virtio_has_feature(net->device, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
+        return -ENOTSUP;
+    net->large_off = !on;
+    error = send_offloads(net);
+    if (error)
+        net->large_off = was_off;
+    return error;
 }
 
 /* 5.1.9.5.6: the device uses the first pair alone until it is told otherwise. */
@@ -134,10 +243,17 @@ static void start_pairs(struct virtio_net *net)
 
 void virtio_net_control_start(struct virtio_net *net)
 {
-    net->control_lost = false;
+    static const struct nic_filter empty;
+
+    net->control_lost = net->told = false;
     start_pairs(net);
-    if (net->filter_set && send_filter(net) != 0)
-        log_warn("%s: the receive filter could not be set again", net->device->name);
+    /* 5.1.9.5.3: number 0 is no VLAN but a priority (802.1Q, 9.6). */
+    if (virtio_has_feature(net->device, VIRTIO_NET_F_CTRL_VLAN))
+        set_vlan(net, VIRTIO_NET_CTRL_VLAN_ADD, 0);
+    if ((net->mac_set && send_mac(net, net->nic.mac) != 0) ||
+        (net->large_off && send_offloads(net) != 0) ||
+        (net->filter_set && send_filter(net, &empty) != 0))
+        log_warn("%s: what the device was told could not be told again", net->device->name);
 }
 
 void virtio_net_acknowledge_announce(struct virtio_net *net)

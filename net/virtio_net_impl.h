@@ -36,8 +36,10 @@ struct net_control_message {
     uint8_t ack;
     struct {
         uint8_t flag;
-        le16 pairs;
-        le32 unicasts, multicasts;
+        uint8_t mac[6];
+        le16 pairs, vlan;
+        le64 offloads;
+        le32 unicasts, multicasts; /* the addresses follow */
         uint8_t multicast[NIC_MAX_GROUPS][6];
     } data;
 };
@@ -59,7 +61,8 @@ struct virtio_net {
     unsigned tx_slot_count, rx_slot_count; /* as many as all rings have entries */
     struct net_control_message message;    /* the device's while a command is under way */
     bool control_lost;                     /* a command was not answered: no more are sent */
-    bool filter_set;                       /* `filter` is what the device was told */
+    /* What the device is told again after a reset; `told`: the filter is the one that it has. */
+    bool filter_set, told, mac_set, large_off;
     struct nic_filter filter;
 };
 
@@ -67,6 +70,8 @@ struct virtio_net {
 extern const struct nic_ops virtio_net_ops;
 
 int virtio_net_set_filter(struct nic *nic, const struct nic_filter *filter);
+int virtio_net_set_mac(struct nic *nic, const uint8_t mac[6]);
+int virtio_net_set_large_receive(struct nic *nic, bool on);
 
 /* The device is live, for the first time or after a reset: tells it how many queue pairs there are,
  * and again what it was told before. */

@@ -30,6 +30,7 @@ void fuzz_words(struct input *input, bool packed)
         continue;
     cmdline_args(words, "app", argv, 8, storage, sizeof(storage));
     net_config_parse(words, "eth0", &config, storage, sizeof(storage));
+    net_config_mac(words, "eth0", config.address6, storage, sizeof(storage));
     virtio_mmio_parse(words, &place);
     if (fs_normalise(words, plain) == 0 && (plain[0] != '/' || strlen(plain) >= FS_PATH_MAX))
         hosted_fail("\"%s\" was made \"%s\"", words, plain);

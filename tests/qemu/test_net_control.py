@@ -4,6 +4,7 @@ shows it, and announcements on demand, as the wire shows them.
 Read netns.py and test_offload.py first.
 """
 import os
+import re
 import socket
 import time
 
@@ -24,9 +25,9 @@ def possible():
         pytest.skip(reason)
 
 
-def guest_on(network, nic=""):
+def guest_on(network, nic="", words=STATIC):
     kernel = os.path.join(BUILD, "bulk.elf")
-    return Guest(None, backend=TAP, namespace=network.name, words=STATIC, nic=nic, kernel=kernel)
+    return Guest(None, backend=TAP, namespace=network.name, words=words, nic=nic, kernel=kernel)
 
 
 def receive_filter(guest):
@@ -50,8 +51,62 @@ def test_receive_filter(nic):
         assert found["promiscuous"] is False
         assert found["multicast"] == "normal"
         assert found["unicast-table"] == []
+        assert found["vlan-table"] == [0]
         network.ping(GUEST)
         network.ping(f"{GUEST_LINK_LOCAL}%tap0")
+        guest.power_off()
+
+
+def wait_for_vlans(guest, vlans):
+    deadline = time.monotonic() + FILTER_TIMEOUT_S
+    while sorted((found := receive_filter(guest))["vlan-table"]) != vlans:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
+def received(guest):
+    """Frames that the device let through."""
+    text = guest.command_output("net", r"lwip: tcp received")
+    return int(re.search(r"eth0: received (\d+) frames", text)[1])
+
+
+@pytest.mark.parametrize("nic", ["", "disable-modern=on"])
+def test_filter_of_vlans_and_broadcasts(nic):
+    """The device is asked for the VLANs that there are; for broadcasts as long as there is IPv4.
+
+    covers: NET-CTRLRX-2 LEG-NET-VLAN-1
+    """
+    words = "ip=off vlan=eth0:100,eth0:4094 ip=:::::eth0.100:off ip=:::::eth0.4094:off"
+    with Network() as network, guest_on(network, nic, words) as guest:
+        guest.wait_for(rf"(?i)eth0: {GUEST_LINK_LOCAL}/64")
+        wait_for_vlans(guest, [0, 100, 4094])
+        network.ping(f"{GUEST_LINK_LOCAL}%tap0")
+        before = received(guest)
+        wire = network.packet_socket("tap0")
+        for _ in range(100):
+            wire.send(b"\xff" * 6 + bytes(6) + ETHERTYPE_ARP + bytes(46))
+            wire.send(GUEST_MAC + bytes(6) + b"\x81\x00\x00\x65" + ETHERTYPE_ARP + bytes(46))
+        wire.close()
+        network.ping(f"{GUEST_LINK_LOCAL}%tap0")
+        assert received(guest) - before < 50
+        guest.power_off()
+
+
+OTHER_MAC = "02:00:00:00:00:99"
+OTHER_LINK_LOCAL = "fe80::ff:fe00:99"
+
+
+def test_another_address():
+    """The word mac= gives the NIC another address: it is known by it, and by no other.
+
+    covers: NET-CTRLMAC-2
+    """
+    with Network() as network, guest_on(network, words=f"{STATIC} mac=eth0:{OTHER_MAC}") as guest:
+        guest.wait_for(rf"(?i)eth0: {OTHER_LINK_LOCAL}/64")
+        assert receive_filter(guest)["main-mac"] == OTHER_MAC
+        network.ping(GUEST)
+        network.ping(f"{OTHER_LINK_LOCAL}%tap0")
+        assert OTHER_MAC in network.run("ip", "neigh", "show", GUEST)
         guest.power_off()
 
 

@@ -111,6 +111,27 @@ def test_bulk_both_ways(nic, large_in, large_out):
         guest.power_off()
 
 
+def test_large_receive_off_and_on():
+    """The console has the device deliver large frames, or none, while it runs.
+
+    covers: NET-OFFLOADS-1
+    """
+    with Network() as network, bulk_guest(network, "") as guest:
+        ready(guest)
+        grown, last = [], 0
+        for state in ("off", "on"):
+            guest.type(f"net large eth0 {state}")
+            guest.wait_for(r"frames (may be large|are no larger)", new=True)
+            to_guest(network, 2_000_001)
+            large = counters(guest)[0]
+            grown.append(large - last)
+            last = large
+        assert grown[0] == 0 and grown[1] > 10, grown
+        guest.type("net large eth7 off")
+        guest.wait_for("no such NIC", new=True)
+        guest.power_off()
+
+
 def payloads(frames):
     """Payload lengths of the TCP/IPv4 segments that the guest sent."""
     lengths = []

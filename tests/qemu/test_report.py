@@ -35,7 +35,7 @@ def has(mask, name):
 def test_report(site):
     """Offered, accepted, refused and why, queues, vectors; and the reason for what is not driven."""
     arguments = ["-device", "virtio-gpu-pci"]
-    with Guest(site.disk, nic="event_idx=off,packed=on", arguments=arguments) as guest:
+    with Guest(site.disk, nic="event_idx=off,packed=on,guest_rsc_ext=on", arguments=arguments) as guest:
         guest.wait_ready()
         at_boot = {line["type"]: line for line in lines(guest.log(), "virtio-report")}
         devices, queues, _ = report(guest)
@@ -50,7 +50,7 @@ def test_report(site):
         assert has(blk["accepted"], "EVENT_IDX") and not has(blk["accepted"], "RING_PACKED")
         assert not int(net["accepted"], 16) & ~int(net["offered"], 16)
         refused = dict(item.split(":", 1) for item in net["refused"].split(","))
-        assert "CTRL_VLAN" in refused and all(refused.values())
+        assert "RSC_EXT" in refused and all(refused.values())
         names, vectors = set(), set()
         for queue in (net["queues"] + "," + blk["queues"]).split(","):
             name, _, size, vector = queue.split(":")

@@ -470,6 +470,21 @@ static void test_filter(void **state)
     end();
 }
 
+static void test_another_address(void **state)
+{
+    static const uint8_t mac[6] = {0x02, 0x11, 0x22, 0x33, 0x44, 0x55}, group[6] = {0x01};
+
+    (void)state;
+    assert_int_equal(make_card(true), 1);
+    assert_int_equal(nic_set_mac(nic, group), -EINVAL);
+    assert_int_equal(nic_set_mac(nic, mac), 0);
+    assert_memory_equal(nic->mac, mac, 6);
+    assert_int_equal(REGISTER(E1000_RAL), 0x33221102);
+    assert_int_equal(REGISTER(E1000_RAH), 0x80005544);
+    assert_int_equal(nic_set_large_receive(nic, true), -ENOTSUP);
+    end();
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -485,6 +500,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_address, setup, support_teardown),
         cmocka_unit_test_setup_teardown(test_link_and_interrupts, setup, support_teardown),
         cmocka_unit_test_setup_teardown(test_filter, setup, support_teardown),
+        cmocka_unit_test_setup_teardown(test_another_address, setup, support_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

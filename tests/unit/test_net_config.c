@@ -262,6 +262,38 @@ static void test_vlans(void **state)
                      NET_CONFIG_VLANS);
 }
 
+static int mac_of(const char *cmdline, const char *device, uint8_t mac[6])
+{
+    char complaint[200] = "";
+    int found = net_config_mac(cmdline, device, mac, complaint, sizeof(complaint));
+    assert_int_equal(complaint[0] != '\0', found < 0);
+    return found;
+}
+
+static void test_mac(void **state)
+{
+    static const char *const bad[] = {
+        "mac=eth0",
+        "mac=eth0:",
+        "mac=eth0:02:00:00:00:00",
+        "mac=eth0:02:00:00:00:00:01:02",
+        "mac=eth0:02:00:00:00:00:0g",
+        "mac=eth0:2:0:0:0:0:1",
+        "mac=eth0:01:00:00:00:00:01",
+        "mac=eth0:00:00:00:00:00:00",
+        "mac=02:00:00:00:00:01",
+        "mac=eth0:02:00:00:00:00:01,",
+    };
+    uint8_t mac[6] = {0};
+    (void)state;
+    assert_int_equal(mac_of("", "eth0", mac), 0);
+    assert_int_equal(mac_of("mac=eth1:02:00:00:00:00:01", "eth0", mac), 0);
+    assert_int_equal(mac_of("mac=eth10:02:00:00:00:00:01,eth1:52:5A:00:aB:cd:eF", "eth1", mac), 1);
+    assert_memory_equal(mac, "\x52\x5a\x00\xab\xcd\xef", 6);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(mac_of(bad[i], "eth0", mac), -EINVAL);
+}
+
 /* Words without a device are the NIC's, not its VLANs'. */
 static void test_vlan_addresses(void **state)
 {
@@ -290,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_hostname),
         cmocka_unit_test(test_ipv6),
         cmocka_unit_test(test_vlans),
+        cmocka_unit_test(test_mac),
         cmocka_unit_test(test_vlan_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

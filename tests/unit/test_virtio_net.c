@@ -96,6 +96,9 @@ static void the_mtu(void **state)
 #define ALWAYS                                                                                 \
     (BIT(NET_F_CSUM) | BIT(NET_F_GUEST_CSUM) | BIT(NET_F_MTU) | USUAL | BIT(F_INDIRECT_DESC) | \
      BIT(F_EVENT_IDX))
+#define CONTROLS                                                                        \
+    (BIT(NET_F_CTRL_GUEST_OFFLOADS) | BIT(NET_F_CTRL_VLAN) | BIT(NET_F_CTRL_RX_EXTRA) | \
+     BIT(NET_F_CTRL_MAC_ADDR))
 #define SEGMENTS_OUT (BIT(NET_F_HOST_TSO4) | BIT(NET_F_HOST_TSO6) | BIT(NET_F_HOST_ECN))
 #define SEGMENTS_IN \
     (BIT(NET_F_GUEST_TSO4) | BIT(NET_F_GUEST_TSO6) | BIT(NET_F_GUEST_ECN) | BIT(NET_F_GUEST_UFO))
@@ -109,8 +112,8 @@ static void features_that_are_accepted(void **state)
     make_nic(~UINT64_C(0));
     assert_int_equal(model.device.accepted[0], ALWAYS | BIT(NET_F_MRG_RXBUF) | SEGMENTS_OUT |
                                                    SEGMENTS_IN | BIT(NET_F_CTRL_VQ) |
-                                                   BIT(NET_F_CTRL_RX) | BIT(NET_F_GUEST_ANNOUNCE) |
-                                                   BIT(NET_F_MQ));
+                                                   BIT(NET_F_CTRL_RX) | CONTROLS |
+                                                   BIT(NET_F_GUEST_ANNOUNCE) | BIT(NET_F_MQ));
     assert_int_equal(model.device.accepted[1],
                      1u << (F_VERSION_1 - 32) | 1u << (F_ACCESS_PLATFORM - 32) |
                          1u << (F_RING_PACKED - 32) | 1u << (F_IN_ORDER - 32) |
@@ -137,6 +140,9 @@ static void features_that_need_others(void **state)
         {SEGMENTS_IN | BIT(NET_F_GUEST_CSUM), BIT(NET_F_GUEST_CSUM)},
         {BIT(NET_F_CTRL_RX) | BIT(NET_F_GUEST_ANNOUNCE) | BIT(NET_F_STATUS), BIT(NET_F_STATUS)},
         {BIT(NET_F_CTRL_VQ) | BIT(NET_F_GUEST_ANNOUNCE), BIT(NET_F_CTRL_VQ)},
+        {BIT(NET_F_CTRL_VQ) | BIT(NET_F_CTRL_RX_EXTRA) | BIT(NET_F_CTRL_MAC_ADDR),
+         BIT(NET_F_CTRL_VQ)},
+        {CONTROLS | BIT(NET_F_CTRL_RX), 0},
     };
 
     (void)state;

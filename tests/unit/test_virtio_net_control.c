@@ -124,6 +124,139 @@ static void a_reset_device_is_told_again(void **state)
     end();
 }
 
+static void assert_vlans(const uint16_t *vlan, unsigned vlans)
+{
+    for (unsigned n = 0; n < 4095; n++) {
+        bool wanted = n == 0;
+        for (unsigned i = 0; i < vlans; i++)
+            wanted = wanted || vlan[i] == n;
+        assert_int_equal(device_net_has_vlan(&model.control, n), wanted);
+    }
+}
+
+static void reset_and_recover(void)
+{
+    device_need_reset(&model.device);
+    hosted_interrupts_deliver();
+    virtio_poll();
+    assert_int_equal(user.restarted, 1);
+    user.restarted = 0;
+}
+
+/* The device's table follows the filter, one command for each that comes or goes. */
+static void vlans_follow_the_filter(void **state)
+{
+    static const struct nic_filter steps[] = {{.vlans = 2, .vlan = {100, 4094}},
+                                              {.vlans = 3, .vlan = {7, 100, 4094}},
+                                              {.vlans = 1, .vlan = {100}},
+                                              {.vlans = 0}};
+    static const unsigned commands[] = {2, 1, 2, 1};
+    const uint64_t only_vlans = USUAL | BIT(NET_F_CTRL_VQ) | BIT(NET_F_CTRL_VLAN);
+
+    (void)state;
+    make_nic(only_vlans);
+    assert_vlans(NULL, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned before = model.control.commands;
+        assert_int_equal(nic_set_filter(nic, &steps[i]), 0);
+        assert_int_equal(model.control.commands - before, commands[i]);
+        assert_vlans(steps[i].vlan, steps[i].vlans);
+        reset_and_recover();
+        assert_vlans(steps[i].vlan, steps[i].vlans);
+    }
+    end();
+    /* What was refused is told again, whole. */
+    make_nic(CONTROL | BIT(NET_F_CTRL_VLAN));
+    model.control.refuse = true;
+    assert_int_equal(nic_set_filter(nic, &steps[0]), -ENOTSUP);
+    model.control.refuse = false;
+    memset(model.control.vlan, 0, sizeof(model.control.vlan));
+    model.control.vlan[0] = 1;
+    assert_int_equal(nic_set_filter(nic, &steps[1]), 0);
+    assert_vlans(steps[1].vlan, 3);
+    end();
+}
+
+/* covers: NET-CTRLRX-2 NET-CFG-14 */
+static void broadcasts_can_be_left_out(void **state)
+{
+    static const struct nic_filter filter = {.no_broadcasts = true};
+    static const uint64_t sets[] = {CONTROL | BIT(NET_F_CTRL_RX_EXTRA), CONTROL,
+                                    USUAL | BIT(NET_F_CTRL_RX) | BIT(NET_F_CTRL_RX_EXTRA)};
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        make_nic(sets[i]);
+        assert_int_equal(nic_set_filter(nic, &filter), i == 2 ? -ENOTSUP : 0);
+        assert_int_equal(model.control.no_broadcast, i == 0);
+        assert_int_equal(nic_set_filter(nic, &(struct nic_filter){.groups = 0}),
+                         i == 2 ? -ENOTSUP : 0);
+        assert_false(model.control.no_broadcast);
+        end();
+    }
+}
+
+/* covers: NET-CTRLMAC-1 NET-CTRLMAC-2 */
+static void another_address(void **state)
+{
+    static const uint8_t mac[6] = {2, 0, 0, 0, 0, 5}, group[6] = {3, 0, 0, 0, 0, 5}, none[6] = {0};
+    uint8_t own[6];
+
+    (void)state;
+    make_nic(CONTROL | BIT(NET_F_CTRL_MAC_ADDR));
+    memcpy(own, nic->mac, 6);
+    assert_int_equal(nic_set_mac(nic, group), -EINVAL);
+    assert_int_equal(nic_set_mac(nic, none), -EINVAL);
+    model.control.refuse = true;
+    assert_int_equal(nic_set_mac(nic, mac), -ENOTSUP);
+    assert_memory_equal(nic->mac, own, 6);
+    model.control.refuse = false;
+    assert_int_equal(nic_set_mac(nic, mac), 0);
+    assert_memory_equal(nic->mac, mac, 6);
+    assert_memory_equal(model.control.mac, mac, 6);
+    reset_and_recover();
+    assert_memory_equal(nic->mac, mac, 6);
+    assert_memory_equal(model.control.mac, mac, 6);
+    end();
+    make_nic(CONTROL);
+    assert_int_equal(nic_set_mac(nic, mac), -ENOTSUP);
+    assert_memory_equal(nic->mac, own, 6);
+    assert_int_equal(model.control.commands, 0);
+    end();
+}
+
+#define LARGE                                                                         \
+    (CONTROL | BIT(NET_F_MRG_RXBUF) | BIT(NET_F_GUEST_CSUM) | BIT(NET_F_GUEST_TSO4) | \
+     BIT(NET_F_GUEST_TSO6) | BIT(NET_F_GUEST_UFO))
+
+/* covers: NET-OFFLOADS-1 */
+static void large_receive_off_and_on(void **state)
+{
+    const uint64_t all = BIT(NET_F_GUEST_CSUM) | BIT(NET_F_GUEST_TSO4) | BIT(NET_F_GUEST_TSO6) |
+                         BIT(NET_F_GUEST_UFO);
+
+    (void)state;
+    make_nic(LARGE | BIT(NET_F_CTRL_GUEST_OFFLOADS));
+    assert_int_equal(nic_set_large_receive(nic, false), 0);
+    assert_int_equal(model.control.offloads, BIT(NET_F_GUEST_CSUM));
+    reset_and_recover();
+    assert_int_equal(model.control.offloads, BIT(NET_F_GUEST_CSUM));
+    model.control.refuse = true;
+    assert_int_equal(nic_set_large_receive(nic, true), -ENOTSUP);
+    model.control.refuse = false;
+    reset_and_recover();
+    assert_int_equal(model.control.offloads, BIT(NET_F_GUEST_CSUM));
+    assert_int_equal(nic_set_large_receive(nic, true), 0);
+    assert_int_equal(model.control.offloads, all);
+    end();
+    make_nic(LARGE);
+    assert_int_equal(nic_set_large_receive(nic, false), -ENOTSUP);
+    end();
+    make_nic(CONTROL | BIT(NET_F_CTRL_GUEST_OFFLOADS));
+    assert_int_equal(nic_set_large_receive(nic, false), -ENOTSUP);
+    end();
+}
+
 /* covers: NET-ANNOUNCE-1 NET-ANNOUNCE-2 */
 static void announcements_are_made_and_acknowledged(void **state)
 {
@@ -150,19 +283,28 @@ static void announcements_are_made_and_acknowledged(void **state)
 
 /*
  * Without ANY_LAYOUT each part of a command has a descriptor of its own; the model looks.
- * covers: LEG-NET-FRAME-2 LEG-NET-FRAME-3 LEG-NET-FRAME-4 LEG-NET-FRAME-5
+ * covers: LEG-NET-FRAME-2 LEG-NET-FRAME-3 LEG-NET-FRAME-4 LEG-NET-FRAME-5 LEG-NET-VLAN-1
+ * covers: LEG-NET-OFFLOADS-1
  */
 static void a_legacy_device_gets_its_framing(void **state)
 {
-    struct nic_filter groups = some_groups(5), all = {.all_groups = true};
+    struct nic_filter groups = some_groups(5),
+                      all = {.all_groups = true, .vlans = 1, .vlan = {0x102}};
+    static const uint8_t mac[6] = {2, 0, 0, 0, 0, 5};
 
     (void)state;
     device_set_front(&device_legacy_front);
-    make_nic(CONTROL);
+    make_nic(LARGE | BIT(NET_F_CTRL_VLAN) | BIT(NET_F_CTRL_MAC_ADDR) |
+             BIT(NET_F_CTRL_GUEST_OFFLOADS));
     assert_int_equal(nic_set_filter(nic, &groups), 0);
     assert_int_equal(model.control.multicasts, 5);
     assert_int_equal(nic_set_filter(nic, &all), 0);
     assert_true(model.control.all_multicast);
+    assert_vlans(all.vlan, 1);
+    assert_int_equal(nic_set_mac(nic, mac), 0);
+    assert_memory_equal(model.control.mac, mac, 6);
+    assert_int_equal(nic_set_large_receive(nic, false), 0);
+    assert_int_equal(model.control.offloads, BIT(NET_F_GUEST_CSUM));
     end();
     device_set_front(NULL);
 }
@@ -196,11 +338,18 @@ int main(void)
         TEST(announcements_are_made_and_acknowledged),
         TEST(a_legacy_device_gets_its_framing),
         TEST(the_speed),
+        TEST(vlans_follow_the_filter),
+        TEST(broadcasts_can_be_left_out),
+        TEST(another_address),
+        TEST(large_receive_off_and_on),
     };
     const struct CMUnitTest flows[] = {
         TEST(a_filter_reaches_the_device),
         TEST(a_reset_device_is_told_again),
         TEST(announcements_are_made_and_acknowledged),
+        TEST(vlans_follow_the_filter),
+        TEST(another_address),
+        TEST(large_receive_off_and_on),
     };
     int failed = run_over_other_rings(flows, sizeof(flows) / sizeof(flows[0]));
 
