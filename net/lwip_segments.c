@@ -23,6 +23,7 @@
 #include "lwip/ip6_frag.h"
 #include "lwip/priv/tcp_priv.h"
 
+#include "net/lwip_loan.h"
 #include "net/lwip_ports.h"
 
 /* Payload of a large packet, so that headers fit into IP's 65535 bytes. */
@@ -84,7 +85,9 @@ err_t __wrap_tcp_write(struct tcp_pcb *pcb, const void *data, u16_t len, u8_t fl
 {
     u16_t mss = pcb->mss;
     pcb->mss = large_size(pcb);
+    lwip_loan_now = (flags & TCP_WRITE_FLAG_COPY) == 0 ? lwip_loan_of(data) : NULL;
     err_t error = __real_tcp_write(pcb, data, len, flags);
+    lwip_loan_now = NULL;
     pcb->mss = mss;
     return error;
 }

@@ -49,9 +49,23 @@ void lwip_port_free(void *memory);
 /* lwIP would check the TCP window against that pool. */
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1
 
-/* The payload of a segment of this packet, if it is TCP's (net/lwip_transmit.c). */
-#define LWIP_PBUF_CUSTOM_DATA unsigned short segment_size;
-#define LWIP_PBUF_CUSTOM_DATA_INIT(p) (p)->segment_size = 0
+/* The payload of a segment of this packet, if it is TCP's (net/lwip_transmit.c), and whose memory it
+ * refers to, if that is counted (net/lwip_loan.c). */
+#define LWIP_PBUF_CUSTOM_DATA    \
+    unsigned short segment_size; \
+    struct lwip_loan *loan;
+#define LWIP_PBUF_CUSTOM_DATA_INIT(p) \
+    do {                              \
+        (p)->segment_size = 0;        \
+        (p)->loan = NULL;             \
+        if (lwip_loan_now != NULL)    \
+            lwip_loan_mark(p);        \
+    } while (0)
+#ifndef __ASSEMBLER__
+struct pbuf;
+extern struct lwip_loan *lwip_loan_now;
+void lwip_loan_mark(struct pbuf *p);
+#endif
 
 /* Room in front of the Ethernet header of what is sent, for the NIC's own header (struct nic's
  * tx_headroom). */
@@ -199,14 +213,15 @@ void lwip_time_get(int *seconds, unsigned *fraction);
 #define LWIP_HTTPD_REQ_QUEUELEN 255 /* segments of a request: somebody may be typing it */
 #define LWIP_HTTPD_MAX_REQUEST_URI_LEN \
     0 /* no guessing of index files but for "/": apps/httpd/ does it */
-/* Only the pages that are part of the image stay where they are until they have arrived. */
+/* Responses that are in memory as a whole stay where they are until they have arrived. Little is
+ * copied faster than two pieces are sent. */
 #define HTTP_IS_DATA_VOLATILE(hs) \
-    ((hs)->buf != NULL || (hs)->handle->pextension != NULL ? TCP_WRITE_FLAG_COPY : 0)
+    ((hs)->handle->data == NULL || (hs)->left < 2048 ? TCP_WRITE_FLAG_COPY : 0)
 #define LWIP_HTTPD_SSI 0
 #define LWIP_HTTPD_CGI 0
 #define HTTPD_FSDATA_FILE "lwip_fsdata.h"
 #define HTTPD_LIMIT_SENDING_TO_2MSS 0
-#define HTTPD_MAX_WRITE_LEN(pcb) 32768u /* bytes of read buffer a connection */
+#define HTTPD_MAX_WRITE_LEN(pcb) (44u * TCP_MSS) /* bytes of read buffer a connection */
 #define HTTPD_MAX_RETRIES 15 /* times 2 s without progress, then a connection is closed */
 #ifndef __ASSEMBLER__
 extern unsigned short httpd_port; /* set by the application before httpd_init() */

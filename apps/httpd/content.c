@@ -178,7 +178,7 @@ static int serve_kept(struct fs_file *file, struct kept *kept)
 {
     serve_response(file, "");
     file->data = kept->data;
-    file->len = file->index = (int)kept->len;
+    file->len = file->index = (int)kept->loan.len;
     file->flags |= FS_FILE_FLAGS_HEADER_PERSISTENT;
     file->pextension = kept;
     return 1;
