@@ -11,7 +11,7 @@
 
 static uint8_t *base;
 static bool taken[HOSTED_PAGES];
-static unsigned taken_count;
+static unsigned taken_count, pages_max = HOSTED_PAGES, blocks_max = HOSTED_BLOCKS;
 static void *block[HOSTED_BLOCKS];
 static bool block_taken[HOSTED_BLOCKS], block_reported[HOSTED_BLOCKS];
 static size_t (*release)(void *arg, size_t pages);
@@ -20,7 +20,7 @@ static bool releasing;
 
 static void count(void)
 {
-    uint64_t total = (uint64_t)HOSTED_PAGES * PAGE_SIZE;
+    uint64_t total = (uint64_t)pages_max * PAGE_SIZE;
 
     hosted_set_memory(total, total - (uint64_t)taken_count * PAGE_SIZE);
 }
@@ -43,6 +43,13 @@ void hosted_pages_reset(void)
     count();
 }
 
+void hosted_pages_limit(unsigned pages, unsigned blocks)
+{
+    pages_max = pages;
+    blocks_max = blocks;
+    count();
+}
+
 void hosted_pages_finish(void)
 {
     if (taken_count || hosted_blocks_taken())
@@ -60,7 +67,7 @@ void memory_set_release(size_t (*function)(void *arg, size_t pages), void *arg)
 
 static void *take_page(void)
 {
-    for (unsigned i = 0; i < HOSTED_PAGES; i++) {
+    for (unsigned i = 0; i < pages_max; i++) {
         if (taken[i])
             continue;
         taken[i] = true;
@@ -113,7 +120,7 @@ uint8_t *hosted_page(uint32_t number)
 
 void *memory_unreported_take(void)
 {
-    for (unsigned i = 0; i < HOSTED_BLOCKS; i++) {
+    for (unsigned i = 0; i < blocks_max; i++) {
         if (block_taken[i] || block_reported[i])
             continue;
         block_taken[i] = true;

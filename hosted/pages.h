@@ -14,6 +14,8 @@
 
 /* All pages and blocks free, nothing reported; platform_memory() counts the pages from here on. */
 void hosted_pages_reset(void);
+/* A machine with fewer of both, from here on. */
+void hosted_pages_limit(unsigned pages, unsigned blocks);
 /* The end: all must be free again. */
 void hosted_pages_finish(void);
 

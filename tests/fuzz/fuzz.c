@@ -1,7 +1,7 @@
-// sources: virtio/*.c blk/*.c net/*.c console/*.c rng/*.c balloon/*.c fs/virtio_9p.c fs/virtio_share.c fs/ninep*.c
-// sources: fs/fat*.c fs/mount.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
+// sources: virtio/*.c blk/*.c net/*.c console/*.c rng/*.c balloon/*.c input/*.c
+// sources: fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/fat*.c fs/mount.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
 // sources: boot/bootinfo.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
-// sources: hosted/fake_pci.c hosted/violation.c tests/fuzz/*.c
+// sources: hosted/fake_pci.c hosted/pages.c hosted/violation.c tests/fuzz/*.c
 /*
  * fuzz.c - the fuzzer's entry points (libFuzzer), and the table of targets.
  *
@@ -31,9 +31,14 @@ static const struct fuzz_target targets[] = {
     {"balloon-packed", fuzz_balloon_prepare, fuzz_balloon, true},
     {"9p-split", NULL, fuzz_9p, false},
     {"9p-packed", NULL, fuzz_9p, true},
+    {"virtiofs-split", NULL, fuzz_virtiofs, false},
+    {"virtiofs-packed", NULL, fuzz_virtiofs, true},
+    {"input-split", NULL, fuzz_input, false},
+    {"input-packed", NULL, fuzz_input, true},
     {"pci", NULL, fuzz_pci, false},
     {"mmio", NULL, fuzz_mmio, false},
     {"config", NULL, fuzz_config, false},
+    {"partitions", NULL, fuzz_partitions, false},
     {"fat", fuzz_fat_prepare, fuzz_fat, false},
     {"lwip", fuzz_lwip_prepare, fuzz_lwip, false},
     {"words", NULL, fuzz_words, false},
@@ -41,6 +46,14 @@ static const struct fuzz_target targets[] = {
 };
 
 static const struct fuzz_target *target;
+
+/* Freed memory in a quarantine of a page size that stays in the cache, and no more of a stack than
+ * says who allocated: both are most of what an allocation costs. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "quarantine_size_mb=2:malloc_context_size=4";
+}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -9,12 +9,16 @@
 #include "hosted/hosted.h"
 #include "hosted/wire.h"
 #include "loop.h"
+#include "quiet.h"
 
 #define MAX_TURNS 64u
 /* The first and the longest pause between two looks of a driver that waits. */
 #define NAP_MIN_NS 1000u
 #define NAP_MAX_NS 1000000000u
 #define MEMORY_SIZE (256u << 10)
+
+/* What the log says of the device takes half of a run: it is made for queue sizes of input from here. */
+#define LOGGED_FROM 0xf8u
 
 /* The first bytes of an input: what kind of device this is. All zero: a plain one. */
 enum {
@@ -97,6 +101,8 @@ static void write_config(struct virtio_device *device, unsigned offset, unsigned
     if (offset + width > HOSTILE_CONFIG)
         hosted_fail("configuration written at %u", offset);
     memcpy(to_hostile(device)->config + offset, &value, width);
+    if (to_hostile(device)->type->configured)
+        to_hostile(device)->type->configured(to_hostile(device)->config, offset);
 }
 
 static uint32_t config_generation(struct virtio_device *device)
@@ -384,7 +390,7 @@ uint8_t *hostile_memory(void)
 static void describe(struct hostile *h)
 {
     static const uint8_t sizes[] = {16, 1, 2, 4, 8, 32, 64, 128};
-    uint8_t variant = input_u8(h->input);
+    uint8_t variant = input_u8(h->input), size;
 
     h->features[0] = h->type->features;
     h->features[1] = 1u << (VIRTIO_F_VERSION_1 - 32);
@@ -394,13 +400,17 @@ static void describe(struct hostile *h)
     h->features[1] |=
         variant & VARIANT_NOTIFICATION_DATA ? 1u << (VIRTIO_F_NOTIFICATION_DATA - 32) : 0;
     h->polled = variant & VARIANT_POLLED;
-    h->queue[0].size = sizes[input_u8(h->input) % sizeof(sizes)];
+    size = input_u8(h->input);
+    h->queue[0].size = sizes[size % sizeof(sizes)];
+    quiet_reports(size < LOGGED_FROM);
     h->lie_in = input_u8(h->input);
     if (variant & VARIANT_FEATURES)
         h->features[0] ^= input_u32(h->input);
     memcpy(h->config, h->type->config, sizeof(h->config));
     if (variant & VARIANT_CONFIG)
         input_bytes(h->input, h->config, 1 + input_u8(h->input) % HOSTILE_CONFIG);
+    if (h->type->bound)
+        h->type->bound(h->config);
 }
 
 struct hostile *hostile_open(const struct hostile_type *type, bool packed, struct input *input)

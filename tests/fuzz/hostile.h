@@ -15,7 +15,7 @@
 #include "virtio/virtio.h"
 
 #define HOSTILE_QUEUES 32u
-#define HOSTILE_CONFIG 64u
+#define HOSTILE_CONFIG 256u
 #define HOSTILE_PIECES 64u
 
 /* A buffer that the driver made available. */
@@ -51,6 +51,11 @@ struct hostile_type {
     /* Answers a buffer as a good device would: the number of bytes written, or HOSTILE_KEEP: it has
      * nothing to say yet. */
     uint32_t (*answer)(unsigned queue, struct hostile_chain *chain);
+    /* What a good device does when its configuration was written at this place. May be NULL. */
+    void (*configured)(uint8_t *config, unsigned offset);
+    /* Makes numbers small in a configuration that is the input's, where large ones show nothing but
+     * how long much of the same takes. May be NULL. */
+    void (*bound)(uint8_t *config);
 
     /* The user: begins, with hostile_memory(), does one thing with the driver, and ends before the
      * shutdown. The device may have been refused. */

@@ -4,113 +4,29 @@
  * The good device has a server of a few lines: every name leads to a file, or to a folder where its
  * first letter is a "d". Read fs/ninep_wire.h for the messages.
  */
-#include <fcntl.h>
+#include <errno.h>
 
 #include "fs/ninep_wire.h"
 #include "fs/virtio_9p.h"
 
 #include "fuzz.h"
 #include "hostile.h"
+#include "share_user.h"
 
 #define HEADER 7u
 
-static void *volume; /* NULL: not mounted */
-static uint8_t *memory;
-static struct file_object file;
-static bool opened;
-
-static void mount(void)
+static int mount(void **volume)
 {
     struct ninep_transport *transport = virtio_9p_at(0);
 
-    if (!volume && transport && ninep_mount(transport, &volume) != 0)
-        volume = NULL;
+    return transport ? ninep_mount(transport, volume) : -ENODEV;
 }
 
-static void start(uint8_t *at)
+static void start(uint8_t *memory)
 {
-    memory = at;
-    volume = NULL;
-    opened = false;
-    mount();
-}
+    static const struct share_user user = {.ops = &ninep_ops, .mount = mount};
 
-static void close_file(void)
-{
-    if (opened)
-        file.ops->close(file.object);
-    opened = false;
-}
-
-static void use_file(uint8_t op, struct input *input)
-{
-    static struct fs_entry entry;
-    struct stat status;
-
-    switch (op % 6) {
-    case 0:
-        file.ops->read(file.object, memory, input_u16(input));
-        break;
-    case 1:
-        file.ops->write(file.object, memory, input_u16(input));
-        break;
-    case 2:
-        file.ops->read_entry(file.object, &entry);
-        break;
-    case 3:
-        file.ops->stat(file.object, &status);
-        break;
-    case 4:
-        file.ops->seek(file.object, input_u16(input), input_u8(input) % 3);
-        break;
-    default:
-        close_file();
-    }
-}
-
-static void use_volume(uint8_t op)
-{
-    struct stat status;
-
-    switch (op % 7) {
-    case 0:
-        opened = ninep_ops.open(volume, "/a/file", O_RDWR | O_CREAT, &file) == 0;
-        break;
-    case 1:
-        opened = ninep_ops.open_directory(volume, "/directory", &file) == 0;
-        break;
-    case 2:
-        ninep_ops.stat(volume, "/a/b/c/d/e", &status);
-        break;
-    case 3:
-        ninep_ops.remove(volume, "/file", op & 64);
-        break;
-    case 4:
-        ninep_ops.rename(volume, "/file", "/a/other");
-        break;
-    case 5:
-        ninep_ops.make_directory(volume, "/deep/directory");
-        break;
-    default:
-        ninep_ops.sync(volume);
-    }
-}
-
-static void use(uint8_t op, struct input *input)
-{
-    if (!volume)
-        mount();
-    else if (opened)
-        use_file(op, input);
-    else
-        use_volume(op);
-}
-
-static void stop(void)
-{
-    close_file();
-    if (volume)
-        ninep_ops.unmount(volume);
+    share_user_start(&user, memory);
 }
 
 /* ---- the server ---- */
@@ -193,8 +109,8 @@ static const struct hostile_type type = {
     .config = {4, 0, 'h', 'o', 's', 't'},
     .answer = answer,
     .start = start,
-    .use = use,
-    .stop = stop,
+    .use = share_user_use,
+    .stop = share_user_stop,
 };
 
 void fuzz_9p(struct input *input, bool packed)

@@ -11,57 +11,16 @@
 #include "fs/fat.h"
 #include "fuzz.h"
 #include "hosted/hosted.h"
+#include "image_disk.h"
 
-#define SECTORS 256u
 #define PARTITION_AT 8u
-#define VOLUME_SECTORS (SECTORS - PARTITION_AT)
+#define VOLUME_SECTORS (IMAGE_SECTORS - PARTITION_AT)
 #define FAT_SECTORS 1u
 #define ROOT_ENTRIES 16u
-
-static uint8_t good[SECTORS * BLK_SECTOR_SIZE], disk[SECTORS * BLK_SECTOR_SIZE];
-static bool dirty[SECTORS];
-
-static int submit(struct blk_device *device, const struct blk_part *part)
-{
-    uint64_t at = part->sector * BLK_SECTOR_SIZE;
-
-    for (unsigned i = 0; i < part->segments; i++) {
-        const struct blk_segment *segment = &part->segment[i];
-
-        if (at + segment->len > sizeof(disk))
-            hosted_fail("the block layer went beyond the end of the disk");
-        if (part->op == BLK_READ)
-            memcpy(segment->data, disk + at, segment->len);
-        else
-            memcpy(disk + at, segment->data, segment->len);
-        if (part->op == BLK_WRITE)
-            memset(dirty + at / BLK_SECTOR_SIZE, true, segment->len / BLK_SECTOR_SIZE);
-        at += segment->len;
-    }
-    blk_complete(device, part->token, 0);
-    return 0;
-}
-
-static void kick(struct blk_device *device)
-{
-    (void)device;
-}
-
-static unsigned poll(struct blk_device *device, unsigned budget)
-{
-    (void)device;
-    (void)budget;
-    return 0;
-}
-
-static bool arm(struct blk_device *device)
-{
-    (void)device;
-    return true;
-}
-
-static const struct blk_ops disk_ops = {
-    .submit = submit, .kick = kick, .poll = poll, .arm = arm, .reset = kick};
+/* Far enough for several clusters; a gap is filled sector by sector. */
+#define SEEK_LIMIT 4096
+/* All structures lie in these. */
+#define PATCHED (16 * BLK_SECTOR_SIZE)
 
 static void put16(uint8_t *at, uint16_t value)
 {
@@ -81,6 +40,7 @@ static void put_entry(uint8_t *at, const char *name, uint8_t attributes, uint16_
 void fuzz_fat_prepare(void)
 {
     static const uint8_t fat[] = {0xf8, 0xff, 0xff, 0x03, 0xf0, 0xff, 0xff, 0x0f};
+    uint8_t *good = image_disk_good();
     uint8_t *boot = good + PARTITION_AT * BLK_SECTOR_SIZE;
     uint8_t *root = boot + (1 + FAT_SECTORS) * BLK_SECTOR_SIZE;
 
@@ -104,28 +64,7 @@ void fuzz_fat_prepare(void)
     put_entry(root, "FILE       ", 0x20, 2, 700);
     put_entry(root + 32, "FOLDER     ", 0x10, 4, 0);
     put_entry(root + BLK_SECTOR_SIZE + 2 * BLK_SECTOR_SIZE, ".          ", 0x10, 4, 0);
-    memcpy(disk, good, sizeof(disk));
-}
-
-static void restore(void)
-{
-    for (unsigned i = 0; i < SECTORS; i++)
-        if (dirty[i])
-            memcpy(disk + i * BLK_SECTOR_SIZE, good + i * BLK_SECTOR_SIZE, BLK_SECTOR_SIZE);
-    memset(dirty, 0, sizeof(dirty));
-}
-
-/* Bytes of the input over the first sectors, which hold all structures. */
-static void patch(struct input *input)
-{
-    for (unsigned n = input_u8(input) % 16; n; n--) {
-        unsigned at = input_u16(input) % (16 * BLK_SECTOR_SIZE), len = 1 + input_u8(input) % 48;
-
-        if (at + len > sizeof(disk))
-            continue;
-        input_bytes(input, disk + at, len);
-        dirty[at / BLK_SECTOR_SIZE] = dirty[(at + len - 1) / BLK_SECTOR_SIZE] = true;
-    }
+    image_disk_restore();
 }
 
 static void use_file(void *volume, const char *path, int flags, struct input *input)
@@ -144,7 +83,7 @@ static void use_file(void *volume, const char *path, int flags, struct input *in
         else if (op & 2)
             file.ops->write(file.object, data, input_u16(input) % sizeof(data));
         else if (op & 4)
-            file.ops->seek(file.object, input_u16(input), op >> 6 & 3);
+            file.ops->seek(file.object, input_u16(input) % SEEK_LIMIT, op >> 6 & 3);
         else if (op & 8)
             file.ops->truncate(file.object, input_u16(input));
         else
@@ -167,22 +106,15 @@ static void list(void *volume, const char *path)
 
 void fuzz_fat(struct input *input, bool packed)
 {
-    static struct blk_device device;
+    struct blk_device *device;
     void *volume;
 
     (void)packed;
     hosted_rewind();
     hosted_set_memory(8u << 20, 2u << 20);
-    patch(input);
-    device = (struct blk_device){
-        .block_size = 512,
-        .capacity = SECTORS,
-        .read_only = input_u8(input) & 1,
-        .limits = {.max_segments = BLK_MAX_SEGMENTS, .max_segment_size = 65536, .max_sectors = 128},
-        .timeout_ms = 1000,
-        .ops = &disk_ops};
-    blk_add(&device);
-    if (fat_mount(&device, &volume) == 0) {
+    image_disk_patch(input, PATCHED);
+    device = image_disk_add(BLK_SECTOR_SIZE, input_u8(input) & 1);
+    if (fat_mount(device, &volume) == 0) {
         list(volume, "/");
         for (unsigned n = 0; n < 8 && !input_is_empty(input); n++) {
             switch (input_u8(input) % 7) {
@@ -210,6 +142,5 @@ void fuzz_fat(struct input *input, bool packed)
         }
         fat_ops.unmount(volume);
     }
-    blk_remove(&device);
-    restore();
+    image_disk_remove();
 }

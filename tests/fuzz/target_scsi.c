@@ -70,6 +70,15 @@ static uint32_t answer(unsigned queue, struct hostile_chain *chain)
     return chain->writable;
 }
 
+/* A bus of 16 targets at most, as each that does not answer is asked the same. */
+static void bound(uint8_t *config)
+{
+    const size_t at = offsetof(struct virtio_scsi_config, max_target);
+
+    config[at] &= 15;
+    config[at + 1] = 0;
+}
+
 /* num_queues, seg_max, max_sectors, cmd_per_lun, event, sense and CDB size, targets, LUNs */
 static const struct hostile_type type = {
     .driver = &virtio_scsi_driver,
@@ -78,6 +87,7 @@ static const struct hostile_type type = {
     .features = 1u << VIRTIO_SCSI_F_HOTPLUG | 1u << VIRTIO_SCSI_F_CHANGE,
     .config = {1, [4] = 16, [9] = 1, [12] = 8, [16] = 16, [20] = 96, [24] = 32, [30] = 1, [32] = 3},
     .answer = answer,
+    .bound = bound,
     .start = disk_user_start,
     .use = disk_user_use,
 };

@@ -1,0 +1,21 @@
+/*
+ * share_user.h - who uses the host's shares of target_9p.c and target_virtiofs.c: the same calls of
+ * fs/fs.h, whatever carries them.
+ */
+#ifndef FERRULE_TESTS_FUZZ_SHARE_USER_H
+#define FERRULE_TESTS_FUZZ_SHARE_USER_H
+
+#include "fs/fs.h"
+#include "input.h"
+
+struct share_user {
+    const struct fs_ops *ops;
+    /* Mounts the share if it is there; 0 or a negative errno. */
+    int (*mount)(void **volume);
+};
+
+void share_user_start(const struct share_user *user, uint8_t *memory);
+void share_user_use(uint8_t op, struct input *input);
+void share_user_stop(void);
+
+#endif
