@@ -18,9 +18,13 @@ uint32_t lwip_port_isn(const ip_addr_t *local_ip, uint16_t local_port, const ip_
                        uint16_t remote_port);
 #define LWIP_HOOK_TCP_ISN lwip_port_isn
 
-/* A TCP packet has come for this connection, whose payload `p` is (net/lwip_segments.c). */
+/* A TCP packet has come for this listener (net/lwip_backlog.c), or for this connection, whose payload
+ * `p` is (net/lwip_segments.c). */
+struct tcp_hdr;
+signed char backlog_received(const struct tcp_pcb *listener, const struct tcp_hdr *header);
 signed char segments_received(struct tcp_pcb *pcb, const struct pbuf *p);
-#define LWIP_HOOK_TCP_INPACKET_PCB(pcb, header, length, first, second, p) segments_received(pcb, p)
+#define LWIP_HOOK_TCP_INPACKET_PCB(pcb, header, length, first, second, p) \
+    ((pcb)->state == LISTEN ? backlog_received(pcb, header) : segments_received(pcb, p))
 
 /* The router set by `ip6=`; NULL leaves the choice to router advertisements (net/lwip_addresses.c).
  */

@@ -153,7 +153,7 @@ void __wrap_tcp_rexmit_rto_commit(struct tcp_pcb *pcb)
 /* A mark of one delayed acknowledgement makes lwIP send the next one at once. */
 err_t segments_received(struct tcp_pcb *pcb, const struct pbuf *p)
 {
-    if (pcb->state != LISTEN && p->tot_len > TCP_MSS)
+    if (p->tot_len > TCP_MSS)
         tcp_set_flags(pcb, TF_ACK_DELAY);
     return ERR_OK;
 }

@@ -14,6 +14,8 @@
 #include "lwip/timeouts.h"
 
 #include "log.h"
+#include "net/lwip_backlog.h"
+#include "net/lwip_neighbours.h"
 #include "net/lwip_port.h"
 #include "net/lwip_ports.h"
 #include "platform.h"
@@ -278,8 +280,11 @@ void net_print_report(void)
     log_info("lwip: heap %zu bytes, at most %zu of %zu, refused %llu; errors reported %llu",
              heap->used, heap->peak, heap->limit, (unsigned long long)heap->refused,
              (unsigned long long)heap->errors);
-    log_info("lwip: tcp received %lu sent %lu bad checksums %lu dropped %lu no memory %lu",
-             (unsigned long)lwip_stats.tcp.recv, (unsigned long)lwip_stats.tcp.xmit,
-             (unsigned long)lwip_stats.tcp.chkerr, (unsigned long)lwip_stats.tcp.drop,
-             (unsigned long)lwip_stats.tcp.memerr);
+    log_info(
+        "lwip: tcp received %lu sent %lu bad checksums %lu dropped %lu no memory %lu, half-open "
+        "connections given up %llu, packets to unknown neighbours refused %llu",
+        (unsigned long)lwip_stats.tcp.recv, (unsigned long)lwip_stats.tcp.xmit,
+        (unsigned long)lwip_stats.tcp.chkerr, (unsigned long)lwip_stats.tcp.drop,
+        (unsigned long)lwip_stats.tcp.memerr, (unsigned long long)backlog_given_up(),
+        (unsigned long long)neighbours_refused());
 }

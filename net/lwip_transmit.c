@@ -16,6 +16,7 @@
 #include "log.h"
 #include "net/frame.h"
 #include "net/frame_cut.h"
+#include "net/lwip_neighbours.h"
 #include "net/lwip_segments.h"
 
 /* Where a NIC does not cut, this many segments at once are worth it, and a packet takes at most one
@@ -273,17 +274,21 @@ err_t port_link_output(struct netif *netif, struct pbuf *p)
     return tx_submit(port, p, &offload);
 }
 
-/* netif->output and netif->output_ip6: mark TCP's packets with the size of their segments. */
+/*
+ * netif->output and netif->output_ip6: mark TCP's packets with the size of their segments. Who may
+ * not ask for its next hop gets no error, for it would get none either when nobody answers.
+ */
 err_t port_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *destination)
 {
     p->segment_size = segments_size();
-    return etharp_output(netif, p, destination);
+    return neighbours_may_send(netif, destination) ? etharp_output(netif, p, destination) : ERR_OK;
 }
 
 err_t port_output_ip6(struct netif *netif, struct pbuf *p, const ip6_addr_t *destination)
 {
     p->segment_size = segments_size();
-    return ethip6_output(netif, p, destination);
+    return neighbours_may_send_ip6(netif, destination) ? ethip6_output(netif, p, destination)
+                                                       : ERR_OK;
 }
 
 void port_limit_segments(const struct port *port)

@@ -39,8 +39,8 @@ void lwip_port_free(void *memory);
 #define MEMP_NUM_TCP_SEG 4096
 #define MEMP_NUM_REASSDATA 16
 #define MEMP_NUM_FRAG_PBUF 64
-#define MEMP_NUM_ARP_QUEUE 64
-#define MEMP_NUM_ND6_QUEUE 64
+#define MEMP_NUM_ARP_QUEUE 256
+#define MEMP_NUM_ND6_QUEUE 96
 #define MEMP_NUM_IGMP_GROUP 16
 #define MEMP_NUM_MLD6_GROUP 32
 /* Received frames are in the driver's buffers (net/lwip_netif.c), so lwIP's pool is for
@@ -73,7 +73,7 @@ void lwip_loan_mark(struct pbuf *p);
 
 /* Link layer. */
 #define LWIP_ARP 1
-#define ARP_TABLE_SIZE 64
+#define ARP_TABLE_SIZE 127 /* net/lwip_neighbours.c keeps most of it for those that answer */
 #define ARP_QUEUEING 1
 #define ARP_QUEUE_LEN 16
 #define ETHARP_SUPPORT_STATIC_ENTRIES 1
@@ -119,7 +119,7 @@ void lwip_loan_mark(struct pbuf *p);
 #define IPV6_FRAG_COPYHEADER 1 /* pointers of 64 bits do not fit where the fragment header was */
 #define LWIP_IPV6_MLD 1
 #define LWIP_ICMP6 1
-#define LWIP_ND6_NUM_NEIGHBORS 32
+#define LWIP_ND6_NUM_NEIGHBORS 96
 #define LWIP_ND6_NUM_DESTINATIONS 32
 #define LWIP_ND6_RDNSS_MAX_DNS_SERVERS DNS_MAX_SERVERS
 

@@ -55,9 +55,9 @@ def ipv4(
     return header[:10] + checksum(header) + header[12:] + payload
 
 
-def tcp_syn(source, target, source_port, sequence, good=True):
-    """A SYN to port 80, with a right checksum or a wrong one."""
-    segment = struct.pack("!HHIIBBHHH", source_port, 80, sequence, 0, 5 << 4, 2, 1000, 0, 0)
+def tcp_syn(source, target, source_port, sequence, good=True, port=80):
+    """A SYN, with a right checksum or a wrong one."""
+    segment = struct.pack("!HHIIBBHHH", source_port, port, sequence, 0, 5 << 4, 2, 1000, 0, 0)
     pseudo = (
         socket.inet_aton(source) + socket.inet_aton(target) + struct.pack("!HH", TCP, len(segment))
     )

@@ -1,0 +1,68 @@
+"""A hostile or broken network, in short: what `make net-torture` does for as long as one likes.
+
+Needs root for namespaces. Read tests/torture/net_torture.py for the disturbances.
+"""
+import os
+import random
+import re
+import sys
+import time
+
+import pytest
+
+from ferrule import TOP
+from test_net import tap_guest
+from netns import GUEST, STATIC, Network, why_not
+from website import sha256
+
+sys.path.append(os.path.join(TOP, "tests", "torture"))
+from net_flood import SynFlood  # noqa: E402
+
+DOWNLOADS_S = 60
+HEAP_MAX = 1 << 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def possible():
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+
+
+def counters(guest):
+    """What the console command `net` tells about the stack."""
+    text = guest.command_output("net", r"neighbours refused \d+")
+    patterns = {
+        "heap_peak": r"heap \d+ bytes, at most (\d+)",
+        "given_up": r"given up (\d+)",
+        "refused": r"neighbours refused (\d+)",
+    }
+    return {name: int(re.search(pattern, text).group(1)) for name, pattern in patterns.items()}
+
+
+@pytest.mark.parametrize("ports", [(80,), (7, 9, 19, 80)], ids=["one-port", "all-ports"])
+def test_syn_flood(ports, site, tmp_path):
+    """While SYNs of peers that do not exist keep coming, from neighbours and from afar, real clients
+    get through, and half-open connections take no more memory than they may.
+    """
+    words = STATIC + " services=echo,discard,chargen"
+    with Network() as network, tap_guest(network, site.disk, words=words) as guest:
+        guest.wait_ready()
+        network.ping(GUEST)
+        with SynFlood(network, random.Random(8), ports) as flood:
+            while counters(guest)["given_up"] < 300:
+                assert flood.sent < 100000, guest.tail()
+            start = time.monotonic()
+            for number in range(10):
+                output = tmp_path / f"{number}"
+                # An attempt may be given up while its handshake is under way.
+                client = network.curl("sizes/65537.bin", output, "--retry", "5", "--retry-all-errors")
+                assert client.wait() == 0
+                assert sha256(output.read_bytes()) == site.files["sizes/65537.bin"][1]
+            # Without the help of net/lwip_backlog.c and net/lwip_neighbours.c one takes that long.
+            assert time.monotonic() - start < DOWNLOADS_S
+            last = counters(guest)
+            print(flood.sent, last, time.monotonic() - start)
+            assert last["given_up"] > 500 and last["refused"] > 100
+            assert last["heap_peak"] < HEAP_MAX
+        guest.power_off()
