@@ -243,6 +243,8 @@ static void on_changed(void *arg)
     else if (!up && was_up)
         netif_set_link_down(netif);
     port_update_vlans(port);
+    if (up && !was_up)
+        port_tx_again(port);
 }
 
 /* Callback of the NIC: the device was reset and is back. */
@@ -250,6 +252,7 @@ static void on_restarted(void *arg)
 {
     struct port *port = arg;
     rx_refill(port);
+    port_tx_again(port);
     nic_kick(port->nic);
 }
 

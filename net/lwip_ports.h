@@ -105,6 +105,10 @@ void port_sent(void *port, void *pbuf);
 /* The queue has room again: connections that were refused go on now and not at TCP's next timer. */
 void port_tx_resume(struct port *port);
 
+/* What was under way is lost, by a reset of the device or while the link was down: connections send
+ * it again now and not at TCP's next timer, which may have backed off to a minute by then. */
+void port_tx_again(struct port *port);
+
 /* Keeps TCP from building larger packets than this NIC's queue can take at once. */
 void port_limit_segments(const struct port *port);
 

@@ -313,3 +313,37 @@ void port_tx_resume(struct port *port)
         if (pcb->unsent != NULL)
             tcp_output(pcb);
 }
+
+/*
+ * All that a connection sent and has no acknowledgement of goes once more. Nothing says that the
+ * network is crowded, so neither its window shrinks nor does its timer go on to back off. Who wants
+ * to connect to us asks again by itself; QEMU's user network loses data when it is answered twice.
+ */
+static bool send_again(struct tcp_pcb *pcb)
+{
+    if (pcb->state == SYN_RCVD || tcp_rexmit_rto_prepare(pcb) != ERR_OK)
+        return false;
+    if (pcb->nrtx > 0 && pcb->state != SYN_SENT)
+        pcb->rto = (s16_t)((pcb->sa >> 3) + pcb->sv);
+    pcb->nrtx = 0;
+    pcb->rtime = 0;
+    tcp_rexmit_rto_commit(pcb);
+    return true;
+}
+
+void port_tx_again(struct port *port)
+{
+    unsigned count = 0;
+    for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
+        struct netif *netif = ip_route(&pcb->local_ip, &pcb->remote_ip);
+        struct port *way = netif != NULL ? port_of(netif) : NULL;
+        if (way == NULL || way->base != port)
+            continue;
+        if (send_again(pcb))
+            count++;
+        else if (pcb->unacked == NULL && pcb->unsent != NULL)
+            tcp_output(pcb);
+    }
+    if (count > 0)
+        log_info("%s: %u connections send again what may be lost", port->name, count);
+}

@@ -8,7 +8,7 @@ import os
 import random
 import subprocess
 
-from ferrule import HTTP_TIMEOUT_S, TOP
+from ferrule import TOP
 
 MIB = 1 << 20
 SMALL_SIZES = (
@@ -110,11 +110,10 @@ def check(
     guest,
     site,
     paths=("index.html", "sizes/0.bin", "sizes/513.bin", "sizes/65537.bin", "names/UPPER.TXT"),
-    timeout_s=HTTP_TIMEOUT_S,
 ):
     """Downloads files of the site from the guest and compares every byte, by SHA-256."""
     for path in paths:
-        answer = guest.get("/" + path, timeout_s=timeout_s)
+        answer = guest.get("/" + path)
         found = (answer.status, len(answer.body), sha256(answer.body))
         expected = (200, *site.files[path])
         assert found == expected, f"{path}: {found}, not {expected}\n{guest.tail()}"
