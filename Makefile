@@ -68,14 +68,14 @@ all: $(KERNEL)
 
 # --- What is compiled, and how -----------------------------------------------------------------------------------------
 
-KERNEL_DIRS := boot arch/x86_64 virtio blk net console rng balloon input fs libc services socket
+KERNEL_DIRS := boot arch/x86_64 virtio blk net console rng balloon input vsock fs libc services socket
 START_C := libc/start_main.c
 KERNEL_C := $(filter-out $(START_C),$(foreach dir,$(KERNEL_DIRS),$(sort $(wildcard $(dir)/*.c))))
 KERNEL_S := $(foreach dir,$(KERNEL_DIRS),$(sort $(wildcard $(dir)/*.S)))
 KERNEL_OBJS := $(KERNEL_S:%.S=$(OBJ)/%.S.o) $(KERNEL_C:%.c=$(OBJ)/%.o)
 
 # These run in interrupt context or under an emulated KVM without SSE: whole numbers only. Copying memory is theirs too.
-INTEGER_C := $(filter boot/% arch/% virtio/% blk/% console/% rng/% balloon/% input/%,$(KERNEL_C)) \
+INTEGER_C := $(filter boot/% arch/% virtio/% blk/% console/% rng/% balloon/% input/% vsock/%,$(KERNEL_C)) \
   $(filter-out net/lwip_%,$(filter net/%,$(KERNEL_C))) $(filter fs/virtio_%,$(KERNEL_C)) libc/string.c
 
 LWIP := $(BUILD)/src/lwip
@@ -527,7 +527,7 @@ matrix: $(BUILD)/ferrule.elf $(BUILD)/ferrule.iso | packages-run packages-test
 
 # --- Housekeeping ------------------------------------------------------------------------------------------------------
 
-OUR_C = $(shell find boot arch virtio net blk console rng balloon input fs libc services socket hosted include apps tests -name '*.[ch]' 2>/dev/null)
+OUR_C = $(shell find boot arch virtio net blk console rng balloon input vsock fs libc services socket hosted include apps tests -name '*.[ch]' 2>/dev/null)
 
 .PHONY: format format-check clean distclean help
 format: | packages-format

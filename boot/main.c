@@ -35,6 +35,7 @@
 #include "virtio/virtio.h"
 #include "virtio/virtio_mmio.h"
 #include "virtio/virtio_pci.h"
+#include "vsock/virtio_vsock.h"
 
 #define ARGUMENTS_MAX 32
 #define WORD_SIZE 32
@@ -49,9 +50,9 @@ void __libc_init_array(void);
 int app_main(int argc, char **argv);
 
 static const struct virtio_driver *const drivers[] = {
-    &virtio_console_driver, &virtio_rng_driver,  &virtio_net_driver,
-    &virtio_blk_driver,     &virtio_scsi_driver, &virtio_balloon_driver,
-    &virtio_9p_driver,      &virtio_fs_driver,   &virtio_input_driver};
+    &virtio_console_driver, &virtio_rng_driver,     &virtio_net_driver, &virtio_blk_driver,
+    &virtio_scsi_driver,    &virtio_balloon_driver, &virtio_9p_driver,  &virtio_fs_driver,
+    &virtio_input_driver,   &virtio_vsock_driver};
 
 static struct bootinfo info;
 

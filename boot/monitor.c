@@ -22,6 +22,7 @@
 #include "platform.h"
 #include "rng/virtio_rng.h"
 #include "virtio/virtio.h"
+#include "vsock/vsock.h"
 
 #define LINE_SIZE 80
 /*
@@ -176,6 +177,12 @@ static void show_network(const char *argument)
     net_print_report();
 }
 
+static void show_vsock(const char *argument)
+{
+    (void)argument;
+    vsock_print_report();
+}
+
 static void stop(const char *argument)
 {
     (void)argument;
@@ -212,6 +219,7 @@ static const struct command {
     {"random", show_random, "where random numbers come from"},
     {"virtio", show_virtio,
      "virtio devices, features, queues; break DEVICE QUEUE: to see it mended"},
+    {"vsock", show_vsock, "connections to the hypervisor"},
     {"poweroff", stop, "end the application and power off"},
     {"reboot", restart, "restart the machine"},
     {"crash", crash, "KIND: crash on purpose"},

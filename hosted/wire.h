@@ -251,4 +251,24 @@ enum {
 };
 enum { BALLOON_STAT_BYTES = 10 };
 
+/* 5.10 */
+enum { VSOCK_F_STREAM = 0, VSOCK_F_SEQPACKET = 1, VSOCK_F_NO_IMPLIED_STREAM = 2 };
+enum { VSOCK_STREAM = 1, VSOCK_SEQPACKET = 2 };
+enum {
+    VSOCK_REQUEST = 1,
+    VSOCK_RESPONSE = 2,
+    VSOCK_RST = 3,
+    VSOCK_SHUTDOWN = 4,
+    VSOCK_RW = 5,
+    VSOCK_CREDIT_UPDATE = 6,
+    VSOCK_CREDIT_REQUEST = 7,
+};
+struct wire_vsock_header {
+    uint64_t src_cid, dst_cid;
+    uint32_t src_port, dst_port, len;
+    uint16_t type, op;
+    uint32_t flags, buf_alloc, fwd_cnt;
+};
+enum { WIRE_VSOCK_HEADER = 44 }; /* the structure has padding behind that */
+
 #endif

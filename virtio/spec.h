@@ -674,6 +674,56 @@ struct virtio_input_event {
 };
 _Static_assert(sizeof(struct virtio_input_event) == 8, "5.8.6");
 
+/* ---- sockets (5.10) ---- */
+#define VIRTIO_VSOCK_F_STREAM 0
+#define VIRTIO_VSOCK_F_SEQPACKET 1
+#define VIRTIO_VSOCK_F_NO_IMPLIED_STREAM 2
+
+#define VIRTIO_VSOCK_Q_RX 0
+#define VIRTIO_VSOCK_Q_TX 1
+#define VIRTIO_VSOCK_Q_EVENT 2
+
+struct virtio_vsock_config {
+    le64 guest_cid; /* its upper half is zero */
+};
+_Static_assert(sizeof(struct virtio_vsock_config) == 8, "5.10.4");
+
+/* What every packet begins with. */
+struct virtio_vsock_hdr {
+    le64 src_cid;
+    le64 dst_cid;
+    le32 src_port;
+    le32 dst_port;
+    le32 len; /* bytes that follow */
+    le16 type;
+    le16 op;
+    le32 flags;
+    le32 buf_alloc; /* all that the sender's buffer for this connection holds ... */
+    le32 fwd_cnt;   /* ... and how much was taken out of it since the beginning */
+} __attribute__((packed));
+_Static_assert(sizeof(struct virtio_vsock_hdr) == 44, "5.10.6");
+
+#define VIRTIO_VSOCK_TYPE_STREAM 1
+#define VIRTIO_VSOCK_TYPE_SEQPACKET 2
+
+#define VIRTIO_VSOCK_OP_REQUEST 1
+#define VIRTIO_VSOCK_OP_RESPONSE 2
+#define VIRTIO_VSOCK_OP_RST 3
+#define VIRTIO_VSOCK_OP_SHUTDOWN 4
+#define VIRTIO_VSOCK_OP_RW 5
+#define VIRTIO_VSOCK_OP_CREDIT_UPDATE 6
+#define VIRTIO_VSOCK_OP_CREDIT_REQUEST 7
+
+/* Flags of SHUTDOWN: its sender will receive, or send, no more. */
+#define VIRTIO_VSOCK_SHUTDOWN_RECEIVE 1u
+#define VIRTIO_VSOCK_SHUTDOWN_SEND 2u
+#define VIRTIO_VSOCK_SHUTDOWN_BOTH 3u
+
+struct virtio_vsock_event {
+    le32 id;
+};
+#define VIRTIO_VSOCK_EVENT_TRANSPORT_RESET 0
+
 /* ---- file system (5.11) ---- */
 #define VIRTIO_FS_F_NOTIFICATION 0
 
