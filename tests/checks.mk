@@ -35,16 +35,17 @@ FUZZ := $(HOST)/fuzz
 FUZZ_TARGETS := $(patsubst tests/fuzz/corpus/%.hex,%,$(wildcard tests/fuzz/corpus/*.hex))
 FUZZ_C := $(wildcard $(call host_sources,tests/fuzz/fuzz.c)) \
   $(addprefix $(LWIP)/src/,$(addsuffix .c,$(filter core/% api/% netif/% apps/mdns/% apps/sntp/%,$(LWIP_C)))) \
-  $(FATFS)/ff.c $(FATFS)/ffunicode.c
+  $(FATFS)/ff.c $(FATFS)/ffunicode.c $(LITTLEFS)/lfs2.c $(LITTLEFS)/lfs2_util.c
 FUZZ_OBJS := $(FUZZ_C:%.c=$(FUZZ)/obj/%.o)
-# tests/fuzz/quiet.c stands in front of these.
-FUZZ_QUIET := virtio_log_features virtio_log_queues virtio_log_device
+# tests/fuzz/quiet.c and target_littlefs.c stand in front of these.
+FUZZ_WRAPPED := virtio_log_features virtio_log_queues virtio_log_device lfs2_crc
 FUZZ_FLAGS = $(CHECKED_FLAGS) -O2 -Itests/fuzz -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
-FUZZ_TRACED := $(LWIP)/% $(LITTLEFS)/% boot/bootinfo boot/cmdline boot/pci_caps net/frame% net/lwip% net/net_config blk/partition%
-$(filter-out $(FUZZ_TRACED:%=$(FUZZ)/obj/%.o),$(FUZZ_OBJS)): private MODE := -fno-sanitize-coverage=trace-cmp
+FUZZ_TRACED := $(LWIP)/% boot/bootinfo boot/cmdline boot/pci_caps net/frame% net/lwip% net/net_config blk/partition%
+$(filter-out $(FUZZ_TRACED:%=$(FUZZ)/obj/%.o),$(FUZZ_OBJS)): private TRACE := -fno-sanitize-coverage=trace-cmp
 $(FUZZ)/obj/hosted/%.o: private MODE := -fno-sanitize=fuzzer-no-link
-fuzz_compile = $(call note,HOSTCC,$< (fuzz))mkdir -p $(@D) && clang $(FUZZ_FLAGS) $(MODE) $(1) -c $< -o $@
+fuzz_compile = $(call note,HOSTCC,$< (fuzz))mkdir -p $(@D) && clang $(FUZZ_FLAGS) $(TRACE) $(MODE) $(1) -c $< -o $@
 
+$(FUZZ)/obj/$(LITTLEFS)/%.o: private MODE := $(LITTLEFS_FLAGS)
 $(FUZZ)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY) | packages-test
 	$(call fuzz_compile,)
 
@@ -52,7 +53,7 @@ $(FUZZ)/obj/%.o: %.c $(HOST_READY) tests/checks.mk | packages-test
 	$(call fuzz_compile,-Werror)
 
 $(FUZZ)/fuzzer: $(FUZZ_OBJS)
-	$(call note,LINK,$@)clang -fsanitize=address,undefined,fuzzer $(WRAPPED:%=-Wl,--wrap=%) $(FUZZ_QUIET:%=-Wl,--wrap=%) $^ -o $@
+	$(call note,LINK,$@)clang -fsanitize=address,undefined,fuzzer $(WRAPPED:%=-Wl,--wrap=%) $(FUZZ_WRAPPED:%=-Wl,--wrap=%) $^ -o $@
 
 $(FUZZ_TARGETS:%=$(FUZZ)/%): $(FUZZ)/fuzzer
 	$(Q)ln -sf fuzzer $@

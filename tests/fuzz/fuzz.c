@@ -1,5 +1,5 @@
 // sources: virtio/*.c blk/*.c net/*.c console/*.c rng/*.c balloon/*.c input/*.c
-// sources: fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/fat*.c fs/mount.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
+// sources: fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/fat*.c fs/littlefs*.c fs/mount.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
 // sources: boot/bootinfo.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
 // sources: hosted/fake_pci.c hosted/pages.c hosted/violation.c tests/fuzz/*.c
 /*
@@ -40,6 +40,7 @@ static const struct fuzz_target targets[] = {
     {"config", NULL, fuzz_config, false},
     {"partitions", NULL, fuzz_partitions, false},
     {"fat", fuzz_fat_prepare, fuzz_fat, false},
+    {"littlefs", fuzz_littlefs_prepare, fuzz_littlefs, false},
     {"lwip", fuzz_lwip_prepare, fuzz_lwip, false},
     {"words", NULL, fuzz_words, false},
     {"bootinfo", NULL, fuzz_bootinfo, false},

@@ -28,12 +28,14 @@ void fuzz_mmio(struct input *input, bool packed);
 void fuzz_config(struct input *input, bool packed);
 void fuzz_partitions(struct input *input, bool packed);
 void fuzz_fat(struct input *input, bool packed);
+void fuzz_littlefs(struct input *input, bool packed);
 void fuzz_lwip(struct input *input, bool packed);
 void fuzz_words(struct input *input, bool packed);
 void fuzz_bootinfo(struct input *input, bool packed);
 
 void fuzz_balloon_prepare(void);
 void fuzz_fat_prepare(void);
+void fuzz_littlefs_prepare(void);
 void fuzz_lwip_prepare(void);
 
 #endif

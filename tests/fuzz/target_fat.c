@@ -4,21 +4,17 @@
  *
  * What the input does not patch is a good volume made here, so that more than the mount is reached.
  */
-#include <fcntl.h>
-#include <stdlib.h>
-
 #include "blk/block.h"
 #include "fs/fat.h"
 #include "fuzz.h"
 #include "hosted/hosted.h"
 #include "image_disk.h"
+#include "volume_user.h"
 
 #define PARTITION_AT 8u
 #define VOLUME_SECTORS (IMAGE_SECTORS - PARTITION_AT)
 #define FAT_SECTORS 1u
 #define ROOT_ENTRIES 16u
-/* Far enough for several clusters; a gap is filled sector by sector. */
-#define SEEK_LIMIT 4096
 /* All structures lie in these. */
 #define PATCHED (16 * BLK_SECTOR_SIZE)
 
@@ -67,43 +63,6 @@ void fuzz_fat_prepare(void)
     image_disk_restore();
 }
 
-static void use_file(void *volume, const char *path, int flags, struct input *input)
-{
-    static char data[2048];
-    struct file_object file;
-    struct stat status;
-
-    if (fat_ops.open(volume, path, flags, &file) != 0)
-        return;
-    for (unsigned n = input_u8(input) % 4; n; n--) {
-        uint8_t op = input_u8(input);
-
-        if (op & 1)
-            file.ops->read(file.object, data, input_u16(input) % sizeof(data));
-        else if (op & 2)
-            file.ops->write(file.object, data, input_u16(input) % sizeof(data));
-        else if (op & 4)
-            file.ops->seek(file.object, input_u16(input) % SEEK_LIMIT, op >> 6 & 3);
-        else if (op & 8)
-            file.ops->truncate(file.object, input_u16(input));
-        else
-            file.ops->stat(file.object, &status);
-    }
-    file.ops->close(file.object);
-}
-
-static void list(void *volume, const char *path)
-{
-    static struct fs_entry entry;
-    struct file_object folder;
-
-    if (fat_ops.open_directory(volume, path, &folder) != 0)
-        return;
-    for (unsigned n = 0; n < 64 && folder.ops->read_entry(folder.object, &entry) > 0; n++)
-        continue;
-    folder.ops->close(folder.object);
-}
-
 void fuzz_fat(struct input *input, bool packed)
 {
     struct blk_device *device;
@@ -114,33 +73,7 @@ void fuzz_fat(struct input *input, bool packed)
     hosted_set_memory(8u << 20, 2u << 20);
     image_disk_patch(input, PATCHED);
     device = image_disk_add(BLK_SECTOR_SIZE, input_u8(input) & 1);
-    if (fat_mount(device, &volume) == 0) {
-        list(volume, "/");
-        for (unsigned n = 0; n < 8 && !input_is_empty(input); n++) {
-            switch (input_u8(input) % 7) {
-            case 0:
-                use_file(volume, "/file", O_RDWR, input);
-                break;
-            case 1:
-                use_file(volume, "/a new file", O_RDWR | O_CREAT, input);
-                break;
-            case 2:
-                list(volume, "/folder");
-                break;
-            case 3:
-                fat_ops.rename(volume, "/file", "/folder/another name");
-                break;
-            case 4:
-                fat_ops.remove(volume, "/file", false);
-                break;
-            case 5:
-                fat_ops.make_directory(volume, "/folder/in it");
-                break;
-            default:
-                fat_ops.sync(volume);
-            }
-        }
-        fat_ops.unmount(volume);
-    }
+    if (fat_mount(device, &volume) == 0)
+        volume_user(&fat_ops, volume, input);
     image_disk_remove();
 }

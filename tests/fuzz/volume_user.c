@@ -1,0 +1,94 @@
+/*
+ * volume_user.c - see volume_user.h.
+ */
+#include "volume_user.h"
+
+#include <fcntl.h>
+
+#define USES 6u
+/* Far enough for several blocks; a gap is filled piece by piece. */
+#define SEEK_LIMIT 1024
+/* A damaged folder may have no end. */
+#define NAMES_MAX 64u
+
+static const struct fs_ops *ops;
+static void *volume;
+
+static void use_file(const char *path, int flags, struct input *input)
+{
+    static char data[2048];
+    struct file_object file;
+    struct stat status;
+
+    if (ops->open(volume, path, flags, &file) != 0)
+        return;
+    for (unsigned n = input_u8(input) % 4; n; n--) {
+        uint8_t op = input_u8(input);
+
+        if (op & 1)
+            file.ops->read(file.object, data, input_u16(input) % sizeof(data));
+        else if (op & 2)
+            file.ops->write(file.object, data, input_u16(input) % sizeof(data));
+        else if (op & 4)
+            file.ops->seek(file.object, input_u16(input) % SEEK_LIMIT, op >> 6 & 3);
+        else if (op & 8)
+            file.ops->truncate(file.object, input_u16(input) % SEEK_LIMIT);
+        else
+            file.ops->stat(file.object, &status);
+    }
+    file.ops->close(file.object);
+}
+
+static void list(const char *path)
+{
+    static struct fs_entry entry;
+    struct file_object folder;
+
+    if (ops->open_directory(volume, path, &folder) != 0)
+        return;
+    for (unsigned n = 0; n < 64 && folder.ops->read_entry(folder.object, &entry) > 0; n++)
+        continue;
+    folder.ops->close(folder.object);
+}
+
+static void use(struct input *input)
+{
+    struct stat status;
+
+    switch (input_u8(input) % 8) {
+    case 0:
+        use_file("/file", O_RDWR, input);
+        break;
+    case 1:
+        use_file("/a new file", O_RDWR | O_CREAT, input);
+        break;
+    case 2:
+        list("/folder");
+        break;
+    case 3:
+        ops->rename(volume, "/file", "/folder/another name");
+        break;
+    case 4:
+        ops->remove(volume, "/file", false);
+        break;
+    case 5:
+        ops->make_directory(volume, "/folder/in it");
+        break;
+    case 6:
+        ops->stat(volume, "/folder/another name", &status);
+        ops->remove(volume, "/folder", true);
+        break;
+    default:
+        ops->sync(volume);
+    }
+}
+
+void volume_user(const struct fs_ops *of, void *mounted, struct input *input)
+{
+    ops = of;
+    volume = mounted;
+    list("/");
+    for (unsigned n = 0; n < USES && !input_is_empty(input); n++)
+        use(input);
+    ops->unmount(volume);
+}
