@@ -40,7 +40,10 @@ struct console_port_watch {
 void console_port_watch(struct console_port_watch *watch);
 void console_port_unwatch(struct console_port_watch *watch);
 
-/* The port of this name that is there now, or NULL. The handle stays valid until shutdown. */
+/*
+ * The port of this name that is there now, or NULL. The handle is valid until the console is shut
+ * down or unplugged; who has the port open is told before (`changed`), everybody else asks again.
+ */
 struct console_port *console_port_find(const char *name);
 
 /*

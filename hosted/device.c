@@ -725,6 +725,14 @@ void device_need_reset(struct device *device)
         interrupt(device, device->config_vector, ISR_CONFIG);
 }
 
+void device_power_off(struct device *device)
+{
+    device->lies.gone = true;
+    if (device->pci)
+        device->pci->gone = true;
+    reset(device);
+}
+
 struct hosted_registers device_registers(struct device *device)
 {
     return (struct hosted_registers){

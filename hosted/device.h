@@ -157,6 +157,9 @@ void device_change_config(struct device *device, unsigned offset, const void *da
 /* Sets DEVICE_NEEDS_RESET and notifies the driver (2.1.2). */
 void device_need_reset(struct device *device);
 
+/* Pulled out: its registers read as all ones, and nothing that it had is touched any more. */
+void device_power_off(struct device *device);
+
 bool device_has(const struct device *device, unsigned feature); /* accepted */
 bool device_is_live(const struct device *device);
 bool device_is_legacy(const struct device *device); /* its front is a legacy one (2.2.3) */

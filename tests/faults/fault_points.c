@@ -10,7 +10,12 @@
  * mappings, interrupts and completions. Then it runs once more for each point and each fault that
  * can happen at it. Nothing may crash, hang, leak, or fail to give back what it was lent; whether it
  * works is not asked. The points are met by the linker, which wraps the functions behind them
- * (--wrap in the Makefile), so no code under test knows. What the model says about the driver is not
+ * (--wrap in the Makefile), so no code under test knows.
+ *
+ * A card that leaves its slot, politely or not, leaves there and then, and its driver is told from the
+ * next turn of the loop, as by arch/x86_64/pci_hotplug.c. Another one that is plugged in after it must
+ * work like the first.
+ * What the model says about the driver is not
  * looked at either: a driver that is told nonsense may answer with some.
  */
 #include <setjmp.h>
@@ -36,12 +41,26 @@ enum point { REGISTER_READ, REGISTER_WRITE, ALLOCATION, MAPPING, INTERRUPT, COMP
 static const char *const point_names[] = {"register read", "register write", "allocation",
                                           "mapping",       "interrupt",      "completion"};
 
-enum fault { ALL_ONES, ZERO, GENERATION, REMOVAL, NEEDS_RESET, INTERRUPT_HERE, FAILS, FAULTS };
+enum fault {
+    ALL_ONES,
+    ZERO,
+    GENERATION,
+    REMOVAL,
+    NEEDS_RESET,
+    INTERRUPT_HERE,
+    FAILS,
+    PULLED_OUT,
+    UNPLUGGED,
+    FAULTS
+};
 static const char *const fault_names[] = {
-    "all ones", "zero", "generation change", "removal", "NEEDS_RESET", "interrupt", "fails"};
+    "all ones",  "zero",  "generation change", "removal",   "NEEDS_RESET",
+    "interrupt", "fails", "pulled out",        "unplugged",
+};
 
 #define OF(fault) (1u << (fault))
 #define DEVICE_FAULTS (OF(GENERATION) | OF(REMOVAL) | OF(NEEDS_RESET) | OF(INTERRUPT_HERE))
+#define SLOT_FAULTS (OF(PULLED_OUT) | OF(UNPLUGGED)) /* at all points, of what is in a slot */
 static const unsigned faults_at[POINTS] = {
     [REGISTER_READ] = DEVICE_FAULTS | OF(ALL_ONES) | OF(ZERO),
     [REGISTER_WRITE] = DEVICE_FAULTS,
@@ -56,7 +75,9 @@ static unsigned seen[POINTS]; /* so far in this run */
 static enum point hit_point;
 static unsigned hit_number; /* 0: no fault, only count */
 static enum fault hit_fault;
-static bool armed; /* the scenario is under way, and no fault is being made */
+static bool over;   /* nothing goes wrong any more */
+static bool armed;  /* the scenario is under way, and no fault is being made */
+static bool leaves; /* the card, and its slot has not said so yet */
 
 /* ---- the faults ---- */
 
@@ -78,10 +99,24 @@ static void remove_device(void)
         device->front->set_line(device, false);
 }
 
+/* The slot's share of a turn. */
+static unsigned poll_slot(void *arg, unsigned budget)
+{
+    (void)arg;
+    (void)budget;
+    if (!leaves || loop_is_nested())
+        return 0;
+    leaves = false;
+    if (device->lies.gone)
+        device_power_off(device);
+    virtio_pci_remove(&device->pci->fn);
+    return 1;
+}
+
 /* Counts a point. True: it is the one, and what the device does there is done. */
 static bool is_hit(enum point point)
 {
-    if (!armed || ++seen[point] != hit_number || point != hit_point)
+    if (!armed || ++seen[point] != hit_number || point != hit_point || over)
         return false;
     armed = false;
     switch (hit_fault) {
@@ -90,6 +125,14 @@ static bool is_hit(enum point point)
         break;
     case REMOVAL:
         remove_device();
+        break;
+    case PULLED_OUT:
+        remove_device();
+        device->pci->gone = true;
+        leaves = true;
+        break;
+    case UNPLUGGED:
+        leaves = true;
         break;
     case NEEDS_RESET:
         device_need_reset(device);
@@ -185,10 +228,8 @@ static void note_failure(const char *text)
     longjmp(failure, 1);
 }
 
-static void live_through(const struct combination *c)
+static void start(const struct combination *c)
 {
-    struct mmio_place place;
-
     hosted_reset();
     hosted_clock_set_relax(RELAX_NS);
     fake_pci_reset();
@@ -198,10 +239,18 @@ static void live_through(const struct combination *c)
     virtio_set_interrupt_limit(VIRTIO_INTERRUPT_MSIX);
     virtio_set_drivers(&c->scenario->driver, 1);
     device_set_front(c->mmio ? &device_mmio_front : NULL);
+}
+
+/* The life of one device; the points in it are counted. */
+static void live(const struct combination *c)
+{
+    struct mmio_place place;
+
     device = c->scenario->make();
     if (c->packed)
         device->offered[1] |= 1u << (F_RING_PACKED - 32);
     memset(seen, 0, sizeof(seen));
+    leaves = false;
     armed = true;
     if (c->mmio) {
         place = device_mmio_place(device);
@@ -210,8 +259,10 @@ static void live_through(const struct combination *c)
         virtio_pci_scan();
     }
     c->scenario->use();
-    virtio_shutdown();
     armed = false;
+    if (leaves)
+        loop_turn();
+    virtio_shutdown();
     c->scenario->finish();
     fake_pci_reset();
     if (hosted_dma_allocations() || hosted_dma_mappings())
@@ -219,12 +270,27 @@ static void live_through(const struct combination *c)
                     hosted_dma_mappings());
 }
 
-static bool survives(const struct combination *c)
+/* `usual`: the points of a life without a fault. */
+static void live_through(const struct combination *c, const unsigned usual[POINTS])
+{
+    over = false;
+    start(c);
+    live(c);
+    if (hit_number == 0 || !(SLOT_FAULTS & OF(hit_fault)))
+        return;
+    over = true;
+    live(c);
+    if (seen[COMPLETION] != usual[COMPLETION])
+        hosted_fail("another card: %u completions where the first would have had %u",
+                    seen[COMPLETION], usual[COMPLETION]);
+}
+
+static bool survives(const struct combination *c, const unsigned usual[POINTS])
 {
     alarm(POINT_SECONDS);
     if (setjmp(failure))
         return false;
-    live_through(c);
+    live_through(c, usual);
     return true;
 }
 
@@ -246,10 +312,10 @@ static void on_alarm(int signal)
 /* All points of one combination. Returns the number of runs, or 0 after a failure was printed. */
 static unsigned walk(const struct combination *c, unsigned stride)
 {
-    unsigned counted[POINTS], runs = 0, skipped = 0;
+    unsigned counted[POINTS], runs = 0, skipped = 0, slot_faults = c->mmio ? 0 : SLOT_FAULTS;
 
     hit_number = 0;
-    if (!survives(c)) {
+    if (!survives(c, NULL)) {
         print_failure(c);
         return 0;
     }
@@ -257,13 +323,13 @@ static unsigned walk(const struct combination *c, unsigned stride)
     for (unsigned point = 0; point < POINTS; point++)
         for (unsigned number = 1; number <= counted[point]; number++)
             for (unsigned fault = 0; fault < FAULTS; fault++) {
-                if (!(faults_at[point] & OF(fault)) || ++skipped % stride)
+                if (!((faults_at[point] | slot_faults) & OF(fault)) || ++skipped % stride)
                     continue;
                 hit_point = point;
                 hit_number = number;
                 hit_fault = fault;
                 runs++;
-                if (!survives(c)) {
+                if (!survives(c, counted)) {
                     print_failure(c);
                     return 0;
                 }
@@ -307,6 +373,7 @@ static unsigned walk_apart(const struct combination *c, unsigned stride)
 
 int main(int argc, char **argv)
 {
+    static struct loop_source slot = {.name = "slot", .poll = poll_slot};
     unsigned stride = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1;
     unsigned passed = 0, failed = 0;
     unsigned long runs = 0;
@@ -317,6 +384,7 @@ int main(int argc, char **argv)
     }
     signal(SIGALRM, on_alarm);
     hosted_set_failure_hook(note_failure);
+    loop_add(&slot);
     for (unsigned i = 0; i < 4 * scenario_count; i++) {
         struct combination c = {&scenarios[i / 4], i & 1, i >> 1 & 1};
         unsigned done;

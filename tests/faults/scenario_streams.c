@@ -21,6 +21,7 @@
 
 static struct device_console console;
 static struct console *attached;
+static struct console_port *port; /* NULL: it is gone */
 
 void console_attach(struct console *of, bool with_log)
 {
@@ -50,11 +51,17 @@ struct device *console_make(void)
     return &console.device;
 }
 
+static void port_changed(void *arg, struct console_port *changed)
+{
+    (void)arg;
+    if (!console_port_is_present(changed))
+        port = NULL;
+}
+
 void console_use(void)
 {
-    static const struct console_port_callbacks callbacks;
+    static const struct console_port_callbacks callbacks = {.changed = port_changed};
     static const char text[] = "text";
-    struct console_port *port;
     char answer[16];
 
     scenario_settle(&console.device);
@@ -67,8 +74,10 @@ void console_use(void)
         console_port_write(port, text, sizeof(text));
         device_console_send(&console, 1, text, sizeof(text));
         scenario_settle(&console.device);
-        console_port_read(port, answer, sizeof(answer));
-        console_port_close(port);
+        if (port)
+            console_port_read(port, answer, sizeof(answer));
+        if (port)
+            console_port_close(port);
     }
     device_console_remove(&console, 1);
     scenario_settle(&console.device);
