@@ -31,23 +31,29 @@
 
 #define SLOT_HAS_BUTTON 0x01u
 #define SLOT_HAS_POWER 0x02u
+#define SLOT_HAS_ATTENTION 0x08u
 #define SLOT_HAS_INDICATOR 0x10u
 #define SLOT_IS_HOTPLUG 0x40u
 #define SLOT_NO_COMMAND_COMPLETED (1u << 18)
 #define SLOT_NUMBER(capabilities) ((capabilities) >> 19)
 
 #define EVENT_BUTTON 0x01
+#define EVENT_POWER_FAULT 0x02
 #define EVENT_PRESENCE 0x08
 #define EVENT_COMMAND 0x10
 #define EVENT_LINK 0x100
-#define EVENTS (EVENT_BUTTON | EVENT_PRESENCE | EVENT_LINK)
+#define EVENTS (EVENT_BUTTON | EVENT_POWER_FAULT | EVENT_PRESENCE | EVENT_LINK)
 #define STATUS_PRESENT 0x40
 #define STATUS_GONE 0xffff /* the port itself was pulled out */
 
 #define CONTROL_BUTTON 0x01
+#define CONTROL_POWER_FAULT 0x02
 #define CONTROL_PRESENCE 0x08
 #define CONTROL_COMMAND 0x10
 #define CONTROL_INTERRUPT 0x20
+#define CONTROL_ATTENTION 0xc0
+#define ATTENTION_ON 0x40
+#define ATTENTION_OFF 0xc0
 #define CONTROL_INDICATOR 0x300
 #define INDICATOR_ON 0x100
 #define INDICATOR_BLINK 0x200
@@ -163,6 +169,13 @@ static void indicate(struct slot *slot, uint16_t how)
         command(slot, CONTROL_INDICATOR, how);
 }
 
+/* Does the operator have to look at this slot? (6.7.1.1.1) */
+static void attend(struct slot *slot, bool needed)
+{
+    if (slot->capabilities & SLOT_HAS_ATTENTION)
+        command(slot, CONTROL_ATTENTION, needed ? ATTENTION_ON : ATTENTION_OFF);
+}
+
 static bool has_card(const struct slot *slot)
 {
     uint16_t status = read_status(slot);
@@ -226,6 +239,7 @@ static void end_functions(struct slot *slot)
 static void power_on(struct slot *slot)
 {
     log_info("slot %u: a card was plugged in", slot->number);
+    attend(slot, false);
     indicate(slot, INDICATOR_BLINK);
     if (slot->capabilities & SLOT_HAS_POWER)
         command(slot, CONTROL_POWER_OFF, 0);
@@ -267,6 +281,7 @@ static void start_card(struct slot *slot)
     } else {
         log_error("slot %u: the card does not answer", slot->number);
         power_off(slot);
+        attend(slot, true);
     }
 }
 
@@ -330,6 +345,18 @@ static void on_change(struct slot *slot)
     }
 }
 
+/* 6.7.1.8: the slot cannot feed the card. It stays without power until another one comes or the
+ * button is pressed. */
+static void on_power_fault(struct slot *slot)
+{
+    if (slot->state == SLOT_OFF || slot->state == SLOT_POWERING_OFF)
+        return;
+    log_error("slot %u: power fault: the card is switched off", slot->number);
+    end_functions(slot);
+    power_off(slot);
+    attend(slot, true);
+}
+
 static void on_due(struct slot *slot)
 {
     switch (slot->state) {
@@ -390,7 +417,9 @@ static unsigned hotplug_poll(void *arg, unsigned budget)
         uint16_t events = slot->events;
 
         slot->events = 0;
-        if (events & (EVENT_PRESENCE | EVENT_LINK))
+        if (events & EVENT_POWER_FAULT)
+            on_power_fault(slot);
+        else if (events & (EVENT_PRESENCE | EVENT_LINK))
             on_change(slot);
         else if (events & EVENT_BUTTON)
             on_button(slot);
@@ -489,9 +518,13 @@ static void start_slot(struct slot *slot)
         next_poll_ns = 0;
     if (slot->capabilities & SLOT_HAS_BUTTON)
         wanted |= CONTROL_BUTTON;
+    if (slot->capabilities & SLOT_HAS_POWER)
+        wanted |= CONTROL_POWER_FAULT;
     if (slot->interrupts)
         wanted |= CONTROL_INTERRUPT;
-    command(slot, wanted | CONTROL_BUTTON | CONTROL_COMMAND | CONTROL_INTERRUPT, wanted);
+    command(slot,
+            wanted | CONTROL_BUTTON | CONTROL_POWER_FAULT | CONTROL_COMMAND | CONTROL_INTERRUPT,
+            wanted);
 }
 
 void pci_hotplug_init(const struct pci_hotplug *hotplug)
@@ -500,6 +533,8 @@ void pci_hotplug_init(const struct pci_hotplug *hotplug)
         .name = "hotplug", .poll = hotplug_poll, .arm = hotplug_arm, .deadline = hotplug_deadline};
 
     handlers = *hotplug;
+    slot_count = 0;
+    next_poll_ns = PLATFORM_NO_DEADLINE;
     for (unsigned i = 0; i < pci_function_count() && slot_count < PCI_BRIDGES_MAX; i++) {
         struct pci_function *port = pci_function_at(i);
         struct slot *slot = &slots[slot_count];
