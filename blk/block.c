@@ -130,6 +130,24 @@ static void count(struct blk_device *device, const struct blk_request *request)
     }
 }
 
+/* Requests that went to the device together. */
+static void finish_merged(struct blk_device *device, struct blk_request *request)
+{
+    bool dispatching = device->dispatching;
+    int status = request->status;
+
+    /* What their callbacks submit comes after all of them, as if each had been alone. */
+    device->dispatching = true;
+    while (request) {
+        struct blk_request *next = request->merged;
+
+        request->status = status;
+        finish(request);
+        request = next;
+    }
+    device->dispatching = dispatching;
+}
+
 static bool wholly_given(const struct blk_request *request)
 {
     return request->position == request->length;
@@ -146,8 +164,14 @@ static int submit_part(struct blk_device *device, struct blk_request *request)
     uint64_t sectors = 1;
     int error;
 
-    if (request->op != BLK_FLUSH)
+    if (!request->merged && request->position == 0 && blk_is_one_part(device, request)) {
+        part.sector = request->start + request->sector;
+        part.segment = request->segment;
+        part.segments = request->segments;
+        sectors = request->length;
+    } else if (request->op != BLK_FLUSH) {
         sectors = blk_make_part(device, request, &part, segment, &index, &offset);
+    }
     /* No range any more: the device was found to take none meanwhile. */
     if (sectors == 0)
         return blk_is_range(request->op) ? -ENOTSUP : -EINVAL;
@@ -215,10 +239,63 @@ static void give_up(struct blk_device *device, struct blk_request *request)
     request->position = request->length;
 }
 
+static void rewind_request(struct blk_request *request)
+{
+    request->position = 0;
+    request->index = 0;
+    request->offset = 0;
+    request->lost = false;
+    request->merged = NULL;
+}
+
+/*
+ * The device has nothing of the request any more, but lost some of it, or failed with what went
+ * together with it: back to where it was submitted. In front of all that waits, since it was
+ * submitted before; active requests are not ordered among each other.
+ */
+static void give_again(struct blk_device *device, struct blk_request *request)
+{
+    struct blk_request *reversed = NULL, *next;
+    bool lost = request->lost;
+
+    for (; request; request = next) {
+        next = request->merged;
+        request->merged = reversed;
+        reversed = request;
+    }
+    for (; reversed; reversed = next) {
+        next = reversed->merged;
+        list_prepend(&device->waiting_head, &device->waiting_tail, reversed);
+        rewind_request(reversed);
+        reversed->status = 0;
+        reversed->alone = true;
+        reversed->replays += lost;
+        device->stats.replays += lost;
+    }
+}
+
+/*
+ * All of it is back, and it is in no list. What went together and failed goes again one by one: a
+ * bad sector of one is not the others' fault. But not to a device that did not answer in time.
+ */
+static void settle(struct blk_device *device, struct blk_request *request)
+{
+    if (request->op == BLK_FLUSH)
+        device->flushing = false;
+    if ((request->lost && !request->status) ||
+        (request->merged && request->status && !device->timing_out))
+        give_again(device, request);
+    else if (request->merged)
+        finish_merged(device, request);
+    else
+        finish(request);
+}
+
 /* Moves the first waiting request on. False: the device is full, or a flush must wait for what is
  * before it. */
 static bool dispatch_one(struct blk_device *device, struct blk_request *request)
 {
+    struct blk_request *member;
     int error;
 
     if (request->op == BLK_FLUSH && device->parts_in_flight > 0)
@@ -227,24 +304,30 @@ static bool dispatch_one(struct blk_device *device, struct blk_request *request)
      */
     request->parts++;
     device->flushing = request->op == BLK_FLUSH;
+    if (device->crowded && request->next)
+        blk_merge(device, request);
     error = give_parts(device, request);
     request->parts--;
     if (!error) {
         device->refused_ns = 0;
-    } else if (refuses_for_too_long(device)) {
-        give_up(device, request);
     } else {
-        device->stats.full++;
-        device->flushing = false;
-        return false;
+        blk_unmerge(request);
+        if (!refuses_for_too_long(device)) {
+            device->stats.full++;
+            device->flushing = false;
+            return false;
+        }
+        give_up(device, request);
     }
     list_remove(&device->waiting_head, &device->waiting_tail, request);
-    if (request->parts > 0) {
-        list_append(&device->active_head, &device->active_tail, request);
-        return true;
+    for (member = request->merged; member; member = member->merged) {
+        list_remove(&device->waiting_head, &device->waiting_tail, member);
+        device->stats.merged++;
     }
-    device->flushing = false;
-    finish(request);
+    if (request->parts > 0)
+        list_append(&device->active_head, &device->active_tail, request);
+    else
+        settle(device, request);
     return true;
 }
 
@@ -261,14 +344,7 @@ static void dispatch(struct blk_device *device)
         if (!dispatch_one(device, device->waiting_head))
             break;
     device->dispatching = false;
-}
-
-static void rewind_request(struct blk_request *request)
-{
-    request->position = 0;
-    request->index = 0;
-    request->offset = 0;
-    request->lost = false;
+    device->crowded = device->waiting_head != NULL;
 }
 
 void blk_submit(struct blk_device *device, struct blk_request *request)
@@ -279,6 +355,7 @@ void blk_submit(struct blk_device *device, struct blk_request *request)
     request->start = device->start;
     request->length = 0;
     request->parts = request->replays = 0;
+    request->alone = false;
     rewind_request(request);
     request->status = check(device, request);
     if (request->status) {
@@ -289,23 +366,9 @@ void blk_submit(struct blk_device *device, struct blk_request *request)
     if (disk != device)
         count(disk, request);
     list_append(&disk->waiting_head, &disk->waiting_tail, request);
-    dispatch(disk);
-}
-
-/*
- * The device has nothing of the request any more, but lost some of it: back to where it was
- * submitted. In front of all that waits, since it was submitted before; active requests are not
- * ordered among each other.
- */
-static void replay(struct blk_device *device, struct blk_request *request)
-{
-    if (wholly_given(request)) {
-        list_remove(&device->active_head, &device->active_tail, request);
-        list_prepend(&device->waiting_head, &device->waiting_tail, request);
-    }
-    rewind_request(request);
-    request->replays++;
-    device->stats.replays++;
+    /* Behind others that wait it waits for the poll that brings something back. */
+    if (!disk->crowded)
+        dispatch(disk);
 }
 
 /* A part is back. The request ends with the last one, unless some of it is not given yet. */
@@ -315,13 +378,12 @@ static void end_part(struct blk_device *device, struct blk_request *request)
     request->parts--;
     if (request->parts > 0)
         return;
-    if (request->op == BLK_FLUSH)
-        device->flushing = false;
-    if (request->lost && !request->status) {
-        replay(device, request);
-    } else if (wholly_given(request)) {
+    if (wholly_given(request)) {
         list_remove(&device->active_head, &device->active_tail, request);
-        finish(request);
+        settle(device, request);
+    } else if (request->lost && !request->status) {
+        list_remove(&device->waiting_head, &device->waiting_tail, request);
+        give_again(device, request);
     }
 }
 
@@ -409,7 +471,10 @@ unsigned blk_poll(struct blk_device *device, unsigned budget)
     if (device->gone)
         return 0;
     device = blk_disk_of(device);
+    /* What completion callbacks submit is given to the device below, all together. */
+    device->dispatching = true;
     work = device->ops->poll(device, budget);
+    device->dispatching = false;
     if (device->parts_in_flight > 0)
         work += look_after(device, work > 0);
     if (device->parts_in_flight > 0 && first_deadline(device) <= platform_now_ns()) {

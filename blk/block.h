@@ -7,6 +7,9 @@
  *  - Request, segment list and buffers belong to the layer until then.
  *  - A request larger than the device's limits is split; it completes when its last part does, with
  * the first error.
+ *  - Reads, or writes, that wait because the device is full or flushes, and of which one goes on where
+ * another ends, may be given to it as one. When that fails each is given again on its own, so that
+ * each ends with its own status.
  *  - Requests may complete in any order, and overlapping ones are not ordered, except: a BLK_FLUSH
  * is given to the device only after every request submitted before it has completed, and nothing
  * submitted after it starts before it has completed. When it completes with 0, all writes that
@@ -93,14 +96,16 @@ struct blk_request {
     struct blk_device *device; /* that it was submitted to */
     uint64_t start;            /* first sector of that device on its disk */
     struct blk_request *next, *previous;
-    uint64_t deadline_ns; /* of the part that was given last */
-    uint64_t position;    /* sectors of it that were given to the device */
-    uint64_t length;      /* sectors in all; 1 for a flush */
-    unsigned index;       /* segment at which the next part starts ... */
-    uint32_t offset;      /* ... and the byte in it */
-    unsigned parts;       /* parts that the device still has */
-    unsigned replays;     /* times that it was given from its start again */
-    bool lost;            /* the device lost a part */
+    uint64_t deadline_ns;       /* of the part that was given last */
+    uint64_t position;          /* sectors of it that were given to the device */
+    uint64_t length;            /* sectors in all; 1 for a flush */
+    unsigned index;             /* segment at which the next part starts ... */
+    uint32_t offset;            /* ... and the byte in it */
+    unsigned parts;             /* parts that the device still has */
+    unsigned replays;           /* times that it was given from its start again */
+    bool lost;                  /* the device lost a part */
+    bool alone;                 /* not together with others any more */
+    struct blk_request *merged; /* the next of those that go to the device together */
 };
 
 /* What a device can take at once. The layer splits to these. */
@@ -161,6 +166,7 @@ struct blk_statistics {
     uint64_t ranges, sectors_in_ranges; /* discards, write zeroes, secure erases */
     uint64_t parts, errors, timeouts, full;
     uint64_t replays; /* requests given again */
+    uint64_t merged;  /* requests that went to the device together with one before them */
 };
 
 #define BLK_SERIAL_SIZE 21
@@ -204,6 +210,7 @@ struct blk_device {
     uint64_t look_ns;    /* with parts in flight: when to look after the device */
     uint64_t refused_ns; /* since when it takes nothing, though it has nothing; 0: it does */
     bool flushing;       /* a BLK_FLUSH is with the device */
+    bool crowded;        /* the last dispatch left requests that wait */
     bool dispatching, gone;
     bool timing_out; /* what comes back lost is not given again */
     bool scanned;    /* for partitions */

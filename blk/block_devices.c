@@ -69,7 +69,7 @@ static int enter(struct blk_device *device)
         return -ENOSPC;
     devices[i] = device;
     devices_added++;
-    device->gone = device->scanned = device->left = device->removed = false;
+    device->gone = device->scanned = device->left = device->removed = device->crowded = false;
     return 0;
 }
 

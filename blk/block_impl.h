@@ -28,6 +28,22 @@ static inline uint32_t blk_range_limit(const struct blk_device *device, enum blk
                                     : device->limits.max_erase_sectors;
 }
 
+/* A read or write that need not be cut. */
+static inline bool blk_is_one_part(const struct blk_device *device,
+                                   const struct blk_request *request)
+{
+    const struct blk_limits *limits = &device->limits;
+    unsigned i;
+
+    if (request->op > BLK_WRITE || request->segments > limits->max_segments ||
+        request->length > limits->max_sectors)
+        return false;
+    for (i = 0; i < request->segments; i++)
+        if (request->segment[i].len > limits->max_segment_size)
+            return false;
+    return true;
+}
+
 /*
  * Fills in the part that comes next; *index and *offset are where the one after it starts, and
  * `segment` has room for BLK_MAX_SEGMENTS. Returns its length in sectors, 0: the device cannot take
@@ -36,6 +52,13 @@ static inline uint32_t blk_range_limit(const struct blk_device *device, enum blk
 uint64_t blk_make_part(const struct blk_device *device, const struct blk_request *request,
                        struct blk_part *part, struct blk_segment *segment, unsigned *index,
                        uint32_t *offset);
+
+/*
+ * Puts requests that wait behind this one to it by `merged`, as long as all of them are one part: the
+ * device gets one. They stay in their list. blk_unmerge() takes them apart again.
+ */
+void blk_merge(struct blk_device *device, struct blk_request *request);
+void blk_unmerge(struct blk_request *request);
 
 /* Ends with -EIO what waits for a device that is gone. */
 void blk_end_waiting(struct blk_device *device);

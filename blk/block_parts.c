@@ -1,10 +1,14 @@
 /*
- * block_parts.c - what of a request is given to the device at once: parts within its limits.
+ * block_parts.c - what is given to the device at once: parts of a request within its limits, or
+ * several that wait and go on where the other ends.
  *
- * Where the next part begins is kept in the request, so splitting needs no memory of its own and
- * cannot fail for lack of it. Which request is next is block.c's.
+ * Where the next part begins, and who goes together with whom, is kept in the requests; so neither
+ * splitting nor merging needs memory of its own. Which request is next is block.c's.
  */
 #include "blk/block_impl.h"
+
+/* Requests looked at for one that goes on where another ends. */
+#define MERGE_LOOK 4u
 
 /*
  * Cuts the next part off a request: as many pieces as the limits allow, ending on a block boundary.
@@ -79,6 +83,17 @@ static uint64_t cut_range(const struct blk_device *device, const struct blk_requ
     return beyond < limit ? limit - beyond : limit;
 }
 
+/* The pieces of requests that go together. */
+static void gather(const struct blk_request *request, struct blk_part *part,
+                   struct blk_segment *segment)
+{
+    unsigned i;
+
+    for (; request; request = request->merged)
+        for (i = 0; i < request->segments; i++)
+            segment[part->segments++] = request->segment[i];
+}
+
 uint64_t blk_make_part(const struct blk_device *device, const struct blk_request *request,
                        struct blk_part *part, struct blk_segment *segment, unsigned *index,
                        uint32_t *offset)
@@ -86,6 +101,10 @@ uint64_t blk_make_part(const struct blk_device *device, const struct blk_request
     uint64_t sectors;
 
     part->sector = request->start + request->sector + request->position;
+    if (request->merged) {
+        gather(request, part, segment);
+        return request->length;
+    }
     if (blk_is_range(request->op)) {
         part->sectors = (uint32_t)cut_range(device, request);
         return part->sectors;
@@ -99,4 +118,57 @@ uint64_t blk_make_part(const struct blk_device *device, const struct blk_request
     /* None is left when the pieces are so small that more of them are needed for one block than the
      * device takes. */
     return trim_to_block(device, request, segment, &part->segments, sectors, index, offset);
+}
+
+/* ---- merging ---- */
+
+/* What has not begun, may go together with others, and needs no splitting. */
+static bool is_mergeable(const struct blk_device *device, const struct blk_request *request)
+{
+    return request->position == 0 && !request->alone && blk_is_one_part(device, request);
+}
+
+/* Among the next few that wait behind `from`, in front of a flush: the one of this kind that begins
+ * at this sector. */
+static struct blk_request *find_neighbour(const struct blk_request *from, enum blk_op op,
+                                          uint64_t sector)
+{
+    struct blk_request *request = from->next;
+    unsigned i;
+
+    for (i = 0; i < MERGE_LOOK && request && request->op != BLK_FLUSH; i++) {
+        if (request->op == op && request->start + request->sector == sector)
+            return request;
+        request = request->next;
+    }
+    return NULL;
+}
+
+void blk_merge(struct blk_device *device, struct blk_request *request)
+{
+    uint64_t first = request->start + request->sector, sectors = request->length;
+    unsigned segments = request->segments;
+    struct blk_request *last = request, *next;
+
+    if (!is_mergeable(device, request))
+        return;
+    while ((next = find_neighbour(last, request->op, first + sectors)) != NULL) {
+        sectors += next->length;
+        segments += next->segments;
+        if (segments > device->limits.max_segments || sectors > device->limits.max_sectors ||
+            !is_mergeable(device, next))
+            break;
+        last->merged = next;
+        last = next;
+    }
+}
+
+void blk_unmerge(struct blk_request *request)
+{
+    struct blk_request *next;
+
+    for (; request; request = next) {
+        next = request->merged;
+        request->merged = NULL;
+    }
 }

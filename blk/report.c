@@ -53,11 +53,12 @@ static void print_device(const struct blk_device *device)
     say(text,
         format_text(text, sizeof(text),
                     "  %llu reads of %llu sectors, %llu writes of %llu, %llu flushes; "
-                    "%llu errors, %llu time-outs, %llu times full\n",
+                    "%llu merged, %llu errors, %llu time-outs, %llu times full\n",
                     (unsigned long long)stats->reads, (unsigned long long)stats->sectors_read,
                     (unsigned long long)stats->writes, (unsigned long long)stats->sectors_written,
-                    (unsigned long long)stats->flushes, (unsigned long long)stats->errors,
-                    (unsigned long long)stats->timeouts, (unsigned long long)stats->full));
+                    (unsigned long long)stats->flushes, (unsigned long long)stats->merged,
+                    (unsigned long long)stats->errors, (unsigned long long)stats->timeouts,
+                    (unsigned long long)stats->full));
     print_facts(device);
 }
 

@@ -74,50 +74,45 @@ static void fill_slot(const struct virtio_blk *blk, struct slot *slot, const str
     slot->range.flags = cpu_to_le32(unmap ? VIRTIO_BLK_RANGE_UNMAP : 0);
 }
 
-/* The queue that this turn fills, or the next one that has room. */
-static struct blk_queue *queue_with_room(struct virtio_blk *blk)
+static int add_part(struct virtio_blk *blk, struct blk_queue *queue, const struct blk_part *part)
 {
-    unsigned i;
-
-    for (i = 0; i < blk->queue_count; i++) {
-        struct blk_queue *queue = &blk->queue[(blk->current + i) % blk->queue_count];
-
-        if (queue->free_slots && !virtqueue_is_broken(queue->vq))
-            return queue;
-    }
-    return NULL;
-}
-
-static int blk_op_submit(struct blk_device *block, const struct blk_part *part)
-{
-    struct virtio_blk *blk = to_virtio_blk(block);
     struct virtqueue_sg sg[MAX_DATA_SEGMENTS + EXTRA_SEGMENTS];
-    struct blk_queue *queue = &blk->queue[blk->current];
-    struct slot *slot;
+    struct slot *slot = queue->free_slots;
     unsigned n, out;
     int error;
 
-    if (blk->device->failed)
-        return -EIO;
-    if (!queue->free_slots)
-        queue = queue_with_room(blk);
-    if (!queue || !blk->device->driver_ok || virtqueue_is_broken(queue->vq))
+    if (!slot || virtqueue_is_broken(queue->vq))
         return -ENOSPC;
-    slot = queue->free_slots;
     fill_slot(blk, slot, part);
     n = fill_list(sg, slot, part);
     out = requests[part->op].writes ? n - 1 : 1;
     error = virtqueue_add(queue->vq, sg, out, n - out, slot);
-    if (error) {
-        /* Full of long lists: the next one may have room, when the request is tried again. */
-        if (error == -ENOSPC)
-            blk->current = (blk->current + 1) % blk->queue_count;
+    if (error)
         return error;
-    }
     slot->request = part->token;
     queue->free_slots = slot->next_free;
     queue->filled = true;
     return 0;
+}
+
+/* To the queue that this turn fills, or the next one that has room. */
+static int blk_op_submit(struct blk_device *block, const struct blk_part *part)
+{
+    struct virtio_blk *blk = to_virtio_blk(block);
+    int error = -ENOSPC;
+    unsigned i;
+
+    if (blk->device->failed)
+        return -EIO;
+    if (!blk->device->driver_ok)
+        return -ENOSPC;
+    for (i = 0; i < blk->queue_count; i++) {
+        error = add_part(blk, &blk->queue[blk->current], part);
+        if (error != -ENOSPC)
+            break;
+        blk->current = (blk->current + 1) % blk->queue_count;
+    }
+    return error;
 }
 
 static void blk_op_kick(struct blk_device *block)

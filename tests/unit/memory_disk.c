@@ -10,9 +10,14 @@ uint8_t data[SECTORS * BLK_SECTOR_SIZE];
 void complete(unsigned index, int status)
 {
     struct part part = disk.held[index];
-    uint64_t at = part.sector * BLK_SECTOR_SIZE;
+    uint64_t at = part.sector * BLK_SECTOR_SIZE, sectors = 0;
 
     memmove(&disk.held[index], &disk.held[index + 1], (--disk.held_count - index) * sizeof(part));
+    for (unsigned i = 0; i < part.segments; i++)
+        sectors += part.segment[i].len / BLK_SECTOR_SIZE;
+    if (disk.bad_sector && disk.bad_sector >= part.sector &&
+        disk.bad_sector < part.sector + sectors)
+        status = -EIO;
     for (unsigned i = 0; !status && i < part.segments; i++) {
         if (part.op == BLK_READ)
             memcpy(part.segment[i].data, disk.image + at, part.segment[i].len);

@@ -32,6 +32,7 @@ struct memory_disk {
     bool arm_fails;
     uint64_t wake_ns; /* when the driver wants to be polled, and then completes everything */
     int submit_error, status;
+    uint64_t bad_sector; /* parts with it end in -EIO, and move no data; 0: none */
     unsigned parts, kicks, resets, flushes;
     uint64_t sectors; /* in all parts so far */
 };

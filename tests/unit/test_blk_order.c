@@ -84,11 +84,11 @@ static void a_full_device_is_waited_for_in_order(void **state)
     disk.room = 3;
     done_count = 0;
     for (unsigned i = 0; i < 20; i++)
-        submit(&r[i], BLK_READ, i, data + i * 512, 1);
+        submit(&r[i], BLK_READ, 2 * i, data + i * 512, 1);
     assert_int_equal(disk.held_count, 3);
     assert_true(disk.device.stats.full > 0);
     for (unsigned i = 0; i < 20; i++) {
-        assert_int_equal(disk.held[0].sector, i);
+        assert_int_equal(disk.held[0].sector, 2 * i);
         complete(0, 0);
         assert_done(&r[i], 0);
         assert_int_equal(r[i].order, i);

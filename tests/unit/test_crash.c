@@ -40,6 +40,7 @@ static struct device_blk model;
 static struct blk_device *disk;
 static uint32_t seed;
 static uint64_t images; /* looked at so far */
+static uint64_t merged; /* requests that went together with others */
 
 static unsigned pick(unsigned limit)
 {
@@ -309,6 +310,7 @@ static void run_block_layer(enum mode mode)
     }
     for (unsigned i = 0; i < DEPTH; i++)
         assert_false(slots[i].busy);
+    merged += disk->stats.merged;
     stop();
 }
 
@@ -368,6 +370,7 @@ static void block_layer(void **state)
             run_block_layer(mode);
         }
     assert_true(images > 10000);
+    assert_true(merged > 0);
 }
 
 static void cache(void **state)

@@ -296,7 +296,7 @@ static void requests_may_complete_in_any_order(void **state)
     make_disk(&setup);
     model.hold = true;
     for (unsigned n = 0; n < REQUESTS; n++)
-        submit(n, BLK_WRITE, n * 8, 8);
+        submit(n, BLK_WRITE, n * 16, 8);
     for (unsigned round = 0; round < 200; round++) {
         settle();
         device_blk_release(&model, 2, round & 1);
