@@ -1,6 +1,6 @@
 /*
- * virtqueue.c - what the ring layouts have in common: slots and tokens, mapping, checks of what the
- * device says, counters.
+ * virtqueue.c - what the ring layouts have in common, but for the way of a buffer, which
+ * virtqueue_buffers.h is: making and ending of queues, notifications, counters.
  *
  * Does not touch shared memory and holds no barrier: that is the layouts' part (virtqueue_split.c),
  * reached through one table of operations. Does not know what a device or a transport is.
@@ -163,92 +163,10 @@ void virtqueue_reinit(struct virtqueue *vq)
     vq->oldest = vq->next_id;
 }
 
-static void unmap_pieces(struct virtqueue *vq, uint16_t id, unsigned count)
-{
-    const struct virtqueue_piece *piece = virtqueue_pieces(vq, id);
-    unsigned i;
-
-    for (i = 0; i < count; i++)
-        platform_dma_unmap(piece[i].addr, piece[i].len,
-                           piece[i].in ? DMA_FROM_DEVICE : DMA_TO_DEVICE);
-}
-
-/* Maps the list into the row of the next id and adds up what the device may write. Undone wholly on
- * an error. */
-static int map_pieces(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out,
-                      unsigned count, uint32_t *writable)
-{
-    struct virtqueue_piece *piece = virtqueue_pieces(vq, vq->next_id);
-    uint64_t total = 0, total_in = 0;
-    unsigned i;
-
-    for (i = 0; i < count; i++) {
-        bool in = i >= out;
-
-        total += sg[i].len;
-        total_in += in ? sg[i].len : 0;
-        if (sg[i].len == 0 || total > UINT32_MAX)
-            break;
-        piece[i].addr =
-            platform_dma_map(sg[i].data, sg[i].len, in ? DMA_FROM_DEVICE : DMA_TO_DEVICE);
-        if (piece[i].addr == DMA_ADDR_INVALID)
-            break;
-        piece[i].len = sg[i].len;
-        piece[i].in = in;
-    }
-    if (i < count) {
-        unmap_pieces(vq, vq->next_id, i);
-        return -EINVAL;
-    }
-    *writable = (uint32_t)total_in;
-    return 0;
-}
-
-/*
- * Direct descriptors are cheaper for the device, which fetches them together with the ring; an
- * indirect table saves ring entries. So a list goes direct as long as it leaves half of the ring
- * free.
- */
-static bool prefer_indirect(const struct virtqueue *vq, unsigned count)
-{
-    return vq->table && count > 1 && count + vq->params.size / 2 > vq->free;
-}
-
 int virtqueue_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out, unsigned in,
                   void *token)
 {
-    unsigned count = out + in;
-    struct virtqueue_slot *slot;
-    uint16_t id = vq->next_id;
-    uint32_t writable;
-    bool indirect;
-    int error;
-
-    if (vq->broken)
-        return -EIO;
-    if (count == 0 || count > vq->params.max_segments || !token)
-        return -EINVAL;
-    indirect = prefer_indirect(vq, count);
-    if (vq->free < (indirect ? 1 : count)) {
-        vq->stats.full++;
-        return -ENOSPC;
-    }
-    error = map_pieces(vq, sg, out, count, &writable);
-    if (error)
-        return error;
-
-    slot = &vq->slot[id];
-    slot->token = token;
-    slot->writable = writable;
-    slot->pieces = (uint16_t)count;
-    slot->descriptors = indirect ? 1 : (uint16_t)count;
-    vq->free -= slot->descriptors;
-    vq->in_flight++;
-    vq->stats.added++;
-    vq->stats.indirect += indirect;
-    vq->ops->add(vq, count, indirect);
-    slot->successor = vq->next_id;
-    return 0;
+    return vq->ops->add(vq, sg, out, in, token);
 }
 
 bool virtqueue_kick_prepare(struct virtqueue *vq)
@@ -268,73 +186,9 @@ void virtqueue_kick(struct virtqueue *vq)
         virtqueue_notify(vq);
 }
 
-/* Ends a buffer's time with the device. */
-static void *take_back(struct virtqueue *vq, uint16_t id)
-{
-    struct virtqueue_slot *slot = &vq->slot[id];
-    void *token = slot->token;
-
-    unmap_pieces(vq, id, slot->pieces);
-    slot->token = NULL;
-    vq->in_flight--;
-    return token;
-}
-
-/* The next used element, checked: the device had this buffer, and could write so much into it. */
-static bool pop_checked(struct virtqueue *vq, uint16_t *id, uint32_t *len)
-{
-    uint32_t used_id, written;
-
-    if (!vq->ops->pop(vq, &used_id, &written))
-        return false;
-    if (used_id >= vq->params.size || !vq->slot[used_id].token) {
-        virtqueue_break(vq, "the device returned a buffer that it did not have");
-        return false;
-    }
-    if (written > vq->slot[used_id].writable &&
-        (vq->params.layout.legacy || vq->params.loose_lengths))
-        written = vq->slot[used_id].writable;
-    if (written > vq->slot[used_id].writable) {
-        virtqueue_break(vq, "the device claims to have written more than was writable");
-        return false;
-    }
-    *id = (uint16_t)used_id;
-    *len = written;
-    return true;
-}
-
-/*
- * The next buffer in order. A used element may close a batch: then it names the last buffer of it,
- * and those before it count as used in full, since nothing else is said of them. Every buffer of
- * the queue lies ahead of `oldest`, so a batch ends.
- */
-static bool pop_in_order(struct virtqueue *vq, uint16_t *id, uint32_t *len)
-{
-    if (!vq->batch && !pop_checked(vq, &vq->batch_last, &vq->batch_len))
-        return false;
-    *id = vq->oldest;
-    *len = *id == vq->batch_last ? vq->batch_len : vq->slot[*id].writable;
-    vq->batch = *id != vq->batch_last;
-    vq->oldest = vq->slot[*id].successor;
-    return true;
-}
-
 void *virtqueue_get_buf(struct virtqueue *vq, uint32_t *len)
 {
-    uint32_t written;
-    uint16_t id;
-
-    vq->stats.polls++;
-    if (vq->broken ||
-        !(vq->params.layout.in_order ? pop_in_order(vq, &id, &written)
-                                     : pop_checked(vq, &id, &written)) ||
-        !vq->ops->release(vq, id))
-        return NULL;
-    vq->free += vq->slot[id].descriptors;
-    vq->stats.used++;
-    if (len)
-        *len = written;
-    return take_back(vq, id);
+    return vq->ops->get_buf(vq, len);
 }
 
 void virtqueue_disable_cb(struct virtqueue *vq)
@@ -354,7 +208,7 @@ void *virtqueue_detach_unused(struct virtqueue *vq)
 {
     for (; vq->in_flight > 0 && vq->detached < vq->params.size; vq->detached++)
         if (vq->slot[vq->detached].token)
-            return take_back(vq, vq->detached);
+            return virtqueue_take_back(vq, vq->detached);
     return NULL;
 }
 

@@ -2,9 +2,9 @@
  * virtqueue_impl.h - the private half of a virtqueue, shared by virtqueue.c and the files of the
  * ring layouts, and by nobody else.
  *
- * virtqueue.c owns what the layouts have in common: slots with their tokens, the check of what the
- * device says, the broken mark and the counters. A layout owns its rings in shared memory, and
- * every memory barrier.
+ * virtqueue.c and virtqueue_buffers.h own what the layouts have in common: slots with their tokens,
+ * the check of what the device says, the broken mark and the counters. A layout owns its rings in
+ * shared memory, and every memory barrier.
  */
 #ifndef FERRULE_VIRTIO_VIRTQUEUE_IMPL_H
 #define FERRULE_VIRTIO_VIRTQUEUE_IMPL_H
@@ -25,6 +25,8 @@ struct virtqueue_piece {
  */
 struct virtqueue_slot {
     void *token;
+    struct virtqueue_piece
+        only;             /* the piece of a list of one; of longer ones: virtqueue_pieces() */
     uint32_t writable;    /* bytes of the device-writable part */
     uint16_t pieces;      /* length of the list */
     uint16_t descriptors; /* ring entries it takes: 1 through an indirect table, else `pieces` */
@@ -40,15 +42,11 @@ struct virtqueue_layout_ops {
     /* The state of a new queue, in private and (zeroed before) shared memory; places the areas and
      * sets next_id. */
     void (*init)(struct virtqueue *vq);
-    /* Publishes the `count` pieces in row vq->next_id as one buffer. There is room. Moves next_id
-     * on. */
-    void (*add)(struct virtqueue *vq, unsigned count, bool indirect);
-    /* The next used element, copied out of shared memory once. False: none, or an impossible index,
-     * which broke the queue. */
-    bool (*pop)(struct virtqueue *vq, uint32_t *id, uint32_t *len);
-    /* Steps over the element that pop returned, whose id was found good, and takes back its
-     * descriptors. False: this broke the queue, and the buffer is the device's still. */
-    bool (*release)(struct virtqueue *vq, uint16_t id);
+    /* virtqueue_add() and virtqueue_get_buf(): those of virtqueue_buffers.h with this layout's
+     * steps. */
+    int (*add)(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out, unsigned in,
+               void *token);
+    void *(*get_buf)(struct virtqueue *vq, uint32_t *len);
     /* Does the device want a notification for what was added since the last call? */
     bool (*kick_prepare)(struct virtqueue *vq);
     void (*disable_cb)(struct virtqueue *vq);
@@ -97,9 +95,10 @@ struct virtqueue {
     size_t memory_size;
     dma_addr_t memory_addr;
 
-    uint16_t segments_wanted;      /* params.max_segments before the size limited it */
-    struct virtqueue_slot *slot;   /* [size], by id */
-    struct virtqueue_piece *piece; /* [size][max_segments], by id: what was mapped */
+    uint16_t segments_wanted;    /* params.max_segments before the size limited it */
+    struct virtqueue_slot *slot; /* [size], by id */
+    struct virtqueue_piece
+        *piece;  /* [size][max_segments], by id: what was mapped of longer lists */
     void *table; /* [size][max_segments] shared descriptors, by id; NULL: no indirect tables */
     dma_addr_t table_addr;
 
@@ -123,15 +122,39 @@ struct virtqueue {
     };
 };
 
-/* A row of vq->piece or vq->table. */
-static inline struct virtqueue_piece *virtqueue_pieces(const struct virtqueue *vq, uint16_t id)
-{
-    return vq->piece + (size_t)id * vq->params.max_segments;
-}
-
-static inline size_t virtqueue_table_offset(const struct virtqueue *vq, uint16_t id)
+/* The row of an id in vq->piece or vq->table. */
+static inline size_t virtqueue_row(const struct virtqueue *vq, uint16_t id)
 {
     return (size_t)id * vq->params.max_segments;
+}
+
+/* Where the pieces of a buffer are noted: in the slot itself, whose cache line is at hand, when it
+ * is one. */
+static inline struct virtqueue_piece *virtqueue_pieces(const struct virtqueue *vq, uint16_t id,
+                                                       unsigned count)
+{
+    return count == 1 ? &vq->slot[id].only : vq->piece + virtqueue_row(vq, id);
+}
+
+static inline void virtqueue_unmap_pieces(const struct virtqueue_piece *piece, unsigned count)
+{
+    unsigned i;
+
+    for (i = 0; i < count; i++)
+        platform_dma_unmap(piece[i].addr, piece[i].len,
+                           piece[i].in ? DMA_FROM_DEVICE : DMA_TO_DEVICE);
+}
+
+/* Ends a buffer's time with the device. Returns its token. */
+static inline void *virtqueue_take_back(struct virtqueue *vq, uint16_t id)
+{
+    struct virtqueue_slot *slot = &vq->slot[id];
+    void *token = slot->token;
+
+    virtqueue_unmap_pieces(virtqueue_pieces(vq, id, slot->pieces), slot->pieces);
+    slot->token = NULL;
+    vq->in_flight--;
+    return token;
 }
 
 extern const struct virtqueue_layout_ops virtqueue_split_ops;

@@ -4,13 +4,13 @@
  *
  * Owns the shared memory of such a queue and every memory barrier around it. Where we are in the
  * ring, and which ids are free, stays in private memory (struct virtqueue_packed); what the device
- * writes is read once. Checks that need the slots are virtqueue.c's. Read virtqueue_split.c first,
- * which this file mirrors.
+ * writes is read once. Checks that need the slots are virtqueue_buffers.h's. Read virtqueue_split.c
+ * first, which this file mirrors.
  */
 #include <string.h>
 
 #include "log.h"
-#include "virtio/virtqueue_impl.h"
+#include "virtio/virtqueue_buffers.h"
 
 /* Each event suppression structure on a cache line of its own: one is ours to write, the other the
  * device's. */
@@ -123,12 +123,12 @@ static void write_desc(struct pvirtq_desc *desc, const struct virtqueue_piece *p
 
 /* Fills the slot's own table and describes it in one ring descriptor (2.8.7). Returns the flags
  * that make it available. */
-static uint16_t add_indirect(struct virtqueue *vq, unsigned count)
+static uint16_t add_indirect(struct virtqueue *vq, const struct virtqueue_piece *piece,
+                             unsigned count)
 {
     struct virtqueue_packed *p = &vq->packed;
     uint16_t id = vq->next_id;
-    const struct virtqueue_piece *piece = virtqueue_pieces(vq, id);
-    size_t offset = virtqueue_table_offset(vq, id);
+    size_t offset = virtqueue_row(vq, id);
     struct pvirtq_desc *table = (struct pvirtq_desc *)vq->table + offset;
     struct virtqueue_piece whole = {.addr = vq->table_addr + offset * sizeof(*table),
                                     .len = (uint32_t)(count * sizeof(*table))};
@@ -147,11 +147,11 @@ static uint16_t add_indirect(struct virtqueue *vq, unsigned count)
 
 /* The same for a list in the ring itself: all but the flags of its first descriptor, which are
  * returned. */
-static uint16_t add_direct(struct virtqueue *vq, unsigned count)
+INLINED uint16_t add_direct(struct virtqueue *vq, const struct virtqueue_piece *piece,
+                            unsigned count)
 {
     struct virtqueue_packed *p = &vq->packed;
     uint16_t id = vq->next_id, first_flags = 0;
-    const struct virtqueue_piece *piece = virtqueue_pieces(vq, id);
     unsigned i;
 
     for (i = 0; i < count; i++) {
@@ -169,11 +169,12 @@ static uint16_t add_direct(struct virtqueue *vq, unsigned count)
     return first_flags;
 }
 
-static void packed_add(struct virtqueue *vq, unsigned count, bool indirect)
+INLINED void publish(struct virtqueue *vq, const struct virtqueue_piece *piece, unsigned count,
+                     bool indirect)
 {
     struct virtqueue_packed *p = &vq->packed;
     struct pvirtq_desc *head = &p->desc[p->next_avail];
-    uint16_t flags = indirect ? add_indirect(vq, count) : add_direct(vq, count);
+    uint16_t flags = indirect ? add_indirect(vq, piece, count) : add_direct(vq, piece, count);
 
     vq->next_id = p->next[vq->next_id];
     p->unkicked += indirect ? 1 : count;
@@ -192,7 +193,7 @@ static bool is_used(uint16_t flags, bool wrap)
     return avail == used && used == wrap;
 }
 
-static bool packed_pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
+INLINED bool pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
 {
     struct virtqueue_packed *p = &vq->packed;
     const struct pvirtq_desc *desc = &p->desc[p->next_used];
@@ -219,7 +220,7 @@ static bool packed_pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
     return true;
 }
 
-static bool packed_release(struct virtqueue *vq, uint16_t id)
+INLINED bool release(struct virtqueue *vq, uint16_t id)
 {
     struct virtqueue_packed *p = &vq->packed;
 
@@ -230,6 +231,28 @@ static bool packed_release(struct virtqueue *vq, uint16_t id)
     p->next[id] = vq->next_id;
     vq->next_id = id;
     return true;
+}
+
+static const struct virtqueue_steps packed_steps = {.add = publish, .pop = pop, .release = release};
+
+static __attribute__((noinline)) int add_list(struct virtqueue *vq, const struct virtqueue_sg *sg,
+                                              unsigned out, unsigned count, void *token)
+{
+    return add_buffer(vq, &packed_steps, sg, out, count, token);
+}
+
+/* Most buffers are one piece; theirs is code without loops. */
+static int packed_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out,
+                      unsigned in, void *token)
+{
+    if (out + in == 1)
+        return add_buffer(vq, &packed_steps, sg, out, 1, token);
+    return add_list(vq, sg, out, out + in, token);
+}
+
+static void *packed_get_buf(struct virtqueue *vq, uint32_t *len)
+{
+    return get_buffer(vq, &packed_steps, len);
 }
 
 /* 2.8.10: does the place that the device asks about lie among the descriptors of this batch? */
@@ -323,8 +346,7 @@ const struct virtqueue_layout_ops virtqueue_packed_ops = {
     .destroy = packed_destroy,
     .init = packed_init,
     .add = packed_add,
-    .pop = packed_pop,
-    .release = packed_release,
+    .get_buf = packed_get_buf,
     .kick_prepare = packed_kick_prepare,
     .disable_cb = packed_disable_cb,
     .enable_cb = packed_enable_cb,

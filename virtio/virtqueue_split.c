@@ -3,13 +3,13 @@
  *
  * Owns the shared memory of such a queue and every memory barrier around it. What the driver must
  * remember stays in private memory (struct virtqueue_split); shared memory that we write is never
- * read back, and what the device writes is read once. Checks that need the slots are virtqueue.c's.
- * Read virtqueue_impl.h first.
+ * read back, and what the device writes is read once. Checks that need the slots are
+ * virtqueue_buffers.h's. Read virtqueue_impl.h first.
  */
 #include <string.h>
 
 #include "log.h"
-#include "virtio/virtqueue_impl.h"
+#include "virtio/virtqueue_buffers.h"
 
 /* The used ring starts on its own cache line: the device writes it while we write the available
  * ring before it. */
@@ -106,10 +106,10 @@ static void write_desc(struct virtq_desc *desc, const struct virtqueue_piece *pi
 
 /* Fills the slot's own table and points one ring descriptor at it (2.7.5.3). Returns the ring
  * descriptor used last. */
-static uint16_t add_indirect(struct virtqueue *vq, uint16_t head, unsigned count)
+static uint16_t add_indirect(struct virtqueue *vq, uint16_t head,
+                             const struct virtqueue_piece *piece, unsigned count)
 {
-    const struct virtqueue_piece *piece = virtqueue_pieces(vq, head);
-    size_t offset = virtqueue_table_offset(vq, head);
+    size_t offset = virtqueue_row(vq, head);
     struct virtq_desc *table = (struct virtq_desc *)vq->table + offset;
     struct virtq_desc *desc = &vq->split.desc[head];
     unsigned i;
@@ -123,9 +123,9 @@ static uint16_t add_indirect(struct virtqueue *vq, uint16_t head, unsigned count
     return head;
 }
 
-static uint16_t add_direct(struct virtqueue *vq, uint16_t head, unsigned count)
+INLINED uint16_t add_direct(struct virtqueue *vq, uint16_t head,
+                            const struct virtqueue_piece *piece, unsigned count)
 {
-    const struct virtqueue_piece *piece = virtqueue_pieces(vq, head);
     struct virtqueue_split *s = &vq->split;
     uint16_t index = head, last = head;
     unsigned i;
@@ -138,11 +138,16 @@ static uint16_t add_direct(struct virtqueue *vq, uint16_t head, unsigned count)
     return last;
 }
 
-static void split_add(struct virtqueue *vq, unsigned count, bool indirect)
+INLINED void publish(struct virtqueue *vq, const struct virtqueue_piece *piece, unsigned count,
+                     bool indirect)
 {
     struct virtqueue_split *s = &vq->split;
-    uint16_t head = vq->next_id;
-    uint16_t last = indirect ? add_indirect(vq, head, count) : add_direct(vq, head, count);
+    uint16_t head = vq->next_id, last;
+
+    if (indirect)
+        last = add_indirect(vq, head, piece, count);
+    else
+        last = add_direct(vq, head, piece, count);
 
     vq->next_id = s->next[last];
     s->avail->ring[s->avail_idx & (vq->params.size - 1)] = cpu_to_le16(head);
@@ -155,7 +160,7 @@ static void split_add(struct virtqueue *vq, unsigned count, bool indirect)
     __atomic_store_n(&s->avail->idx, cpu_to_le16(s->avail_idx), __ATOMIC_RELEASE);
 }
 
-static bool split_pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
+INLINED bool pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
 {
     struct virtqueue_split *s = &vq->split;
     const struct virtq_used_elem *elem;
@@ -179,7 +184,7 @@ static bool split_pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
     return true;
 }
 
-static bool split_release(struct virtqueue *vq, uint16_t id)
+INLINED bool release(struct virtqueue *vq, uint16_t id)
 {
     struct virtqueue_split *s = &vq->split;
     uint16_t last = id;
@@ -199,6 +204,28 @@ static bool split_release(struct virtqueue *vq, uint16_t id)
     s->next[last] = vq->next_id;
     vq->next_id = id;
     return true;
+}
+
+static const struct virtqueue_steps split_steps = {.add = publish, .pop = pop, .release = release};
+
+static __attribute__((noinline)) int add_list(struct virtqueue *vq, const struct virtqueue_sg *sg,
+                                              unsigned out, unsigned count, void *token)
+{
+    return add_buffer(vq, &split_steps, sg, out, count, token);
+}
+
+/* Most buffers are one piece; theirs is code without loops. */
+static int split_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out, unsigned in,
+                     void *token)
+{
+    if (out + in == 1)
+        return add_buffer(vq, &split_steps, sg, out, 1, token);
+    return add_list(vq, sg, out, out + in, token);
+}
+
+static void *split_get_buf(struct virtqueue *vq, uint32_t *len)
+{
+    return get_buffer(vq, &split_steps, len);
 }
 
 static bool split_kick_prepare(struct virtqueue *vq)
@@ -273,8 +300,7 @@ const struct virtqueue_layout_ops virtqueue_split_ops = {
     .destroy = split_destroy,
     .init = split_init,
     .add = split_add,
-    .pop = split_pop,
-    .release = split_release,
+    .get_buf = split_get_buf,
     .kick_prepare = split_kick_prepare,
     .disable_cb = split_disable_cb,
     .enable_cb = split_enable_cb,

@@ -7,14 +7,14 @@
 // variant split-in-order: -DIN_ORDER
 // variant packed: -DPACKED
 // variant packed-in-order: -DPACKED -DIN_ORDER
-// control split: virtio/virtqueue.c: vq->free -= slot->descriptors; => vq->free -= 1;
+// control split: virtio/virtqueue_buffers.h: vq->free -= slot->descriptors; => vq->free -= 1;
 // control split: virtio/virtqueue_split.c: s->avail_idx & (vq->params.size - 1) => s->avail_idx
-// control split: virtio/virtqueue.c: count == 0 || count > vq->params.max_segments => count == 0
-// control split: virtio/virtqueue.c: unmap_pieces(vq, vq->next_id, i); =>
-// control split-in-order: virtio/virtqueue.c: slot->successor = vq->next_id; =>
-// control packed: virtio/virtqueue.c: vq->free < (indirect ? 1 : count) => vq->free < 1
+// control split: virtio/virtqueue_buffers.h: count == 0 || count > vq->params.max_segments => count == 0
+// control split: virtio/virtqueue_buffers.h: virtqueue_unmap_pieces(piece, i); =>
+// control split-in-order: virtio/virtqueue_buffers.h: slot->successor = vq->next_id; =>
+// control packed: virtio/virtqueue_buffers.h: vq->free < (indirect ? 1 : count) => vq->free < 1
 // control packed: virtio/virtqueue_packed.c: if (next >= size) { => if (next > size) {
-// control packed-in-order: virtio/virtqueue.c: slot->descriptors = indirect ? 1 : (uint16_t)count; => slot->descriptors = 1;
+// control packed-in-order: virtio/virtqueue_buffers.h: slot->descriptors = indirect ? 1 : (uint16_t)count; => slot->descriptors = 1;
 #include "ring_state.h"
 
 int main(void)
