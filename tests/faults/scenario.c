@@ -1,6 +1,6 @@
 /*
  * scenario.c - see scenario.h. Network, disks, entropy and balloon; those with more to them are in
- * scenario_streams.c.
+ * scenario_streams.c and scenario_host.c.
  */
 #include "scenario.h"
 
@@ -20,6 +20,7 @@
 #include "net/virtio_net.h"
 #include "rng/random.h"
 #include "rng/virtio_rng.h"
+#include "scenario_host.h"
 #include "scenario_streams.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
@@ -341,5 +342,7 @@ const struct scenario scenarios[] = {
     {"rng", &virtio_rng_driver, rng_make, rng_use, rng_finish},
     {"balloon", &virtio_balloon_driver, balloon_make, balloon_use, balloon_finish},
     {"9p", &virtio_9p_driver, p9_make, p9_use, p9_finish},
+    {"input", &virtio_input_driver, input_make, input_use, input_finish},
+    {"virtiofs", &virtio_fs_driver, virtiofs_make, virtiofs_use, virtiofs_finish},
 };
 const unsigned scenario_count = sizeof(scenarios) / sizeof(scenarios[0]);

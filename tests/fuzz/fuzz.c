@@ -1,7 +1,7 @@
 // sources: virtio/*.c blk/*.c net/*.c console/*.c rng/*.c balloon/*.c input/*.c
 // sources: fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/fat*.c fs/littlefs*.c fs/mount.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
 // sources: boot/bootinfo.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
-// sources: hosted/fake_pci.c hosted/pages.c hosted/violation.c tests/fuzz/*.c
+// sources: hosted/fake_pci.c hosted/pages.c hosted/violation.c tests/fuzz/*.c tests/unit/fuse_server.c
 /*
  * fuzz.c - the fuzzer's entry points (libFuzzer), and the table of targets.
  *
