@@ -126,7 +126,7 @@ LINK := ld -static -nostdlib -z noexecstack -z max-page-size=4096 --gc-sections 
 
 # --- Set-up: packages and third-party sources --------------------------------------------------------------------------
 
-PACKAGE_GROUPS := build sqlite clang disk run iso test bench gdb format
+PACKAGE_GROUPS := build sqlite clang disk run iso test coverage bench gdb format
 BUILD_PACKAGES := packages-build $(if $(findstring clang,$(CC)),packages-clang)
 .PHONY: $(PACKAGE_GROUPS:%=packages-%) deps FORCE
 $(PACKAGE_GROUPS:%=packages-%): packages-%:
@@ -561,6 +561,7 @@ help:
 ##   make bounded-work  the same in a build that counts what each entry point does (N=every nth point, for both)
 ##   make prove         models of waking up, checked in all their states, and proofs about the sources (T=part of a name)
 ##   make fuzz          devices, disks and frames made of a fuzzer's input (TIME=seconds a target, T="targets")
+##   make fuzz-coverage  which lines and branches the fuzzer's inputs reach (T="targets")
 ##   make APP=my.c      build/my.elf: the kernel with your application (a file or a folder); also with run, gdb, size
 ##   make gdb           boot it under gdb, stopped at app_main
 ##   make iso           build/ferrule.iso, which boots by BIOS and UEFI (ISO_CMDLINE="words")

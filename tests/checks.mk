@@ -62,6 +62,27 @@ $(FUZZ_TARGETS:%=$(FUZZ)/%): $(FUZZ)/fuzzer
 fuzz: $(FUZZ_TARGETS:%=$(FUZZ)/%)
 	@tools/fuzz $(FUZZ) '$(TIME)' $(T)
 
+# The same programs, built to count which lines and branches of the portable code the inputs reach: the seeds, and what
+# earlier runs of "make fuzz" have learnt.
+REACHED := $(HOST)/fuzz-coverage
+REACHED_FLAGS = $(CHECKED_FLAGS) -Itests/fuzz -fsanitize=address
+$(patsubst %.c,$(REACHED)/obj/%.o,$(filter-out hosted/% tests/% $(BUILD)/%,$(FUZZ_C))): private MODE := -fprofile-instr-generate \
+  -fcoverage-mapping -Werror
+$(REACHED)/obj/$(LITTLEFS)/%.o: private MODE := $(LITTLEFS_FLAGS)
+$(REACHED)/obj/%.o: %.c $(HOST_READY) tests/checks.mk | packages-test packages-coverage
+	$(call note,HOSTCC,$< (coverage))mkdir -p $(@D) && clang $(REACHED_FLAGS) $(MODE) -c $< -o $@
+
+$(REACHED)/fuzzer: $(FUZZ_C:%.c=$(REACHED)/obj/%.o)
+	$(call note,LINK,$@)clang -fprofile-instr-generate -fsanitize=address,fuzzer $(WRAPPED:%=-Wl,--wrap=%) \
+	  $(FUZZ_WRAPPED:%=-Wl,--wrap=%) $^ -o $@
+
+$(FUZZ_TARGETS:%=$(REACHED)/%): $(REACHED)/fuzzer
+	$(Q)ln -sf fuzzer $@
+
+.PHONY: fuzz-coverage
+fuzz-coverage: $(FUZZ_TARGETS:%=$(REACHED)/%)
+	@tools/fuzz --coverage $(REACHED) $(FUZZ) $(T)
+
 # Every place at which a driver can be hit. The linker puts the program between the code and those places.
 FAULT_POINTS_C := $(sort $(wildcard $(call host_sources,tests/faults/fault_points.c)))
 FAULT_POINTS_WRAP := hosted_register_read hosted_register_write platform_dma_alloc hosted_dma_map hosted_interrupt_raise \
