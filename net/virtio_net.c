@@ -18,10 +18,9 @@ static struct virtio_net *net_of(struct nic *nic)
 
 /* ---- transmit ---- */
 
-/* 5.1.9.2.1: without offload everything is 0, num_buffers always is. */
+/* 5.1.9.2.1: without offload everything stays 0, num_buffers always does. */
 static void fill_header(struct virtio_net_hdr *header, const struct nic_offload *offload)
 {
-    memset(header, 0, sizeof(*header));
     if (!offload)
         return;
     header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
@@ -90,20 +89,26 @@ static uint32_t frame_length(const struct virtio_net *net, const struct virtqueu
  * frame, since every descriptor costs both sides something. Returns the number of pieces.
  */
 static unsigned list_frame(const struct virtio_net *net, const struct virtqueue_sg *sg, unsigned n,
-                           uint32_t headroom, struct tx_slot *slot, struct virtqueue_sg *list)
+                           uint32_t headroom, const struct virtio_net_hdr *header,
+                           struct tx_slot *slot, struct virtqueue_sg *list)
 {
-    uint32_t header = net->header_size;
-    bool joined = net->nic.tx_headroom != 0 && headroom >= header;
+    uint32_t size = net->header_size;
+    bool joined = net->nic.tx_headroom != 0 && headroom >= size;
+    unsigned i, first = joined ? 0 : 1;
 
-    memcpy(&list[joined ? 0 : 1], sg, n * sizeof(*sg));
-    if (!joined) {
-        list[0] = (struct virtqueue_sg){&slot->header, header};
-        return n + 1;
+    for (i = 0; i < n; i++)
+        list[first + i] = sg[i];
+    if (joined) {
+        list[0].data = (uint8_t *)sg[0].data - size;
+        list[0].len += size;
+    } else {
+        list[0] = (struct virtqueue_sg){&slot->header, size};
     }
-    list[0].data = (uint8_t *)sg[0].data - header;
-    list[0].len += header;
-    memcpy(list[0].data, &slot->header, header);
-    return n;
+    if (size == sizeof(*header)) /* all but legacy devices: a copy of known size is two moves */
+        memcpy(list[0].data, header, sizeof(*header));
+    else
+        memcpy(list[0].data, header, size);
+    return n + first;
 }
 
 /*
@@ -130,6 +135,7 @@ static int net_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, ui
 {
     struct virtio_net *net = net_of(nic);
     struct virtqueue_sg list[NIC_MAX_TX_PIECES + 1];
+    struct virtio_net_hdr header = {0};
     bool segmented = offload && offload->segment_size;
     uint32_t len = frame_length(net, sg, n, segmented);
     struct virtqueue *tx;
@@ -146,8 +152,8 @@ static int net_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, ui
     slot = net->tx_free;
     error = -ENOSPC;
     if (slot) {
-        fill_header(&slot->header, offload);
-        n = list_frame(net, sg, n, headroom, slot, list);
+        fill_header(&header, offload);
+        n = list_frame(net, sg, n, headroom, &header, slot, list);
         error = virtqueue_add(tx, list, n, 0, slot);
     }
     if (error) {
