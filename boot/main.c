@@ -36,6 +36,7 @@
 #include "virtio/virtio_mmio.h"
 #include "virtio/virtio_pci.h"
 #include "vsock/virtio_vsock.h"
+#include "vsock/vsock.h"
 
 #define ARGUMENTS_MAX 32
 #define WORD_SIZE 32
@@ -243,6 +244,7 @@ static void shut_down(void)
         return;
     ending = true;
     socket_shutdown_all();
+    vsock_drain();
     net_shutdown();
     fs_shutdown();
     console_flush();

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -40,13 +41,22 @@ static struct socket *socket_at(int fd)
 
 /* ---- addresses ---- */
 
-static int take_address(const struct sockaddr *from, socklen_t len, struct socket_address *out)
+/* AF_UNSPEC says no family; any other one must be the socket's, but IPv4 is known to both of IP's. */
+static bool is_of_family(const struct socket *socket, sa_family_t family)
+{
+    return family == AF_UNSPEC || (family == AF_VSOCK) == (socket_family(socket) == AF_VSOCK);
+}
+
+static int take_address(const struct socket *socket, const struct sockaddr *from, socklen_t len,
+                        struct socket_address *out)
 {
     memset(out, 0, sizeof(*out));
     if (from == NULL)
         return -EFAULT;
     if (len < sizeof(from->sa_family))
         return -EINVAL;
+    if (!is_of_family(socket, from->sa_family))
+        return -EAFNOSUPPORT;
     if (from->sa_family == AF_INET) {
         struct sockaddr_in in;
         if (len < sizeof(in))
@@ -71,6 +81,15 @@ static int take_address(const struct sockaddr *from, socklen_t len, struct socke
         ip6_addr_set_zone(ip_2_ip6(&out->ip), (uint8_t)in6.sin6_scope_id);
         return 0;
     }
+    if (from->sa_family == AF_VSOCK) {
+        struct sockaddr_vm vm;
+        if (len < sizeof(vm))
+            return -EINVAL;
+        memcpy(&vm, from, sizeof(vm));
+        out->cid = vm.svm_cid;
+        out->port = vm.svm_port;
+        return 0;
+    }
     if (from->sa_family == AF_UNSPEC) /* connect(): no peer any more */
         return 0;
     return -EAFNOSUPPORT;
@@ -87,14 +106,20 @@ static void give_bytes(const void *address, size_t size, struct sockaddr *to, so
 static void give_address(int family, const struct socket_address *from, struct sockaddr *to,
                          socklen_t *len)
 {
+    if (family == AF_VSOCK) {
+        struct sockaddr_vm vm = {
+            .svm_family = AF_VSOCK, .svm_port = from->port, .svm_cid = from->cid};
+        give_bytes(&vm, sizeof(vm), to, len);
+        return;
+    }
     if (family == AF_INET) {
-        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(from->port)};
+        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)from->port)};
         if (IP_IS_V4(&from->ip))
             in.sin_addr.s_addr = ip_2_ip4(&from->ip)->addr;
         give_bytes(&in, sizeof(in), to, len);
         return;
     }
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(from->port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)from->port)};
     if (IP_IS_V4_VAL(from->ip) && !ip4_addr_isany(ip_2_ip4(&from->ip))) {
         in6.sin6_addr.s6_addr16[5] = 0xffff;
         in6.sin6_addr.s6_addr32[3] = ip_2_ip4(&from->ip)->addr;
@@ -122,8 +147,10 @@ int socket(int domain, int type, int protocol)
 {
     struct socket *made;
     int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC), kind = type & ~flags;
-    if (domain != AF_INET && domain != AF_INET6)
+    if (domain != AF_INET && domain != AF_INET6 && domain != AF_VSOCK)
         return (int)result(-EAFNOSUPPORT);
+    if (domain == AF_VSOCK && (kind != SOCK_STREAM || protocol != 0))
+        return (int)result(-EPROTONOSUPPORT);
     if (kind != SOCK_STREAM && kind != SOCK_DGRAM)
         return (int)result(-EPROTONOSUPPORT);
     if (protocol != 0 && protocol != (kind == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP))
@@ -147,7 +174,7 @@ int bind(int fd, const struct sockaddr *address, socklen_t len)
     struct socket *socket = socket_at(fd);
     if (socket == NULL)
         return -1;
-    int error = take_address(address, len, &to);
+    int error = take_address(socket, address, len, &to);
     return (int)result(error != 0 ? error : socket_bind(socket, &to));
 }
 
@@ -183,7 +210,7 @@ int connect(int fd, const struct sockaddr *address, socklen_t len)
     struct socket *socket = socket_at(fd);
     if (socket == NULL)
         return -1;
-    int error = take_address(address, len, &to);
+    int error = take_address(socket, address, len, &to);
     return (int)result(error != 0 ? error : socket_connect(socket, &to));
 }
 
@@ -202,7 +229,7 @@ static ssize_t send_pieces(int fd, const struct iovec *pieces, size_t count, int
     struct socket *socket = socket_at(fd);
     if (socket == NULL)
         return -1;
-    int error = to != NULL ? take_address(to, to_len, &address) : 0;
+    int error = to != NULL ? take_address(socket, to, to_len, &address) : 0;
     return result(error != 0 ? error
                              : socket_send(socket, pieces, count, flags, to ? &address : NULL));
 }

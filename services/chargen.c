@@ -131,11 +131,55 @@ static void chargen_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, con
     pbuf_free(answer);
 }
 
+/* ---- over vsock ---- */
+
+static void chargen_vsock_send(void *arg, struct vsock_connection *connection)
+{
+    struct chargen *chargen = arg;
+    size_t len;
+    ssize_t n;
+    do {
+        len = sizeof(pattern) - chargen->place;
+        n = vsock_send(connection, pattern + chargen->place, len);
+        if (n > 0)
+            chargen->place = (unsigned)((chargen->place + (size_t)n) % sizeof(pattern));
+    } while (n == (ssize_t)len);
+}
+
+static void chargen_vsock_ended(void *arg, struct vsock_connection *connection, int error)
+{
+    free(arg);
+    service_vsock_ended(NULL, connection, error);
+}
+
+static void chargen_vsock_received(void *arg, struct vsock_connection *connection)
+{
+    vsock_consume(connection, vsock_readable(connection));
+    if (vsock_is_at_end(connection))
+        chargen_vsock_ended(arg, connection, 0);
+}
+
+static int chargen_vsock_accepted(void *arg, struct vsock_connection *connection)
+{
+    static const struct vsock_callbacks callbacks = {.readable = chargen_vsock_received,
+                                                     .writable = chargen_vsock_send,
+                                                     .ended = chargen_vsock_ended};
+    struct chargen *chargen = calloc(1, sizeof(*chargen));
+    (void)arg;
+    if (chargen == NULL)
+        return -ENOMEM;
+    vsock_set_callbacks(connection, &callbacks, chargen);
+    vsock_can_send(connection); /* not yet; it will be told */
+    return 0;
+}
+
 static int chargen_start(void)
 {
     pattern_init();
     int error = service_listen(CHARGEN_PORT, chargen_accepted);
-    return error != 0 ? error : service_bind_udp(CHARGEN_PORT, chargen_datagram);
+    if (error == 0)
+        error = service_bind_udp(CHARGEN_PORT, chargen_datagram);
+    return error != 0 ? error : vsock_listen(CHARGEN_PORT, chargen_vsock_accepted, NULL);
 }
 
 const struct service chargen_service = {"chargen", CHARGEN_PORT, chargen_start};

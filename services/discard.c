@@ -45,10 +45,28 @@ static void discard_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, con
     pbuf_free(p);
 }
 
+static void discard_vsock(void *arg, struct vsock_connection *connection)
+{
+    (void)arg;
+    vsock_consume(connection, vsock_readable(connection));
+    if (vsock_is_at_end(connection))
+        vsock_close(connection, false);
+}
+
+static int discard_vsock_accepted(void *arg, struct vsock_connection *connection)
+{
+    static const struct vsock_callbacks callbacks = {.readable = discard_vsock,
+                                                     .ended = service_vsock_ended};
+    vsock_set_callbacks(connection, &callbacks, arg);
+    return 0;
+}
+
 static int discard_start(void)
 {
     int error = service_listen(DISCARD_PORT, discard_accepted);
-    return error != 0 ? error : service_bind_udp(DISCARD_PORT, discard_datagram);
+    if (error == 0)
+        error = service_bind_udp(DISCARD_PORT, discard_datagram);
+    return error != 0 ? error : vsock_listen(DISCARD_PORT, discard_vsock_accepted, NULL);
 }
 
 const struct service discard_service = {"discard", DISCARD_PORT, discard_start};

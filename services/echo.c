@@ -184,10 +184,40 @@ static void echo_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const 
     pbuf_free(p);
 }
 
+/* ---- over vsock ---- */
+
+/* What was received stays where it is until it is sent, so that the peer's credit is the only state. */
+static void echo_vsock(void *arg, struct vsock_connection *connection)
+{
+    const void *data;
+    size_t len;
+    ssize_t n = 0;
+    (void)arg;
+    while ((data = vsock_peek(connection, 0, &len)) != NULL &&
+           (n = vsock_send(connection, data, len)) > 0)
+        vsock_consume(connection, (size_t)n);
+    if (n < 0 || (data == NULL && vsock_is_at_end(connection)))
+        vsock_close(connection, n < 0);
+}
+
+static const struct vsock_callbacks echo_vsock_callbacks = {
+    .readable = echo_vsock,
+    .writable = echo_vsock,
+    .ended = service_vsock_ended,
+};
+
+static int echo_vsock_accepted(void *arg, struct vsock_connection *connection)
+{
+    vsock_set_callbacks(connection, &echo_vsock_callbacks, arg);
+    return 0;
+}
+
 static int echo_start(void)
 {
     int error = service_listen(ECHO_PORT, echo_accepted);
-    return error != 0 ? error : service_bind_udp(ECHO_PORT, echo_datagram);
+    if (error == 0)
+        error = service_bind_udp(ECHO_PORT, echo_datagram);
+    return error != 0 ? error : vsock_listen(ECHO_PORT, echo_vsock_accepted, NULL);
 }
 
 const struct service echo_service = {"echo", ECHO_PORT, echo_start};

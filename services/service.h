@@ -14,6 +14,8 @@
 #include "lwip/tcp.h"
 #include "lwip/udp.h"
 
+#include "vsock/vsock.h"
+
 struct service {
     const char *name;
     uint16_t port; /* for the log */
@@ -59,5 +61,8 @@ void service_left(void);
  * Returns what the callback that calls it must return.
  */
 err_t service_close(struct tcp_pcb *pcb);
+
+/* For struct vsock_callbacks: lets go of a connection that is over. */
+void service_vsock_ended(void *arg, struct vsock_connection *connection, int error);
 
 #endif

@@ -159,3 +159,10 @@ err_t service_close(struct tcp_pcb *pcb)
     tcp_abort(pcb);
     return ERR_ABRT;
 }
+
+void service_vsock_ended(void *arg, struct vsock_connection *connection, int error)
+{
+    (void)arg;
+    (void)error;
+    vsock_close(connection, false);
+}

@@ -1,5 +1,5 @@
 /*
- * socket.c - what TCP and UDP sockets have in common: life, waiting, errors, the file.
+ * socket.c - what all sockets have in common: life, waiting, errors, the file.
  *
  * Owns the list of all sockets. A socket is freed when its descriptor is closed and no call is
  * under way any more, so a thread may close one that another waits for. Read socket_tcp.c next.
@@ -23,7 +23,9 @@ struct socket *socket_new(int family, int type)
     struct socket *socket = calloc(1, sizeof(*socket));
     if (socket == NULL)
         return NULL;
-    socket->protocol = type == SOCK_STREAM ? &socket_tcp : &socket_udp;
+    socket->protocol = family == AF_VSOCK    ? &socket_vsock
+                       : type == SOCK_STREAM ? &socket_tcp
+                                             : &socket_udp;
     socket->family = family;
     socket->type = type;
     socket->users = 1;
@@ -182,6 +184,13 @@ int socket_connect(struct socket *socket, const struct socket_address *address)
     int error = socket->protocol->connect(socket, address);
     leave(socket);
     return error;
+}
+
+int socket_listen(struct socket *socket, int backlog)
+{
+    if (socket->protocol->listen == NULL)
+        return -EOPNOTSUPP;
+    return socket->protocol->listen(socket, backlog);
 }
 
 int socket_shutdown(struct socket *socket, int how)

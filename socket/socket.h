@@ -2,7 +2,7 @@
  * socket.h - sockets as objects: what is behind a descriptor that socket() gave out.
  *
  * Between the C library's names (libc/sockets.c, which owns descriptors and struct sockaddr) and
- * lwIP's raw API. Calls that must wait do so as cooperative threads (thread.h), unless the socket
+ * lwIP's raw API or vsock/vsock.h. Calls that must wait do so as cooperative threads (thread.h), unless the socket
  * is nonblocking or MSG_DONTWAIT says otherwise: -EAGAIN. A callback of the event loop that would
  * have to wait gets -EDEADLK. Every function returns a negative errno when it fails. Addresses are
  * lwIP's; an IPv4 address on an IPv6 socket is given and taken as IPv4, the mapping is
@@ -25,10 +25,11 @@ struct socket;
 
 struct socket_address {
     ip_addr_t ip;
-    uint16_t port;
+    uint32_t cid;  /* AF_VSOCK: in the place of an IP address */
+    uint32_t port; /* of 16 bits, but for AF_VSOCK's */
 };
 
-/* A new socket of AF_INET or AF_INET6, SOCK_STREAM or SOCK_DGRAM. */
+/* A new socket of AF_INET or AF_INET6, SOCK_STREAM or SOCK_DGRAM; or AF_VSOCK, SOCK_STREAM. */
 int socket_create(int family, int type, struct socket **out);
 
 /* As a file; closing that closes the socket, and who waits for it gets -EBADF. */

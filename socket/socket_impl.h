@@ -14,32 +14,43 @@
 
 struct datagram;
 
-/* What differs between TCP and UDP; as in socket.h. */
+/* What differs between protocols; as in socket.h. */
 struct socket_protocol {
     int (*open)(struct socket *socket);
     int (*bind)(struct socket *socket, const struct socket_address *address);
     int (*connect)(struct socket *socket, const struct socket_address *address);
     int (*shutdown)(struct socket *socket, int how);
+    /* Streams only, from here ... */
+    int (*listen)(struct socket *socket, int backlog);
+    void (*accepted)(struct socket *child); /* accept() has returned it; may be NULL */
+    /* Takes bytes to be sent: how many, 0: no room now, or why never. `more` follow soon. */
+    ssize_t (*write)(struct socket *socket, const uint8_t *data, size_t len, bool more);
+    void (*push)(struct socket *socket); /* what was taken goes out now; may be NULL */
+    /* Copies received bytes, from `skip` bytes after the first unread one on; and lets go of some. */
+    size_t (*copy)(const struct socket *socket, uint8_t *data, size_t len, size_t skip);
+    void (*consume)(struct socket *socket, size_t bytes);
+    /* ... to here. */
     ssize_t (*send)(struct socket *socket, const struct iovec *pieces, size_t count, int flags,
                     const struct socket_address *to);
     ssize_t (*receive)(struct socket *socket, const struct iovec *pieces, size_t count, int flags,
                        struct socket_address *from, int *message_flags);
     int (*name)(struct socket *socket, bool peer, struct socket_address *address);
+    /* Those of TCP or UDP; NULL: the protocol has none, nor any of IP. */
     int (*set_option)(struct socket *socket, int level, int name, int value);
     int (*get_option)(struct socket *socket, int level, int name, int *value);
     unsigned (*poll)(struct socket *socket);   /* POLLIN and so on */
     size_t (*readable)(struct socket *socket); /* bytes, for FIONREAD */
-    /* Lets go of lwIP's side, in good order unless `abort`. */
+    /* Lets go of the protocol's side, in good order unless `abort`. */
     void (*close)(struct socket *socket, bool abort);
 };
-extern const struct socket_protocol socket_tcp, socket_udp;
+extern const struct socket_protocol socket_tcp, socket_udp, socket_vsock;
 
 enum socket_state {
     SOCKET_NEW, /* also bound */
     SOCKET_LISTENING,
     SOCKET_CONNECTING,
     SOCKET_CONNECTED,
-    SOCKET_ENDED, /* TCP: the connection is over, `error` says why */
+    SOCKET_ENDED, /* the connection is over, `error` says why */
 };
 
 struct socket {
@@ -50,7 +61,11 @@ struct socket {
         struct ip_pcb *ip; /* what both begin with */
         struct tcp_pcb *tcp;
         struct udp_pcb *udp;
-    } pcb;          /* NULL once lwIP has let go of it */
+    } pcb; /* NULL once lwIP has let go of it, and always in AF_VSOCK */
+    /* AF_VSOCK: */
+    struct vsock_connection *stream; /* NULL: none, or none any more */
+    uint32_t port;                   /* bound to; VSOCK_PORT_ANY: not yet */
+    int backlog;
     unsigned users; /* the descriptor, and each call under way */
     bool closed;    /* the descriptor is gone */
     bool nonblocking, only_v6, reuse;
@@ -76,6 +91,16 @@ struct socket {
 
 struct socket *socket_new(int family, int type);
 void socket_free(struct socket *socket);
+
+/* Sending and receiving over a stream, for the tables of such protocols. */
+ssize_t socket_stream_send(struct socket *socket, const struct iovec *pieces, size_t count,
+                           int flags, const struct socket_address *to);
+ssize_t socket_stream_receive(struct socket *socket, const struct iovec *pieces, size_t count,
+                              int flags, struct socket_address *from, int *message_flags);
+
+/* A new connection waits for accept(); and all that wait are refused. */
+void socket_offer(struct socket *listener, struct socket *socket);
+void socket_refuse_all(struct socket *listener);
 
 /* Something has changed for readers, writers, or both and pollers. */
 void socket_wake_readers(struct socket *socket);

@@ -13,6 +13,7 @@
 #include "lwip/mld6.h"
 #include "lwip/netif.h"
 #include "netinet/in.h"
+#include "vsock/vsock.h"
 
 #define NS_PER_SECOND 1000000000u
 #define NS_PER_US 1000u
@@ -164,6 +165,21 @@ static int set_general(struct socket *socket, int name, const void *value, size_
     }
 }
 
+static int protocol_number(const struct socket *socket)
+{
+    if (socket->family == AF_VSOCK)
+        return 0;
+    return socket->type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+}
+
+/* What can be received and not read. */
+static int receive_buffer(const struct socket *socket)
+{
+    if (socket->family == AF_VSOCK)
+        return (int)VSOCK_BUFFER_SIZE;
+    return socket->type == SOCK_DGRAM ? (int)socket->queue_limit : (int)TCP_WND;
+}
+
 static int get_general(struct socket *socket, int name, void *value, size_t *len)
 {
     struct linger linger = {socket->linger, socket->linger_s};
@@ -176,7 +192,7 @@ static int get_general(struct socket *socket, int name, void *value, size_t *len
     case SO_DOMAIN:
         return give_int(value, len, socket->family);
     case SO_PROTOCOL:
-        return give_int(value, len, socket->type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP);
+        return give_int(value, len, protocol_number(socket));
     case SO_ACCEPTCONN:
         return give_int(value, len, socket->state == SOCKET_LISTENING);
     case SO_REUSEADDR:
@@ -187,10 +203,10 @@ static int get_general(struct socket *socket, int name, void *value, size_t *len
     case SO_BROADCAST:
         return give_int(value, len, pcb != NULL && ip_get_option(pcb, SOF_BROADCAST) != 0);
     case SO_RCVBUF:
-        return give_int(value, len,
-                        socket->type == SOCK_DGRAM ? (int)socket->queue_limit : (int)TCP_WND);
+        return give_int(value, len, receive_buffer(socket));
     case SO_SNDBUF:
-        return give_int(value, len, (int)TCP_SND_BUF);
+        return give_int(value, len,
+                        socket->family == AF_VSOCK ? (int)VSOCK_BUFFER_SIZE : (int)TCP_SND_BUF);
     case SO_LINGER:
         return give(value, len, &linger, sizeof(linger));
     case SO_RCVTIMEO:
@@ -219,6 +235,8 @@ int socket_set_option(struct socket *socket, int level, int name, const void *va
     int number = 0;
     if (level == SOL_SOCKET)
         return set_general(socket, name, value, len);
+    if (socket->protocol->set_option == NULL)
+        return -ENOPROTOOPT;
     if (level == IPPROTO_IP && (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP))
         return join_ipv4(value, len, name == IP_ADD_MEMBERSHIP);
     if (level == IPPROTO_IPV6 && (name == IPV6_JOIN_GROUP || name == IPV6_LEAVE_GROUP))
@@ -252,6 +270,8 @@ int socket_get_option(struct socket *socket, int level, int name, void *value, s
     int number = 0;
     if (level == SOL_SOCKET)
         return get_general(socket, name, value, len);
+    if (socket->protocol->get_option == NULL)
+        return -ENOPROTOOPT;
     if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
         return give_int(value, len, socket->only_v6);
     if (socket->pcb.ip != NULL && level == IPPROTO_IP && name == IP_TOS)

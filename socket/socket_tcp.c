@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "net/lwip_netif.h"
-#include "net/lwip_netif.h"
 #include "netinet/in.h"
 #include "netinet/tcp.h"
 #include "platform.h"
@@ -234,17 +233,10 @@ static err_t on_accepted(void *arg, struct tcp_pcb *pcb, err_t error)
     struct socket *socket = socket_new(listener->family, SOCK_STREAM);
     if (socket == NULL)
         return ERR_MEM; /* lwIP resets the connection */
-    socket->state = SOCKET_CONNECTED;
     socket->only_v6 = listener->only_v6;
     attach(socket, pcb);
     tcp_backlog_delayed(pcb);
-    socket->listener = listener;
-    if (listener->accept_last != NULL)
-        listener->accept_last->accept_next = socket;
-    else
-        listener->accept_first = socket;
-    listener->accept_last = socket;
-    socket_wake_readers(listener);
+    socket_offer(listener, socket);
     return ERR_OK;
 }
 
@@ -274,10 +266,8 @@ static int tcp_bind_to(struct socket *socket, const struct socket_address *addre
     return socket_errno(tcp_bind(socket->pcb.tcp, &ip, address->port));
 }
 
-int socket_listen(struct socket *socket, int backlog)
+static int tcp_listen_at(struct socket *socket, int backlog)
 {
-    if (socket->type != SOCK_STREAM)
-        return -EOPNOTSUPP;
     uint8_t limit = backlog < 1 ? 1 : backlog > SOMAXCONN ? SOMAXCONN : (uint8_t)backlog;
     if (socket->state == SOCKET_LISTENING) {
         tcp_backlog_set(socket->pcb.tcp, limit);
@@ -303,32 +293,11 @@ int socket_listen(struct socket *socket, int backlog)
     return 0;
 }
 
-int socket_accept(struct socket *socket, struct socket **out, struct socket_address *peer)
+/* The backlog counts it no more. */
+static void tcp_was_accepted(struct socket *child)
 {
-    uint64_t start_ns = platform_now_ns();
-    int error = 0;
-    if (socket->type != SOCK_STREAM)
-        return -EOPNOTSUPP;
-    socket->users++;
-    while (error == 0 && socket->accept_first == NULL) {
-        error =
-            socket->state != SOCKET_LISTENING ? -EINVAL : socket_wait(socket, false, 0, start_ns);
-    }
-    if (error == 0) {
-        struct socket *child = socket->accept_first;
-        socket->accept_first = child->accept_next;
-        if (socket->accept_first == NULL)
-            socket->accept_last = NULL;
-        child->listener = NULL;
-        if (child->pcb.tcp != NULL)
-            tcp_backlog_accepted(child->pcb.tcp);
-        if (socket_name(child, true, peer) != 0)
-            *peer = (struct socket_address){.port = 0};
-        *out = child;
-    }
-    if (--socket->users == 0)
-        socket_free(socket);
-    return error;
+    if (child->pcb.tcp != NULL)
+        tcp_backlog_accepted(child->pcb.tcp);
 }
 
 static int tcp_connect_to(struct socket *socket, const struct socket_address *address)
@@ -392,131 +361,22 @@ static int tcp_shut(struct socket *socket, int how)
 
 /* ---- moving data ---- */
 
-/* Why nothing can be sent, or 0. */
-static int cannot_send(struct socket *socket)
-{
-    if (socket->error != 0)
-        return socket_take_error(socket);
-    if (socket->write_shut || socket->state == SOCKET_ENDED)
-        return -EPIPE;
-    if (socket->state == SOCKET_NEW || socket->state == SOCKET_LISTENING)
-        return -ENOTCONN;
-    return 0;
-}
-
 /* Gives lwIP a part of it; returns how much, 0 when it has no room. */
-static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, bool more)
+static ssize_t write_some(struct socket *socket, const uint8_t *data, size_t len, bool more)
 {
+    struct tcp_pcb *pcb = socket->pcb.tcp;
     size_t n = len < WRITE_MAX ? len : WRITE_MAX;
     if (n > tcp_sndbuf(pcb))
         n = tcp_sndbuf(pcb);
     uint8_t flags = TCP_WRITE_FLAG_COPY | (more || n < len ? TCP_WRITE_FLAG_MORE : 0);
     while (n > 0 && tcp_write(pcb, data, (uint16_t)n, flags) != ERR_OK)
         n = n > tcp_mss(pcb) ? n / 2 : 0; /* out of segments or memory: less may do */
-    return n;
+    return (ssize_t)n;
 }
 
-static ssize_t send_piece(struct socket *socket, const struct iovec *piece, int flags, bool more,
-                          uint64_t start_ns)
+static void push(struct socket *socket)
 {
-    size_t done = 0;
-    while (done < piece->iov_len) {
-        int error = cannot_send(socket);
-        size_t n = 0;
-        if (error == 0 && socket->state == SOCKET_CONNECTED)
-            n = write_some(socket->pcb.tcp, (const uint8_t *)piece->iov_base + done,
-                           piece->iov_len - done, more);
-        done += n;
-        if (n > 0)
-            continue;
-        if (error == 0 && socket->state == SOCKET_CONNECTED)
-            tcp_output(socket->pcb.tcp);
-        if (error == 0)
-            error = socket_wait(socket, true, flags, start_ns);
-        if (error != 0)
-            return done > 0 ? (ssize_t)done : error;
-    }
-    return (ssize_t)done;
-}
-
-static ssize_t tcp_send(struct socket *socket, const struct iovec *pieces, size_t count, int flags,
-                        const struct socket_address *to)
-{
-    uint64_t start_ns = platform_now_ns();
-    ssize_t total = 0;
-    (void)to; /* connected, so it is of no interest */
-    int error = cannot_send(socket);
-    if (error != 0)
-        return error;
-    for (size_t i = 0; i < count; i++) {
-        bool more = i + 1 < count || (flags & MSG_MORE) != 0;
-        ssize_t n = send_piece(socket, &pieces[i], flags, more, start_ns);
-        if (n < 0 && total == 0)
-            return n;
-        total += n > 0 ? n : 0;
-        if (n < 0 || (size_t)n < pieces[i].iov_len)
-            break;
-    }
-    if (socket->pcb.tcp != NULL && socket->state == SOCKET_CONNECTED)
-        tcp_output(socket->pcb.tcp);
-    return total;
-}
-
-/* Waits until there is something to read. 1, 0 at the end, or an error. */
-static int wait_readable(struct socket *socket, int flags, uint64_t start_ns)
-{
-    for (;;) {
-        if (socket->queued > 0)
-            return 1;
-        if (socket->error != 0 && socket->state != SOCKET_CONNECTING)
-            return socket_take_error(socket);
-        if (socket->end_of_stream || socket->read_shut || socket->state == SOCKET_ENDED)
-            return 0;
-        if (socket->state == SOCKET_NEW || socket->state == SOCKET_LISTENING)
-            return -ENOTCONN;
-        int error = socket_wait(socket, false, flags, start_ns);
-        if (error != 0)
-            return error;
-    }
-}
-
-static ssize_t receive_piece(struct socket *socket, const struct iovec *piece, int flags,
-                             size_t skip, uint64_t start_ns)
-{
-    bool peek = (flags & MSG_PEEK) != 0;
-    size_t done = 0;
-    do {
-        int ready = wait_readable(socket, flags, start_ns);
-        if (ready <= 0)
-            return done > 0 ? (ssize_t)done : ready;
-        size_t n = copy_out(socket, (uint8_t *)piece->iov_base + done, piece->iov_len - done, skip);
-        if (!peek)
-            consume(socket, n);
-        done += n;
-    } while (done < piece->iov_len && (flags & MSG_WAITALL) != 0 && !peek);
-    return (ssize_t)done;
-}
-
-static ssize_t tcp_receive(struct socket *socket, const struct iovec *pieces, size_t count,
-                           int flags, struct socket_address *from, int *message_flags)
-{
-    uint64_t start_ns = platform_now_ns();
-    ssize_t total = 0;
-    (void)message_flags;
-    for (size_t i = 0; i < count; i++) {
-        size_t skip = (flags & MSG_PEEK) != 0 ? (size_t)total : 0;
-        if (pieces[i].iov_len == 0)
-            continue;
-        ssize_t n = receive_piece(socket, &pieces[i], flags, skip, start_ns);
-        if (n < 0 && total == 0)
-            return n;
-        total += n > 0 ? n : 0;
-        if (n < (ssize_t)pieces[i].iov_len || (socket->queued == 0 && !(flags & MSG_WAITALL)))
-            break;
-    }
-    if (from != NULL && socket_name(socket, true, from) != 0)
-        *from = (struct socket_address){.port = 0};
-    return total;
+    tcp_output(socket->pcb.tcp);
 }
 
 /* ---- questions ---- */
@@ -529,9 +389,9 @@ static int tcp_name(struct socket *socket, bool peer, struct socket_address *add
     if (pcb == NULL)
         *address = (struct socket_address){.port = 0};
     else if (peer)
-        *address = (struct socket_address){pcb->remote_ip, pcb->remote_port};
+        *address = (struct socket_address){.ip = pcb->remote_ip, .port = pcb->remote_port};
     else
-        *address = (struct socket_address){pcb->local_ip, pcb->local_port};
+        *address = (struct socket_address){.ip = pcb->local_ip, .port = pcb->local_port};
     return 0;
 }
 
@@ -622,13 +482,7 @@ static size_t tcp_readable(struct socket *socket)
 
 static void close_listener(struct socket *socket)
 {
-    struct socket *next;
-    for (struct socket *child = socket->accept_first; child != NULL; child = next) {
-        next = child->accept_next;
-        child->protocol->close(child, true);
-        socket_free(child);
-    }
-    socket->accept_first = socket->accept_last = NULL;
+    socket_refuse_all(socket);
     tcp_accept(socket->pcb.tcp, NULL);
     tcp_arg(socket->pcb.tcp, NULL);
     tcp_close(socket->pcb.tcp);
@@ -659,8 +513,14 @@ const struct socket_protocol socket_tcp = {
     .bind = tcp_bind_to,
     .connect = tcp_connect_to,
     .shutdown = tcp_shut,
-    .send = tcp_send,
-    .receive = tcp_receive,
+    .listen = tcp_listen_at,
+    .accepted = tcp_was_accepted,
+    .send = socket_stream_send,
+    .receive = socket_stream_receive,
+    .write = write_some,
+    .push = push,
+    .copy = copy_out,
+    .consume = consume,
     .name = tcp_name,
     .set_option = tcp_set_option,
     .get_option = tcp_get_option,

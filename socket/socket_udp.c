@@ -43,7 +43,7 @@ static void on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip
         pbuf_free(p);
         return;
     }
-    *datagram = (struct datagram){NULL, p, {*ip, port}};
+    *datagram = (struct datagram){NULL, p, {.ip = *ip, .port = port}};
     if (socket->last_datagram != NULL)
         socket->last_datagram->next = datagram;
     else
@@ -192,9 +192,9 @@ static int udp_name(struct socket *socket, bool peer, struct socket_address *add
     if (peer && socket->state != SOCKET_CONNECTED)
         return -ENOTCONN;
     if (peer)
-        *address = (struct socket_address){pcb->remote_ip, pcb->remote_port};
+        *address = (struct socket_address){.ip = pcb->remote_ip, .port = pcb->remote_port};
     else
-        *address = (struct socket_address){pcb->local_ip, pcb->local_port};
+        *address = (struct socket_address){.ip = pcb->local_ip, .port = pcb->local_port};
     return 0;
 }
 

@@ -18,6 +18,7 @@
 
 #define PACKETS_MAX 32u /* with the device, in each direction */
 #define EVENTS 4u
+#define DRAIN_NS 200000000u
 
 struct virtio_vsock {
     struct virtio_device *device;
@@ -189,6 +190,20 @@ static bool vsock_arm(void *arg)
     if (vsock_wants_room())
         idle = virtqueue_enable_cb(vsock->tx) && idle;
     return idle;
+}
+
+void vsock_drain(void)
+{
+    struct virtio_vsock *vsock = the_vsock;
+    uint64_t end_ns = platform_now_ns() + DRAIN_NS;
+
+    if (!vsock || loop_is_nested())
+        return;
+    do {
+        vsock_poll(vsock, PACKETS_MAX);
+        platform_relax();
+    } while (vsock->device->driver_ok && (vsock->tx_posted || vsock_has_work()) &&
+             platform_now_ns() < end_ns);
 }
 
 static uint64_t vsock_next(void *arg)

@@ -355,10 +355,7 @@ unsigned vsock_work(bool more_room)
 
         while (c->pending && vsock_connection_send_pending(c))
             done++;
-        if (c->wants_room && vsock_can_send(c)) {
-            c->wants_room = false;
-            vsock_connection_tell(c, VSOCK_TELL_WRITABLE);
-        }
+        vsock_connection_look_for_room(c);
         is_blocked = is_blocked || vsock_connection_is_blocked(c);
         has_work = has_work || c->tell;
     }

@@ -45,7 +45,7 @@ struct vsock_callbacks {
     void (*connected)(void *arg, struct vsock_connection *connection);
     /* There is more to read, or the peer will send no more. */
     void (*readable)(void *arg, struct vsock_connection *connection);
-    /* After a vsock_send() that did not take everything: it will take something now. */
+    /* After a vsock_send() that did not take everything, or vsock_can_send(): it takes something now. */
     void (*writable)(void *arg, struct vsock_connection *connection);
     /*
      * The connection is over: 0 in good order, or -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET. What was
@@ -89,7 +89,9 @@ void vsock_set_callbacks(struct vsock_connection *connection,
  * side was shut down, or the peer receives no more. It goes out at the end of the loop's turn.
  */
 ssize_t vsock_send(struct vsock_connection *connection, const void *data, size_t len);
-bool vsock_can_send(const struct vsock_connection *connection); /* it would take a byte */
+
+/* Would it take a byte now? If not, `writable` is called when it does. */
+bool vsock_can_send(struct vsock_connection *connection);
 
 /* Bytes to read; and whether no more than these will come. */
 size_t vsock_readable(const struct vsock_connection *connection);
@@ -115,6 +117,9 @@ void vsock_close(struct vsock_connection *connection, bool abort);
 
 uint32_t vsock_own_port(const struct vsock_connection *connection);
 struct vsock_address vsock_peer(const struct vsock_connection *connection);
+
+/* The machine ends: what was sent goes out, if the device takes it within a fifth of a second. */
+void vsock_drain(void);
 
 /* Logs the CID, connections and counters. */
 void vsock_print_report(void);

@@ -302,12 +302,29 @@ bool vsock_connection_send_pending(struct vsock_connection *connection)
 }
 
 /* VSOCK-CREDIT-1. */
-bool vsock_can_send(const struct vsock_connection *connection)
+static bool has_room(const struct vsock_connection *connection)
 {
     unsigned opening = 1u << VIRTIO_VSOCK_OP_REQUEST | 1u << VIRTIO_VSOCK_OP_RESPONSE;
 
     return connection->state == VSOCK_CONNECTED && !(connection->pending & opening) &&
            credit(connection) > 0 && virtio_vsock_has_room(true);
+}
+
+bool vsock_can_send(struct vsock_connection *connection)
+{
+    if (has_room(connection))
+        return true;
+    connection->wants_room = connection->state == VSOCK_CONNECTED;
+    vsock_set_work();
+    return false;
+}
+
+void vsock_connection_look_for_room(struct vsock_connection *connection)
+{
+    if (!connection->wants_room || !has_room(connection))
+        return;
+    connection->wants_room = false;
+    vsock_connection_tell(connection, VSOCK_TELL_WRITABLE);
 }
 
 bool vsock_connection_is_blocked(const struct vsock_connection *connection)
@@ -321,7 +338,7 @@ static uint32_t send_some(struct vsock_connection *connection, const uint8_t *da
     uint32_t n = credit(connection);
     struct vsock_packet *packet;
 
-    if (!vsock_can_send(connection) || !(packet = virtio_vsock_packet(true)))
+    if (!has_room(connection) || !(packet = virtio_vsock_packet(true)))
         return 0;
     n = n < VSOCK_PAYLOAD_MAX ? n : (uint32_t)VSOCK_PAYLOAD_MAX;
     n = n < len ? n : (uint32_t)len;

@@ -106,6 +106,8 @@ void vsock_connection_settle(struct vsock_connection *connection);
 /* Sends one of the pending packets. False: there is no room. */
 bool vsock_connection_send_pending(struct vsock_connection *connection);
 
+/* Tells the user of room that he waits for. */
+void vsock_connection_look_for_room(struct vsock_connection *connection);
 /* Does it wait for room in the transmit queue? */
 bool vsock_connection_is_blocked(const struct vsock_connection *connection);
 

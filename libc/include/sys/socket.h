@@ -1,7 +1,7 @@
 /*
  * sys/socket.h - BSD sockets, as POSIX has them. Numbers and layouts are Linux's.
  *
- * TCP and UDP over IPv4 and IPv6; docs/APPLICATIONS.md says what differs. Implemented by
+ * TCP and UDP over IPv4 and IPv6, and streams to the hypervisor; docs/APPLICATIONS.md says what differs. Implemented by
  * libc/sockets.c.
  */
 #ifndef FERRULE_LIBC_SYS_SOCKET_H
@@ -21,11 +21,13 @@ extern "C" {
 #define AF_LOCAL AF_UNIX
 #define AF_INET 2
 #define AF_INET6 10
+#define AF_VSOCK 40 /* <linux/vm_sockets.h> */
 #define PF_UNSPEC AF_UNSPEC
 #define PF_UNIX AF_UNIX
 #define PF_LOCAL AF_LOCAL
 #define PF_INET AF_INET
 #define PF_INET6 AF_INET6
+#define PF_VSOCK AF_VSOCK
 
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2

@@ -1,0 +1,405 @@
+#!/usr/bin/env python3
+"""A vhost-user back end for QEMU's vhost-user-vsock device: bridges its streams to Unix sockets.
+
+    vsock_daemon.py SOCKET BRIDGE CID
+
+SOCKET is where QEMU connects. A stream from the guest to port N of the host goes to the Unix socket BRIDGE_N, and is refused
+where nobody listens. Whoever connects to BRIDGE and writes "CONNECT N" and a line end gets a stream to port N of the guest:
+"OK" and a number come back first, as with Firecracker. Split rings, no event index; one guest. Written for clarity: the tests need
+megabytes, not gigabytes. Read test_vsock.py next.
+"""
+import mmap
+import os
+import selectors
+import socket
+import struct
+import sys
+
+# The vhost-user protocol, as in QEMU's document of that name.
+GET_FEATURES, SET_FEATURES, SET_OWNER, RESET_OWNER, SET_MEM_TABLE = 1, 2, 3, 4, 5
+SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL = range(8, 14)
+GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES = 15, 16
+SET_VRING_ENABLE, GET_CONFIG = 18, 24
+F_VERSION_1, F_PROTOCOL_FEATURES = 1 << 32, 1 << 30
+PROTOCOL_F_REPLY_ACK, PROTOCOL_F_CONFIG = 1 << 3, 1 << 9
+VERSION, REPLY, NEED_REPLY = 1, 4, 8
+
+DESC_NEXT, DESC_WRITE = 1, 2
+RX, TX = 0, 1
+
+# 5.10.6
+HEADER = struct.Struct("<QQIIIHHIII")
+STREAM = 1
+REQUEST, RESPONSE, RST, SHUTDOWN, RW, CREDIT_UPDATE, CREDIT_REQUEST = range(1, 8)
+NO_RECEIVE, NO_SEND = 1, 2
+HOST = 2
+BUFFER = 256 * 1024
+
+
+class Memory:
+    """The guest's memory: regions, and the two kinds of addresses into them."""
+
+    def __init__(self, regions, files):
+        self.regions = []
+        for (guest, size, user, offset), file in zip(regions, files):
+            self.regions.append((guest, user, size, offset, mmap.mmap(file, size + offset)))
+            os.close(file)
+
+    def find(self, address, kind):
+        for region in self.regions:
+            if region[kind] <= address < region[kind] + region[2]:
+                return region[4], address - region[kind] + region[3]
+        raise ValueError(f"address {address:#x} is not the guest's")
+
+    def read(self, address, size, kind=0):
+        view, at = self.find(address, kind)
+        return view[at : at + size]
+
+    def write(self, address, data, kind=0):
+        view, at = self.find(address, kind)
+        view[at : at + len(data)] = data
+
+
+class Ring:
+    """One split ring (2.7)."""
+
+    def __init__(self):
+        self.size = self.avail = self.used_index = 0
+        self.addresses = None
+        self.kick = self.call = -1
+
+    def word(self, memory, address):
+        return struct.unpack("<H", memory.read(address, 2, 1))[0]
+
+    def is_ready(self):
+        return self.addresses is not None and self.kick >= 0 and self.size > 0
+
+    def take(self, memory):
+        """The next available buffer: its head and pieces (address, length, writable), or None."""
+        if not self.is_ready():
+            return None
+        descriptors, used, available = self.addresses
+        if self.word(memory, available + 2) == self.avail:
+            return None
+        head = index = self.word(memory, available + 4 + 2 * (self.avail % self.size))
+        self.avail = (self.avail + 1) % 65536
+        pieces = []
+        while True:
+            address, length, flags, index_next = struct.unpack(
+                "<QIHH", memory.read(descriptors + 16 * index, 16, 1)
+            )
+            pieces.append((address, length, bool(flags & DESC_WRITE)))
+            if not flags & DESC_NEXT:
+                return head, pieces
+            index = index_next
+
+    def give(self, memory, head, length):
+        used = self.addresses[1]
+        memory.write(used + 4 + 8 * (self.used_index % self.size), struct.pack("<II", head, length), 1)
+        self.used_index = (self.used_index + 1) % 65536
+        memory.write(used + 2, struct.pack("<H", self.used_index), 1)
+
+    def signal(self):
+        if self.call >= 0:
+            os.write(self.call, struct.pack("<Q", 1))
+
+
+class Stream:
+    """A connection: a Unix socket on one side, ports and credit on the other."""
+
+    def __init__(self, unix, host_port, guest_port):
+        self.unix = unix
+        self.host_port = host_port
+        self.guest_port = guest_port
+        self.open = False  # both sides have agreed
+        self.answer = b""  # what the Unix side is told then
+        self.to_unix = b""
+        self.fwd_cnt = self.told = 0
+        self.tx_cnt = self.peer_fwd = self.peer_alloc = 0
+        self.unix_ended = self.guest_ended = False
+        self.unix_told = False  # that the guest has ended
+
+    def credit(self):
+        return max(0, self.peer_alloc - (self.tx_cnt - self.peer_fwd) % 2**32)
+
+
+class Daemon:
+    def __init__(self, path, bridge, cid):
+        self.cid = cid
+        self.bridge = bridge
+        self.selector = selectors.DefaultSelector()
+        self.rings = [Ring(), Ring()]
+        self.memory = None
+        self.streams = {}
+        self.waiting = []  # packets for the guest that found no buffer
+        self.next_port = 100000
+        self.acknowledges = False
+        self.listen(path, self.accept_front_end)
+        self.listen(bridge, self.accept_unix)
+
+    def listen(self, path, callback):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(64)
+        self.selector.register(listener, selectors.EVENT_READ, callback)
+
+    def run(self):
+        while True:
+            for key, _ in self.selector.select():
+                if self.selector.get_map().get(key.fd) is key:  # not closed by one before it
+                    key.data(key.fileobj)
+            self.serve()
+
+    # --- vhost-user ---
+
+    def accept_front_end(self, listener):
+        self.front_end, _ = listener.accept()
+        self.selector.register(self.front_end, selectors.EVENT_READ, self.take_message)
+
+    def take_message(self, front_end):
+        data, files, _, _ = socket.recv_fds(front_end, 12, 8, socket.MSG_WAITALL)
+        if not data:
+            sys.exit(0)
+        request, flags, size = struct.unpack("<III", data)
+        payload = b""
+        while len(payload) < size:
+            payload += front_end.recv(size - len(payload))
+        answer = self.handle(request, payload, files)
+        if answer is None and flags & NEED_REPLY and self.acknowledges:
+            answer = struct.pack("<Q", 0)
+        if answer is not None:
+            front_end.sendall(struct.pack("<III", request, VERSION | REPLY, len(answer)) + answer)
+
+    def handle(self, request, payload, files):
+        if request == GET_FEATURES:
+            return struct.pack("<Q", F_VERSION_1 | F_PROTOCOL_FEATURES)
+        if request == GET_PROTOCOL_FEATURES:
+            return struct.pack("<Q", PROTOCOL_F_CONFIG | PROTOCOL_F_REPLY_ACK)
+        if request == SET_PROTOCOL_FEATURES:
+            self.acknowledges = bool(struct.unpack("<Q", payload)[0] & PROTOCOL_F_REPLY_ACK)
+        elif request == GET_CONFIG:
+            offset, size, config_flags = struct.unpack("<III", payload[:12])
+            config = struct.pack("<Q", self.cid).ljust(256, b"\0")[offset : offset + size]
+            return struct.pack("<III", offset, size, config_flags) + config
+        elif request == SET_MEM_TABLE:
+            count = struct.unpack("<I", payload[:4])[0]
+            regions = [struct.unpack_from("<QQQQ", payload, 8 + 32 * i) for i in range(count)]
+            self.memory = Memory(regions, files)
+        elif request == SET_VRING_ADDR:
+            index, _, descriptors, used, available, _ = struct.unpack("<IIQQQQ", payload)
+            self.rings[index].addresses = descriptors, used, available
+        elif request in (SET_VRING_NUM, SET_VRING_BASE, GET_VRING_BASE, SET_VRING_ENABLE):
+            return self.set_ring(request, *struct.unpack("<II", payload))
+        elif request in (SET_VRING_KICK, SET_VRING_CALL):
+            self.set_file(request, struct.unpack("<Q", payload)[0] & 0xFF, files)
+        return None
+
+    def set_ring(self, request, index, number):
+        ring = self.rings[index]
+        if request == SET_VRING_NUM:
+            ring.size = number
+        elif request == SET_VRING_BASE:
+            ring.avail = ring.used_index = number
+        elif request == GET_VRING_BASE:  # it stops
+            self.set_file(SET_VRING_KICK, index, [])
+            ring.addresses = None
+            if index == RX:
+                self.forget_streams()
+            return struct.pack("<II", index, ring.avail)
+        return None
+
+    def set_file(self, request, index, files):
+        ring = self.rings[index]
+        file = files[0] if files else -1
+        if request == SET_VRING_CALL:
+            ring.call = file
+            return
+        if ring.kick >= 0:
+            self.selector.unregister(ring.kick)
+            os.close(ring.kick)
+        ring.kick = file
+        if file >= 0:
+            self.selector.register(file, selectors.EVENT_READ, lambda kick: os.read(kick, 8))
+
+    # --- the rings ---
+
+    def serve(self):
+        """Takes all that the guest sent, and sends what there is for it."""
+        took = False
+        while (buffer := self.rings[TX].take(self.memory)) is not None:
+            head, pieces = buffer
+            self.take_packet(b"".join(self.memory.read(at, size) for at, size, _ in pieces))
+            self.rings[TX].give(self.memory, head, 0)
+            took = True
+        if took:
+            self.rings[TX].signal()
+        gave = self.put_waiting()
+        for stream in list(self.streams.values()):
+            gave |= self.pump(stream)
+        if self.put_waiting() or gave:
+            self.rings[RX].signal()
+
+    def put_waiting(self):
+        gave = False
+        while self.waiting and self.put(self.waiting[0]):
+            self.waiting.pop(0)
+            gave = True
+        return gave
+
+    def put(self, packet):
+        buffer = self.rings[RX].take(self.memory)
+        if buffer is None:
+            return False
+        head, pieces = buffer
+        at, size, writable = pieces[0]
+        assert writable and len(pieces) == 1 and size >= len(packet), "not a receive buffer"
+        self.memory.write(at, packet)
+        self.rings[RX].give(self.memory, head, len(packet))
+        return True
+
+    def packet(self, stream, op, flags=0, data=b""):
+        stream.told = stream.fwd_cnt
+        return HEADER.pack(
+            *(HOST, self.cid, stream.host_port, stream.guest_port, len(data), STREAM, op, flags),
+            *(BUFFER, stream.fwd_cnt % 2**32),
+        ) + data
+
+    def send(self, stream, op, flags=0):
+        self.waiting.append(self.packet(stream, op, flags))
+
+    # --- streams ---
+
+    def pump(self, stream):
+        """Data from the Unix side, as far as it is there and the guest has room."""
+        sent = False
+        while stream.open and not stream.unix_ended and stream.credit() > 0 and not self.waiting:
+            try:
+                data = stream.unix.recv(min(4096 - HEADER.size, stream.credit()), socket.MSG_PEEK)
+            except BlockingIOError:
+                break
+            except ConnectionResetError:
+                self.send(stream, RST)
+                self.drop(stream)
+                break
+            if not data:
+                stream.unix_ended = True
+                self.watch(stream)
+                self.send(stream, SHUTDOWN, NO_SEND | (NO_RECEIVE if stream.guest_ended else 0))
+                break
+            if not self.put(self.packet(stream, RW, 0, data)):
+                break
+            stream.unix.recv(len(data))
+            stream.tx_cnt += len(data)
+            sent = True
+        return sent
+
+    def flush(self, stream):
+        """What the guest sent goes to the Unix side."""
+        try:
+            while stream.to_unix:
+                n = stream.unix.send(stream.to_unix)
+                stream.to_unix = stream.to_unix[n:]
+                stream.fwd_cnt += n
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.send(stream, RST)
+            self.drop(stream)
+            return
+        self.watch(stream)
+        if stream.fwd_cnt - stream.told >= BUFFER // 4:
+            self.send(stream, CREDIT_UPDATE)
+        if stream.guest_ended and not stream.to_unix and not stream.unix_told:
+            stream.unix_told = True
+            stream.unix.shutdown(socket.SHUT_WR)
+            if stream.unix_ended:
+                self.send(stream, SHUTDOWN, NO_SEND | NO_RECEIVE)
+
+    def watch(self, stream):
+        self.unwatch(stream)
+        events = 0 if stream.unix_ended else selectors.EVENT_READ
+        if stream.to_unix:
+            events |= selectors.EVENT_WRITE
+        if events and stream.unix.fileno() >= 0:
+            self.selector.register(stream.unix, events, lambda _: self.flush(stream))
+
+    def unwatch(self, stream):
+        if self.selector.get_map().get(stream.unix.fileno()):
+            self.selector.unregister(stream.unix)
+
+    def drop(self, stream):
+        self.unwatch(stream)
+        stream.unix.close()
+        stream.open = False
+        self.streams.pop((stream.host_port, stream.guest_port), None)
+
+    def forget_streams(self):
+        self.waiting.clear()
+        for stream in list(self.streams.values()):
+            self.drop(stream)
+
+    def take_packet(self, data):
+        source, target, guest_port, host_port, size, kind, op, flags, alloc, fwd = HEADER.unpack_from(data)
+        assert source == self.cid and target == HOST and kind == STREAM, "a packet with a lie in it"
+        assert len(data) == HEADER.size + size, "a packet with a wrong length"
+        stream = self.streams.get((host_port, guest_port))
+        if op == REQUEST and not stream:
+            stream = self.connect_unix(host_port, guest_port)
+        if not stream:
+            if op != RST:
+                self.send(Stream(None, host_port, guest_port), RST)
+            return
+        stream.peer_alloc, stream.peer_fwd = alloc, fwd
+        if op == RST:
+            self.drop(stream)
+        elif op == RESPONSE:
+            stream.open = True
+            stream.unix.send(stream.answer)
+            self.watch(stream)
+        elif op == SHUTDOWN and flags == NO_SEND | NO_RECEIVE:
+            stream.unix.setblocking(True)  # the rest of it, however long that takes
+            self.flush(stream)
+            self.send(stream, RST)
+            self.drop(stream)
+        elif op == SHUTDOWN and flags & NO_SEND:
+            stream.guest_ended = True
+            self.flush(stream)
+        elif op == RW:
+            assert len(stream.to_unix) + size <= BUFFER, "more than there is room for"
+            stream.to_unix += data[HEADER.size :]
+            self.flush(stream)
+        elif op == CREDIT_REQUEST:
+            self.send(stream, CREDIT_UPDATE)
+
+    def connect_unix(self, host_port, guest_port):
+        unix = socket.socket(socket.AF_UNIX)
+        try:
+            unix.connect(f"{self.bridge}_{host_port}")
+        except OSError:
+            unix.close()
+            return None
+        stream = self.add(unix, host_port, guest_port)
+        stream.open = True
+        self.send(stream, RESPONSE)
+        return stream
+
+    def add(self, unix, host_port, guest_port):
+        unix.setblocking(False)
+        stream = self.streams[host_port, guest_port] = Stream(unix, host_port, guest_port)
+        self.watch(stream)
+        return stream
+
+    def accept_unix(self, listener):
+        unix, _ = listener.accept()
+        line = b""
+        while not line.endswith(b"\n"):
+            line += unix.recv(1)
+        stream = self.add(unix, self.next_port, int(line.split()[1]))
+        stream.answer = b"OK %d\n" % self.next_port
+        self.unwatch(stream)  # until the guest has answered
+        self.next_port += 1
+        self.send(stream, REQUEST)
+
+
+if __name__ == "__main__":
+    Daemon(sys.argv[1], sys.argv[2], int(sys.argv[3])).run()
