@@ -38,9 +38,11 @@ static void submit(struct blk_device *disk, struct input *input)
         return;
     r = &requests[n];
     memset(r, 0, sizeof(*r));
-    r->blk.op = kind % 3;
+    r->blk.op = kind % BLK_GET_ID;
     r->blk.sector = input_u8(input);
-    r->blk.segments = r->blk.op == BLK_FLUSH ? 0 : 1 + shape % SEGMENTS;
+    r->blk.segments = r->blk.op < BLK_FLUSH ? 1 + shape % SEGMENTS : 0;
+    r->blk.sectors = r->blk.op > BLK_FLUSH ? shape : 0;
+    r->blk.unmap = kind & 0x80;
     for (unsigned i = 0; i < r->blk.segments; i++)
         r->segment[i] = (struct blk_segment){
             memory + (n * SEGMENTS + i) * SECTORS * BLK_SECTOR_SIZE % (192u << 10),
@@ -50,6 +52,28 @@ static void submit(struct blk_device *disk, struct input *input)
     r->blk.context = r;
     r->pending = true;
     blk_submit(disk, &r->blk);
+}
+
+static void use_rarely(struct blk_device *disk, uint8_t op, struct input *input)
+{
+    switch (op % 4) {
+    case 0:
+        blk_set_write_cache(disk, input_u8(input) & 1);
+        break;
+    case 1:
+        blk_discard(disk, input_u8(input), 1 + op);
+        break;
+    case 2:
+        blk_write_zeroes(disk, input_u8(input), 1 + op, op & 8);
+        break;
+    default:
+        blk_secure_erase(disk, input_u8(input), 1 + op);
+    }
+}
+
+bool disk_user_found(void)
+{
+    return blk_device_at(0);
 }
 
 void disk_user_start(uint8_t *at)
@@ -76,6 +100,9 @@ void disk_user_use(uint8_t op, struct input *input)
         break;
     case 3:
         blk_flush(disk);
+        break;
+    case 4:
+        use_rarely(disk, op / 8, input);
         break;
     default:
         submit(disk, input);

@@ -8,6 +8,7 @@
 #include "input.h"
 
 void disk_user_start(uint8_t *memory);
+bool disk_user_found(void);
 void disk_user_use(uint8_t op, struct input *input);
 /* After the shutdown: every request has ended, once. */
 void disk_user_check(void);

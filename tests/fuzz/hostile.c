@@ -6,6 +6,8 @@
  */
 #include "hostile.h"
 
+#include <errno.h>
+
 #include "hosted/hosted.h"
 #include "hosted/wire.h"
 #include "loop.h"
@@ -16,6 +18,11 @@
 #define NAP_MIN_NS 1000u
 #define NAP_MAX_NS 1000000000u
 #define MEMORY_SIZE (256u << 10)
+
+/* What happens in a turn: one of these, or something that the device or its user does. */
+#define OP_ACT 0x80u
+#define OP_WAIT 0xfeu
+#define OP_REMOVE 0xffu
 
 /* What the log says of the device takes half of a run: it is made for queue sizes of input from here. */
 #define LOGGED_FROM 0xf8u
@@ -29,6 +36,7 @@ enum {
     VARIANT_FEATURES = 16, /* the input has other features than those of the type ... */
     VARIANT_CONFIG = 32,   /* ... and another configuration */
     VARIANT_POLLED = 64,   /* no interrupts */
+    VARIANT_RING_RESET = 128,
 };
 
 static struct hostile *to_hostile(void *device)
@@ -134,6 +142,19 @@ static int queue_enable(struct virtio_device *device, struct virtqueue *vq, bool
     return 0;
 }
 
+static void queue_reset(struct virtio_device *device, struct virtqueue *vq)
+{
+    to_hostile(device)->queue[virtqueue_index(vq)].vq = NULL;
+}
+
+static int queue_reset_state(struct virtio_device *device, struct virtqueue *vq)
+{
+    uint32_t state = answer(device, 0);
+
+    (void)vq;
+    return state == 0 ? 0 : state & 1 ? -EBUSY : -EIO;
+}
+
 /* The driver waits. Longer and longer pauses let all its time-outs pass within a few looks. */
 static void run(void *arg)
 {
@@ -175,6 +196,11 @@ static void isolate(struct virtio_device *device)
         to_hostile(device)->queue[i].vq = NULL;
 }
 
+static bool is_present(struct virtio_device *device)
+{
+    return !to_hostile(device)->gone;
+}
+
 static void release(struct virtio_device *device)
 {
     (void)device;
@@ -190,12 +216,15 @@ static const struct virtio_transport_ops hostile_ops = {
     .config_generation = config_generation,
     .queue_max_size = queue_max_size,
     .queue_enable = queue_enable,
+    .queue_reset = queue_reset,
+    .queue_reset_state = queue_reset_state,
     .notify = notify,
     .notify_data = notify,
     .interrupts_setup = interrupts_setup,
     .interrupts_teardown = interrupts_teardown,
     .poll_config_change = poll_config_change,
     .isolate = isolate,
+    .is_present = is_present,
     .release = release,
 };
 
@@ -288,6 +317,8 @@ static void act_on_buffer(struct hostile *h, struct hostile_queue *q, enum actio
         len = fill(h, &chain, input_u8(h->input) * 8u);
     else
         len = h->type->answer((unsigned)(q - h->queue), &chain);
+    if (action == ANSWER && h->type->complain && input_u8(h->input) & 1)
+        len = h->type->complain(&chain, h->input);
     if (action == SPOIL)
         spoil(h, &chain);
     if (action == FILL_AND_LIE)
@@ -397,6 +428,7 @@ static void describe(struct hostile *h)
     h->features[0] |= variant & VARIANT_INDIRECT ? 1u << VIRTIO_F_INDIRECT_DESC : 0;
     h->features[0] |= variant & VARIANT_EVENT_IDX ? 1u << VIRTIO_F_EVENT_IDX : 0;
     h->features[1] |= variant & VARIANT_IN_ORDER ? 1u << (VIRTIO_F_IN_ORDER - 32) : 0;
+    h->features[1] |= variant & VARIANT_RING_RESET ? 1u << (VIRTIO_F_RING_RESET - 32) : 0;
     h->features[1] |=
         variant & VARIANT_NOTIFICATION_DATA ? 1u << (VIRTIO_F_NOTIFICATION_DATA - 32) : 0;
     h->polled = variant & VARIANT_POLLED;
@@ -430,30 +462,56 @@ struct hostile *hostile_open(const struct hostile_type *type, bool packed, struc
     h.device.ops = &hostile_ops;
     h.device.config_length = HOSTILE_CONFIG;
     virtio_features_add(&h.device.transport_features, VIRTIO_F_NOTIFICATION_DATA);
+    virtio_features_add(&h.device.transport_features, VIRTIO_F_RING_RESET);
+    if (type->words)
+        hosted_set_cmdline(type->words);
     hosted_world_add(run, &h);
     virtio_set_drivers(&type->driver, 1);
     virtio_add_device(&h.device);
     return &h;
 }
 
+/* The loop finds nothing to do and waits, but not for ever. */
+static void wait_once(void)
+{
+    loop_set_polling(true);
+    loop_step();
+    loop_set_polling(false);
+}
+
+/* Driver, device and user act in turns. */
+static void take_turns(struct hostile *h)
+{
+    for (unsigned turn = 0; turn < MAX_TURNS && !input_is_empty(h->input); turn++) {
+        uint8_t op = input_u8(h->input);
+
+        h->nap_ns = NAP_MIN_NS;
+        if (op == OP_REMOVE) {
+            virtio_remove_device(&h->device);
+            return;
+        }
+        if (op == OP_WAIT)
+            wait_once();
+        else if (op & OP_ACT)
+            hostile_act(h);
+        else
+            h->type->use(op, h->input);
+        loop_turn();
+    }
+}
+
 void hostile_run(const struct hostile_type *type, bool packed, struct input *input)
 {
     uint8_t *memory = hostile_memory();
     unsigned allocations = hosted_dma_allocations();
+    bool behaves = input_is_empty(input);
     struct hostile *h = hostile_open(type, packed, input);
 
     if (type->start)
         type->start(memory);
-    for (unsigned turn = 0; turn < MAX_TURNS && !input_is_empty(input); turn++) {
-        uint8_t op = input_u8(input);
-
-        h->nap_ns = NAP_MIN_NS;
-        if (op & 0x80)
-            hostile_act(h);
-        else
-            type->use(op, input);
-        loop_turn();
-    }
+    if (behaves && type->found && !type->found())
+        hosted_fail("a good device was not brought up");
+    take_turns(h);
     if (type->stop)
         type->stop();
     virtio_shutdown();

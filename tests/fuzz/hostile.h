@@ -47,12 +47,16 @@ struct hostile_type {
     uint16_t id;
     unsigned queues;
     uint32_t features; /* bits 0 to 31 of a good device */
+    const char *words; /* the kernel's; NULL: none */
     uint8_t config[HOSTILE_CONFIG];
     /* Answers a buffer as a good device would: the number of bytes written, or HOSTILE_KEEP: it has
      * nothing to say yet. */
     uint32_t (*answer)(unsigned queue, struct hostile_chain *chain);
     /* What a good device does when its configuration was written at this place. May be NULL. */
     void (*configured)(uint8_t *config, unsigned offset);
+    /* What the device says instead of a good answer when the input wants it to complain: the number
+     * of bytes written. May be NULL. */
+    uint32_t (*complain)(struct hostile_chain *chain, struct input *input);
     /* Makes numbers small in a configuration that is the input's, where large ones show nothing but
      * how long much of the same takes. May be NULL. */
     void (*bound)(uint8_t *config);
@@ -62,6 +66,9 @@ struct hostile_type {
     void (*start)(uint8_t *memory); /* may be NULL */
     void (*use)(uint8_t op, struct input *input);
     void (*stop)(void); /* may be NULL */
+    /* After start(), with a device that has behaved so far: is everything there to be used? May be
+     * NULL. */
+    bool (*found)(void);
 };
 
 struct hostile {

@@ -116,7 +116,15 @@ void share_user_use(uint8_t op, struct input *input)
 
 void share_user_stop(void)
 {
+    void *mounted = volume;
+
     close_file();
-    if (volume)
-        user->ops->unmount(volume);
+    volume = NULL;
+    if (mounted)
+        user->ops->unmount(mounted);
+}
+
+bool share_user_found(void)
+{
+    return volume;
 }

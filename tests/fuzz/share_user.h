@@ -1,6 +1,8 @@
 /*
  * share_user.h - who uses the host's shares of target_9p.c and target_virtiofs.c: the same calls of
  * fs/fs.h, whatever carries them.
+ *
+ * The share may go at any time: who watches it calls share_user_stop() then.
  */
 #ifndef FERRULE_TESTS_FUZZ_SHARE_USER_H
 #define FERRULE_TESTS_FUZZ_SHARE_USER_H
@@ -17,5 +19,6 @@ struct share_user {
 void share_user_start(const struct share_user *user, uint8_t *memory);
 void share_user_use(uint8_t op, struct input *input);
 void share_user_stop(void);
+bool share_user_found(void);
 
 #endif

@@ -22,10 +22,18 @@ static int mount(void **volume)
     return transport ? ninep_mount(transport, volume) : -ENODEV;
 }
 
+static void watch(struct ninep_transport *share, bool added)
+{
+    (void)share;
+    if (!added)
+        share_user_stop();
+}
+
 static void start(uint8_t *memory)
 {
     static const struct share_user user = {.ops = &ninep_ops, .mount = mount};
 
+    virtio_9p_watch(watch);
     share_user_start(&user, memory);
 }
 
@@ -80,14 +88,14 @@ static uint32_t body(uint8_t type, const uint8_t *request, uint8_t *out)
 
 static uint32_t answer(unsigned queue, struct hostile_chain *chain)
 {
-    static uint8_t reply[512];
-    const uint8_t *request = chain->piece[0].data;
-    uint32_t len, at = 0;
+    static uint8_t request[64], reply[512];
+    uint32_t len = chain->out ? chain->piece[0].len : 0, at = 0;
 
     (void)queue;
-    if (chain->out == 0 || chain->piece[0].len < HEADER + 16)
-        return 0;
+    memset(request, 0, sizeof(request));
     memset(reply, 0, sizeof(reply));
+    if (len)
+        memcpy(request, chain->piece[0].data, len < sizeof(request) ? len : sizeof(request));
     len = HEADER + body(request[4], request, reply + HEADER);
     memcpy(reply, &len, 4);
     reply[4] = (uint8_t)(request[4] + 1);
@@ -111,6 +119,7 @@ static const struct hostile_type type = {
     .start = start,
     .use = share_user_use,
     .stop = share_user_stop,
+    .found = share_user_found,
 };
 
 void fuzz_9p(struct input *input, bool packed)

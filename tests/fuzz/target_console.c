@@ -10,6 +10,7 @@
 #include "fuzz.h"
 #include "hostile.h"
 #include "hosted/hosted.h"
+#include "loop.h"
 
 #define AGENT "agent"
 
@@ -76,6 +77,12 @@ static void use(uint8_t op, struct input *input)
     }
 }
 
+static bool is_found(void)
+{
+    loop_turn();
+    return port && is_open;
+}
+
 static void stop(void)
 {
     if (is_open)
@@ -124,6 +131,7 @@ static const struct hostile_type type = {
     .start = start,
     .use = use,
     .stop = stop,
+    .found = is_found,
 };
 
 void fuzz_console(struct input *input, bool packed)

@@ -46,6 +46,11 @@ static void start(uint8_t *memory)
     check_text(device->serial, sizeof(device->serial));
 }
 
+static bool found(void)
+{
+    return device && input_can(device, INPUT_KEY, 0);
+}
+
 static void use(uint8_t op, struct input *input)
 {
     uint8_t bits[INPUT_BITS_SIZE];
@@ -112,6 +117,7 @@ static const struct hostile_type type = {
     .start = start,
     .use = use,
     .stop = stop,
+    .found = found,
 };
 
 void fuzz_input(struct input *input, bool packed)

@@ -131,22 +131,53 @@ static void start(uint8_t *at)
     provide(BUFFERS);
 }
 
+static void configure(uint8_t what, struct input *input)
+{
+    static const uint8_t mac[6] = {0x52, 0x54, 0, 9, 9, 9};
+    struct nic_filter filter = {.groups = 2, .vlans = 2};
+    uint8_t bits = input_u8(input);
+
+    switch (what % 4) {
+    case 0:
+        nic_set_mac(nic, mac);
+        break;
+    case 1:
+        nic_set_large_receive(nic, bits & 1);
+        break;
+    default:
+        filter.promiscuous = bits & 1;
+        filter.all_groups = bits & 2;
+        filter.no_broadcasts = bits & 4;
+        filter.vlan[0] = 1 + (bits >> 4);
+        filter.vlan[1] = 100;
+        nic_set_filter(nic, &filter);
+    }
+}
+
+static bool found(void)
+{
+    return nic && !nic_set_filter(nic, &(struct nic_filter){.groups = 1});
+}
+
 static void use(uint8_t op, struct input *input)
 {
     if (!nic)
         return;
-    switch (op % 6) {
+    switch (op % 8) {
     case 0:
-        nic_poll(nic, 1 + op / 6);
+        nic_poll(nic, 1 + op / 8);
         break;
     case 1:
-        provide(1 + op / 6);
+        provide(1 + op / 8);
         break;
     case 2:
         nic_arm(nic);
         break;
     case 3:
         nic_kick(nic);
+        break;
+    case 4:
+        configure(op / 8, input);
         break;
     default:
         send(input);
@@ -158,8 +189,13 @@ static uint32_t answer(unsigned queue, struct hostile_chain *chain)
 {
     static const uint8_t header[12] = {[10] = 1};
 
-    if (queue != 0)
+    (void)queue;
+    if (chain->in == 0)
         return 0;
+    if (chain->out) {
+        chain->piece[chain->out].data[0] = VIRTIO_NET_OK;
+        return 1;
+    }
     if (chain->writable < sizeof(header) || chain->piece[0].len < sizeof(header))
         return HOSTILE_KEEP;
     memcpy(chain->piece[0].data, header, sizeof(header));
@@ -169,15 +205,21 @@ static uint32_t answer(unsigned queue, struct hostile_chain *chain)
 static const struct hostile_type type = {
     .driver = &virtio_net_driver,
     .id = 1,
-    .queues = 3,
-    .features = 1u << VIRTIO_NET_F_MAC | 1u << VIRTIO_NET_F_STATUS | 1u << VIRTIO_NET_F_MTU |
-                1u << VIRTIO_NET_F_MRG_RXBUF | 1u << VIRTIO_NET_F_CSUM |
-                1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_HOST_TSO4 |
-                1u << VIRTIO_NET_F_HOST_TSO6,
-    .config = {0x52, 0x54, 0, 1, 2, 3, VIRTIO_NET_S_LINK_UP, 0, 1, 0, 0xdc, 5},
+    .queues = 5,
+    .words = "queues=2",
+    .features =
+        1u << VIRTIO_NET_F_CTRL_VQ | 1u << VIRTIO_NET_F_CTRL_RX | 1u << VIRTIO_NET_F_CTRL_VLAN |
+        1u << VIRTIO_NET_F_CTRL_RX_EXTRA | 1u << VIRTIO_NET_F_GUEST_ANNOUNCE |
+        1u << VIRTIO_NET_F_MQ | 1u << VIRTIO_NET_F_CTRL_MAC_ADDR |
+        1u << VIRTIO_NET_F_CTRL_GUEST_OFFLOADS | 1u << VIRTIO_NET_F_GUEST_TSO4 |
+        1u << VIRTIO_NET_F_GUEST_TSO6 | 1u << VIRTIO_NET_F_MAC | 1u << VIRTIO_NET_F_STATUS |
+        1u << VIRTIO_NET_F_MTU | 1u << VIRTIO_NET_F_MRG_RXBUF | 1u << VIRTIO_NET_F_CSUM |
+        1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_HOST_TSO4 | 1u << VIRTIO_NET_F_HOST_TSO6,
+    .config = {0x52, 0x54, 0, 1, 2, 3, VIRTIO_NET_S_LINK_UP, 0, 2, 0, 0xdc, 5},
     .answer = answer,
     .start = start,
     .use = use,
+    .found = found,
 };
 
 void fuzz_net(struct input *input, bool packed)

@@ -19,10 +19,18 @@ static int mount(void **volume)
     return transport ? fuse_mount(transport, volume) : -ENODEV;
 }
 
+static void watch(struct fuse_transport *share, bool added)
+{
+    (void)share;
+    if (!added)
+        share_user_stop();
+}
+
 static void start(uint8_t *memory)
 {
     static const struct share_user user = {.ops = &fuse_ops, .mount = mount};
 
+    virtio_fs_watch(watch);
     share_user_start(&user, memory);
 }
 
@@ -52,6 +60,7 @@ static const struct hostile_type type = {
     .start = start,
     .use = share_user_use,
     .stop = share_user_stop,
+    .found = share_user_found,
 };
 
 void fuzz_virtiofs(struct input *input, bool packed)
