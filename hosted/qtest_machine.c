@@ -40,6 +40,11 @@ const struct bootinfo *memory_boot_map(void)
     return &map;
 }
 
+uint64_t paging_limit(void)
+{
+    return UINT64_C(1) << 32;
+}
+
 int paging_map(uint64_t address, uint64_t length, enum paging_kind kind)
 {
     (void)address;

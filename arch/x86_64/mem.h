@@ -34,6 +34,9 @@ enum paging_kind {
  */
 int paging_map(uint64_t address, uint64_t length, enum paging_kind kind);
 
+/* Where the physical addresses that this CPU can form end, as far as they can be mapped. */
+uint64_t paging_limit(void);
+
 /*
  * Takes a page of RAM out of the mapping, so that touching it is a fault, or puts it back. Returns
  * 0, or -ENOMEM; never fails for a page that was taken out before.

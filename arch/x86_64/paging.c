@@ -163,6 +163,11 @@ int paging_map(uint64_t address, uint64_t length, enum paging_kind kind)
     return 0;
 }
 
+uint64_t paging_limit(void)
+{
+    return physical_limit;
+}
+
 /* Makes a table of small pages of one that maps the same as a large page. 0 or -ENOMEM. */
 static int split(uint64_t *entry, int level)
 {

@@ -2,7 +2,8 @@
  * pci.c - PCI enumeration: configuration space, buses behind bridges, BAR sizes.
  *
  * Owns the table of functions. Configuration space is reached through ECAM where ACPI has it, else
- * ports 0xcf8/0xcfc. Buses that firmware did not number are numbered here. The capability walk is
+ * ports 0xcf8/0xcfc. Buses that firmware did not number are numbered here; root buses beyond the
+ * first are pci_roots.c's. The capability walk is
  * boot/pci_caps.c. PCI Local Bus 3.0 chapter 6, PCI-to-PCI Bridge 1.2 chapter 3, PCI Express 7.2.2.
  * Read pci_alloc.c next.
  */
@@ -64,6 +65,17 @@ unsigned pci_function_count(void)
 struct pci_function *pci_function_at(unsigned index)
 {
     return index < function_count ? &functions[index] : NULL;
+}
+
+const struct pci_function *pci_find_function(uint16_t vendor_id, uint16_t device_id)
+{
+    for (unsigned i = 0; i < pci_function_count(); i++) {
+        const struct pci_function *fn = pci_function_at(i);
+
+        if (fn->bus == 0 && fn->vendor_id == vendor_id && fn->device_id == device_id)
+            return fn;
+    }
+    return NULL;
 }
 
 bool pci_ecam_range(uint64_t *start, uint64_t *end)
@@ -308,6 +320,17 @@ static unsigned devices_behind(const struct pci_function *bridge)
     return type == EXPRESS_TYPE_ROOT_PORT || type == EXPRESS_TYPE_DOWNSTREAM ? 1 : DEVICES_PER_BUS;
 }
 
+void pci_buses_behind(const struct pci_function *fn, unsigned *last)
+{
+    uint32_t buses;
+
+    if ((pci_read8(fn, PCI_HEADER_TYPE) & HEADER_TYPE_MASK) != HEADER_BRIDGE)
+        return;
+    buses = pci_read32(fn, BRIDGE_BUSES);
+    if ((buses & 0xff) == fn->bus && (buses >> 8 & 0xff) > fn->bus && (buses >> 16 & 0xff) > *last)
+        *last = buses >> 16 & 0xff;
+}
+
 static unsigned scan_bus(struct pci_function *bridge, unsigned bus, unsigned last_bus);
 
 /*
@@ -398,6 +421,8 @@ static unsigned scan_bus(struct pci_function *bridge, unsigned bus, unsigned las
             add_function(bridge, bus, device, f, &other);
     }
     end = function_count;
+    if (bus == 0)
+        last_bus = pci_find_roots(last_bus);
     next_bus = scan_numbered(first, end, bus, last_bus);
     return scan_unnumbered(first, end, bus, next_bus, last_bus) - 1;
 }
@@ -465,11 +490,19 @@ static void find_access(void)
     ports_work = pio_read32(CONFIG_ADDRESS) == CONFIG_ENABLE;
 }
 
-static void scan_all(void)
+static void scan_roots(void)
 {
+    unsigned bus;
     unsigned last_bus = ecam != NULL && !ports_work ? ecam->last_bus : BUS_LAST;
 
     scan_bus(NULL, 0, last_bus);
+    for (unsigned i = 0; pci_root_bus(i, &bus, &last_bus); i++)
+        scan_bus(NULL, bus, last_bus);
+}
+
+static void scan_all(void)
+{
+    scan_roots();
     if (!numbers_ran_out)
         return;
     log_debug("pci: firmware's bus numbers leave none for some bridges, numbering all anew");
@@ -479,7 +512,7 @@ static void scan_all(void)
         bridges[i] = (struct pci_bridge){0, 0};
     function_count = 0;
     bridge_count = 0;
-    scan_bus(NULL, 0, last_bus);
+    scan_roots();
     if (numbers_ran_out)
         log_warn("pci: not enough bus numbers for everything behind bridges");
 }

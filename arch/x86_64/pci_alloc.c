@@ -4,7 +4,8 @@
  *
  * Owns no table: it reads what is taken from the functions themselves. Small firmware (qboot,
  * microvm's) places nothing; SeaBIOS and OVMF place everything, and then this finds nothing to do.
- * Everything goes below 4 GiB, also 64-bit registers, since bridge windows for those are optional.
+ * Everything goes below 4 GiB, but for 64-bit registers on root buses that are large or find no room
+ * there; behind bridges, whose windows for those are optional, all of them stay below.
  * PCI-to-PCI Bridge 1.2 sections 3.2.5.6 to 3.2.5.9. Read pci_msix.c next.
  */
 #include "boot/bootinfo.h"
@@ -27,6 +28,8 @@
 
 #define MEMORY_FIRST UINT64_C(0xc0000000)
 #define MEMORY_END UINT64_C(0xfec00000) /* I/O APIC, HPET, local APIC and firmware from here on */
+/* 64-bit registers of this size go above 4 GiB: the room below is for those that cannot. */
+#define LARGE_REGISTERS UINT64_C(0x800000)
 #define IO_FIRST 0xc000
 #define IO_END 0x10000
 
@@ -52,6 +55,12 @@ struct space {
 
 static struct space memory_space = {.name = "memory", .window_granularity = 0x100000};
 static struct space io_space = {.name = "I/O", .is_io = true, .window_granularity = 0x1000};
+
+/* The bus by which `taken` knows what is on the bus of this function: all root buses share theirs. */
+static int room_of(const struct pci_function *fn)
+{
+    return fn->bridge != NULL ? fn->bus : 0;
+}
 
 static void take(struct space *space, int bus, uint64_t start, uint64_t end)
 {
@@ -223,7 +232,7 @@ static uint64_t bridge_need(const struct pci_function *bridge, const struct spac
 static void place_bar(struct space *space, struct pci_function *fn, unsigned bar, uint64_t low,
                       uint64_t high, uint64_t size)
 {
-    uint64_t address = place(space, fn->bus, low, high, size);
+    uint64_t address = place(space, room_of(fn), low, high, size);
 
     if (address == 0)
         return;
@@ -235,7 +244,7 @@ static void place_bar(struct space *space, struct pci_function *fn, unsigned bar
 static void place_window(struct space *space, struct pci_function *bridge, uint64_t low,
                          uint64_t high, uint64_t size)
 {
-    uint64_t address = place(space, bridge->bus, low, high, size);
+    uint64_t address = place(space, room_of(bridge), low, high, size);
 
     if (address == 0) {
         log_debug("pci %02x:%02x.%x: no room for a %s window of %llu bytes", bridge->bus,
@@ -279,6 +288,33 @@ static void place_bus(struct space *space, unsigned bus, uint64_t low, uint64_t 
 }
 
 /*
+ * Where 64-bit registers may lie above 4 GiB. Behind a GPEX host bridge (QEMU's microvm) that is the
+ * topmost quarter of what the CPU can address, elsewhere everything; and then the lower, the better,
+ * since a hypervisor may claim more address bits for its CPU than the machine below it has.
+ */
+static uint64_t high_first(void)
+{
+    return pci_find_function(GPEX_HOST) != NULL ? paging_limit() / 4 * 3 : UINT64_C(1) << 32;
+}
+
+/* Places 64-bit registers of at least `least` bytes on root buses above 4 GiB, largest first. */
+static void place_high(uint64_t least)
+{
+    uint64_t first = high_first(), limit = paging_limit();
+
+    for (uint64_t size = limit; size >= least && size >= SMALLEST_MEMORY; size /= 2) {
+        for (unsigned i = 0; i < pci_function_count(); i++) {
+            struct pci_function *fn = pci_function_at(i);
+
+            for (unsigned bar = 0; fn->bridge == NULL && bar < PCI_BAR_COUNT; bar++) {
+                if (fn->bar[bar].is_64bit && bar_space_size(fn, bar, &memory_space) == size)
+                    place_bar(&memory_space, fn, bar, first, limit, size);
+            }
+        }
+    }
+}
+
+/*
  * Collects what is in use: what the memory map names, ECAM, and everything that firmware has
  * placed.
  */
@@ -300,19 +336,28 @@ static void collect_taken(void)
             const struct pci_bar *b = &fn->bar[bar];
 
             if (b->size != 0 && b->address != 0)
-                take(b->is_io ? &io_space : &memory_space, fn->bus, b->address,
+                take(b->is_io ? &io_space : &memory_space, room_of(fn), b->address,
                      b->address + b->size);
         }
         if (pci_bridge_of(fn) == NULL)
             continue;
         close_unset_windows(fn);
         if (read_window(fn, &memory_space, &start, &end))
-            take(&memory_space, fn->bus, start, end);
+            take(&memory_space, room_of(fn), start, end);
         if (read_prefetch_window(fn, &start, &end))
-            take(&memory_space, fn->bus, start, end);
+            take(&memory_space, room_of(fn), start, end);
         if (read_window(fn, &io_space, &start, &end))
-            take(&io_space, fn->bus, start, end);
+            take(&io_space, room_of(fn), start, end);
     }
+}
+
+static void place_roots(struct space *space, uint64_t low, uint64_t high)
+{
+    unsigned bus, last_bus;
+
+    place_bus(space, 0, low, high);
+    for (unsigned i = 0; pci_root_bus(i, &bus, &last_bus); i++)
+        place_bus(space, bus, low, high);
 }
 
 static void log_unplaced(const struct pci_function *fn)
@@ -330,8 +375,10 @@ static void log_unplaced(const struct pci_function *fn)
 void pci_place_resources(void)
 {
     collect_taken();
-    place_bus(&memory_space, 0, MEMORY_FIRST, MEMORY_END);
-    place_bus(&io_space, 0, IO_FIRST, IO_END);
+    place_high(LARGE_REGISTERS);
+    place_roots(&memory_space, MEMORY_FIRST, MEMORY_END);
+    place_roots(&io_space, IO_FIRST, IO_END);
+    place_high(0);
     for (unsigned i = 0; i < pci_function_count(); i++) {
         struct pci_function *fn = pci_function_at(i);
 
@@ -362,6 +409,6 @@ void pci_release_resources(const struct pci_function *fn)
         const struct pci_bar *b = &fn->bar[bar];
 
         if (b->size != 0 && b->address != 0)
-            give_back(b->is_io ? &io_space : &memory_space, fn->bus, b->address);
+            give_back(b->is_io ? &io_space : &memory_space, room_of(fn), b->address);
     }
 }

@@ -12,6 +12,8 @@
 #define PCI_FUNCTIONS_MAX 128
 #define PCI_BRIDGES_MAX 48
 
+#define GPEX_HOST 0x1b36, 0x0008 /* QEMU's generic host bridge, as microvm has it */
+
 #define PCI_CLASS_HOST_BRIDGE 0x0600
 #define PCI_CLASS_PCI_BRIDGE 0x0604
 
@@ -24,6 +26,23 @@ static inline struct pci_bridge *pci_bridge_of(const struct pci_function *fn)
 {
     return fn->platform;
 }
+
+/* Raises `*last` to the last bus behind a bridge as its registers number it, if they make sense. */
+void pci_buses_behind(const struct pci_function *fn, unsigned *last);
+
+/*
+ * Root buses beyond bus 0, as expander bridges have them (pci_roots.c). To be called when the
+ * functions on bus 0 are in the table and those behind its bridges are not; returns the last bus
+ * number that is left for bus 0 and its bridges. Work: no access without an expander bridge; else
+ * 32 reads for each bus below `last_bus` that no bridge has a number for.
+ */
+unsigned pci_find_roots(unsigned last_bus);
+/* The root bus with that index, the first behind bus 0 being 0, and the last bus it may have behind
+ * it; false: there are no more. */
+bool pci_root_bus(unsigned index, unsigned *bus, unsigned *last_bus);
+
+/* The first function with that identity, or NULL. */
+const struct pci_function *pci_find_function(uint16_t vendor_id, uint16_t device_id);
 
 /* Places what firmware left unplaced, and opens bridge windows for it (pci_alloc.c). */
 void pci_place_resources(void);

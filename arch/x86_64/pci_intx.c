@@ -31,22 +31,10 @@
 #define PIIX3_PIRQ_ROUTE 0x60 /* one byte for each of PIRQA to D */
 #define PIIX3_ROUTE_DISABLED 0x80
 
-#define GPEX_HOST 0x1b36, 0x0008
 #define GPEX_FIRST_GSI 12
 #define GPEX_FIRST_GSI_TWO_IO_APICS 16
 
-static const struct pci_function *find(uint16_t vendor_id, uint16_t device_id)
-{
-    for (unsigned i = 0; i < pci_function_count(); i++) {
-        const struct pci_function *fn = pci_function_at(i);
-
-        if (fn->bus == 0 && fn->vendor_id == vendor_id && fn->device_id == device_id)
-            return fn;
-    }
-    return NULL;
-}
-
-/* Follows a pin (0 for INTA) up to bus 0: the device there and its pin, where `fn` interrupts. */
+/* Follows a pin (0 for INTA) up to a root bus: the device there and its pin, where `fn` interrupts. */
 static const struct pci_function *on_root_bus(const struct pci_function *fn, unsigned *pin)
 {
     while (fn->bridge != NULL) {
@@ -111,9 +99,9 @@ static int firmware_gsi(const struct pci_function *fn)
 
 void pci_route_line(struct pci_function *fn)
 {
-    const struct pci_function *ich9 = find(ICH9_LPC);
-    const struct pci_function *piix3 = find(PIIX3_ISA);
-    const struct pci_function *gpex = find(GPEX_HOST);
+    const struct pci_function *ich9 = pci_find_function(ICH9_LPC);
+    const struct pci_function *piix3 = pci_find_function(PIIX3_ISA);
+    const struct pci_function *gpex = pci_find_function(GPEX_HOST);
     const struct pci_function *root;
     unsigned pin;
 
@@ -121,7 +109,9 @@ void pci_route_line(struct pci_function *fn)
         return;
     pin = fn->interrupt_pin - 1u;
     root = on_root_bus(fn, &pin);
-    if (ich9 != NULL)
+    if (ich9 != NULL && root->bus != 0)
+        fn->gsi = -1; /* only ACPI's byte code says; and QEMU itself loses count there */
+    else if (ich9 != NULL)
         fn->gsi = ich9_gsi(ich9, root->device, pin);
     else if (piix3 != NULL)
         fn->gsi = piix3_gsi(piix3, root->device, pin);

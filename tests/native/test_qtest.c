@@ -6,7 +6,7 @@
 // sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
 // sources: virtio/virtqueue.c virtio/virtqueue_split.c virtio/virtqueue_packed.c
 // sources: virtio/virtio_pci.c virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c
-// sources: virtio/virtio_pci_legacy.c arch/x86_64/pci.c arch/x86_64/pci_alloc.c
+// sources: virtio/virtio_pci_legacy.c arch/x86_64/pci.c arch/x86_64/pci_alloc.c arch/x86_64/pci_roots.c
 // sources: arch/x86_64/pci_msix.c boot/pci_caps.c boot/log.c boot/format.c boot/loop.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/violation.c
 // sources: hosted/qtest.c hosted/qtest_machine.c tests/native/backend.c tests/native/net_port.c

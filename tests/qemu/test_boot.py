@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from ferrule import ISO, KERNEL, OVMF, QBOOT, TOP, Guest, text_of
+from test_transports import register_places
 from website import check
 
 ROOT_PORT = ["-device", "pcie-root-port,id=port0,chassis=1,slot=1"]
@@ -84,14 +85,7 @@ def test_uefi(name, site, tmp_path):
             rf"booted by {'multiboot2' if entry == 'multiboot2' else 'multiboot1'} \(GRUB"
         )
         check(guest, site)
-        bars = guest.qmp("query-pci")[0]["devices"]
-        placed = [
-            region["address"]
-            for device in bars
-            if device["id"]["vendor"] == 0x1AF4
-            for region in device["regions"]
-            if region.get("mem_type_64")
-        ]
+        placed = register_places(guest)
         assert placed and all(address >= 1 << 32 for address in placed), placed
         guest.power_off()
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from ferrule import Guest, drive
+from ferrule import QBOOT, Guest, drive
 from website import check
 
 MMIO = dict(nic_kind="virtio-net-device")
@@ -165,7 +165,7 @@ LEGACY_DEVICES = {
     "q35-poll": (dict(machine="q35", words="irq=poll"), "", [r"; polling, legacy interface"]),
     "no-vectors": (dict(), ",vectors=0", [r"; INTx, legacy interface"]),
     "one-vector": (dict(), ",vectors=1", [r"; MSI-X, legacy interface"]),
-    "ports-placed-by-us": (dict(firmware="qboot.rom"), "", []),
+    "ports-placed-by-us": (dict(firmware=QBOOT), "", []),
     "fixed-framing": (dict(), ",any_layout=off", []),
     "plain-rings": (dict(), ",any_layout=off,indirect_desc=off,event_idx=off", []),
 }
@@ -196,28 +196,110 @@ def test_legacy_pci(name, merge, large_site):
         guest.power_off()
 
 
-NO_ROOM = ("512M", "256M", "128M", "64M", "32M", "8M", "4M")
+# Registers of 32 bits that take all there is below 4 GiB, by megabytes.
+FILLED = [
+    word
+    for size in (256, 256, 256, 128, 64, 32, 8, 4)
+    for word in ("-device", f"secondary-vga,vgamem_mb={size},romfile=")
+]
+BEHIND = {
+    "pc": ["-device", "pci-bridge,id=b1,chassis_nr=1", "-device", "pci-bridge,id=b2,chassis_nr=2"],
+    "q35": ["-device", "pcie-root-port,id=b1,chassis=1", "-device", "pcie-root-port,id=b2,chassis=2"],
+}
 
 
 @pytest.mark.parametrize("machine", ["pc", "q35"])
 def test_no_room_for_registers(machine, large_site):
-    """Devices whose BARs find no room below 4 GiB are driven through configuration space.
+    """Devices behind bridges whose BARs find no room below 4 GiB are driven through configuration
+    space.
 
     covers: PCI-CFGACC-1 PCI-CFGACC-2
     """
-    filler = [word for size in NO_ROOM for word in ("-device", f"pci-testdev,membar={size}")]
     with Guest(
         large_site.disk,
         machine=machine,
-        firmware="qboot.rom",
-        arguments_first=filler,
-        nic="disable-legacy=on",
-        disk_device="disable-legacy=on",
+        firmware=QBOOT,
+        arguments_first=FILLED + BEHIND[machine],
+        nic="disable-legacy=on,addr=1,bus=b1" if machine == "pc" else "disable-legacy=on,bus=b1",
+        disk_device="disable-legacy=on,addr=1,bus=b2" if machine == "pc" else "bus=b2",
     ) as guest:
         serve(guest, large_site)
         lines = re.findall(r"BAR 4 cannot be mapped: going through configuration", guest.log())
         assert len(lines) == 2, guest.tail()
         assert all(interrupts(guest)), guest.tail()
+        guest.power_off()
+
+
+def register_places(guest):
+    """The addresses of the modern interface of all virtio devices on bus 0, as QEMU has them."""
+    devices = next(bus["devices"] for bus in guest.qmp("query-pci") if bus["bus"] == 0)
+    virtio = [device for device in devices if device["id"]["vendor"] == 0x1AF4]
+    return [r["address"] for device in virtio for r in device["regions"] if r["bar"] == 4]
+
+
+# name: options of Guest. Why registers are placed high: because they are large, because there is no
+# room below, or where the machine looks for them at the top of its addresses.
+HIGH = {
+    "large": dict(firmware=QBOOT, nic="page-per-vq=on", disk_device="page-per-vq=on"),
+    "no-room-below": dict(firmware=QBOOT, arguments_first=FILLED),
+    "microvm": dict(machine="microvm,pcie=on", nic="page-per-vq=on", disk_device="page-per-vq=on"),
+}
+
+
+@pytest.mark.parametrize("name", HIGH)
+def test_registers_above_4_gib(name, site):
+    """Where Ferrule has placed them; test_boot.py has firmware that does it."""
+    with Guest(site.disk, **HIGH[name]) as guest:
+        guest.wait_ready()
+        check(guest, site)
+        places = register_places(guest)
+        assert len(places) == 2 and all(place >= 1 << 32 for place in places), places
+        assert all(interrupts(guest)), guest.tail()
+        assert not guest.find(r"going through configuration"), guest.tail()
+        guest.power_off()
+
+
+EXPANDERS = {
+    "pc": [
+        *("-device", "pxb,id=x1,bus_nr=0x40,bus=pci.0", "-device", "pxb,id=x2,bus_nr=0x80,bus=pci.0"),
+    ],
+    "q35": [
+        *("-device", "pxb-pcie,id=r1,bus_nr=0x40,bus=pcie.0"),
+        *("-device", "pxb-pcie,id=r2,bus_nr=0x80,bus=pcie.0"),
+        *("-device", "pcie-root-port,id=x1,bus=r1,slot=1,chassis=1"),
+        *("-device", "pcie-root-port,id=x2,bus=r2,slot=2,chassis=2"),
+        *("-device", "pcie-root-port,id=x3,bus=pcie.0,slot=3,chassis=3"),
+    ],
+}
+
+
+@pytest.mark.parametrize("firmware", [None, QBOOT])
+@pytest.mark.parametrize("machine, irq", [("pc", "msix"), ("pc", "intx"), ("q35", "msix"), ("q35", "intx")])
+def test_expander_bridges(machine, irq, firmware, site):
+    """Devices behind two further root buses serve, numbered by firmware or not. INTx lines are known
+    where the chipset is as QEMU's pc has it.
+    """
+    device = ",addr=1" if machine == "pc" else ""
+    with Guest(
+        site.disk,
+        machine=machine,
+        firmware=firmware,
+        words=f"irq={irq}",
+        arguments_first=EXPANDERS[machine],
+        nic=f"bus=x1{device}",
+        disk_device=f"bus=x2{device}",
+    ) as guest:
+        guest.wait_ready()
+        check(guest, site)
+        guest.require(
+            r"pci: bus 40 is another root bus",
+            r"pci: bus 80 is another root bus",
+            r"pci 41:0\d\.0 .*driven by virtio-net",
+            r"pci 81:0\d\.0 .*driven by virtio-blk",
+        )
+        if (machine, irq) != ("q35", "intx"):
+            assert all(interrupts(guest)), guest.tail()
+        assert not guest.find(r"line \d+ masked"), guest.tail()
         guest.power_off()
 
 
