@@ -11,8 +11,10 @@
 #include "log.h"
 #include "virtio/virtio.h"
 
-/* A generation that moves on this many reads in a row is not going to settle. */
+/* A generation that moves on this many reads in a row is not going to settle. Proofs take fewer. */
+#ifndef CONFIG_ATTEMPTS
 #define CONFIG_ATTEMPTS 64
+#endif
 /* What a device that was pulled out has, over PCI; others have it now and then. */
 #define GENERATION_ALL_ONES 0xffu
 

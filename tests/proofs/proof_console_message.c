@@ -16,12 +16,6 @@
 static struct console_port ports[PORTS];
 static const uint8_t *message_end;
 
-void log_line(enum log_level level, const char *format, ...)
-{
-    (void)level;
-    (void)format;
-}
-
 static void told(const struct console_port *port)
 {
     claim(port == &ports[0] || port == &ports[1]);

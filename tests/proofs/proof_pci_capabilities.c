@@ -14,12 +14,6 @@
 
 static unsigned capabilities_left;
 
-void log_line(enum log_level level, const char *format, ...)
-{
-    (void)level;
-    (void)format;
-}
-
 uint8_t pci_read8(const struct pci_function *fn, unsigned offset)
 {
     (void)fn;
