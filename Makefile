@@ -85,7 +85,9 @@ LWIP_C := $(addprefix core/,altcp altcp_alloc altcp_tcp def dns inet_chksum init
   $(addprefix core/ipv6/,dhcp6 ethip6 icmp6 inet6 ip6 ip6_addr ip6_frag mld6 nd6) \
   api/err netif/ethernet \
   $(addprefix apps/,http/fs http/http_client http/httpd lwiperf/lwiperf mdns/mdns mdns/mdns_domain mdns/mdns_out \
-    mqtt/mqtt sntp/sntp tftp/tftp)
+    mqtt/mqtt sntp/sntp tftp/tftp) \
+  $(addprefix apps/snmp/snmp_,asn1 core mib2 mib2_icmp mib2_interfaces mib2_ip mib2_snmp mib2_system mib2_tcp mib2_udp msg \
+    pbuf_stream raw scalar table traps)
 LWIP_OBJS := $(LWIP_C:%=$(OBJ)/lwip/%.o)
 
 FATFS := $(BUILD)/src/fatfs

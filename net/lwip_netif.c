@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lwip/etharp.h"
+#include "lwip/snmp.h"
 #include "netif/ethernet.h"
 
 #include "log.h"
@@ -164,6 +165,7 @@ static void on_received(void *arg, const struct nic_piece *piece, unsigned piece
         port->rx_dropped++;
         return;
     }
+    MIB2_STATS_NETIF_ADD(&port->netif, ifinoctets, total);
     NETIF_SET_CHECKSUM_CTRL(&port->netif, checks);
     if (port->netif.input(p, &port->netif) != ERR_OK)
         pbuf_free(p);
@@ -330,6 +332,7 @@ static err_t port_setup(struct netif *netif)
     netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_IGMP;
     netif->output = port_output;
     netif->linkoutput = port_link_output;
+    MIB2_INIT_NETIF(netif, snmp_ifType_ethernet_csmacd, 0); /* its speed is not known */
     set_mtu(port);
     if (port->config.ipv6 != NET_CONFIG_OFF && port_may_have_ipv6(port)) {
         netif->flags |= NETIF_FLAG_MLD6;

@@ -12,6 +12,7 @@
 #include "lwip/etharp.h"
 #include "lwip/ethip6.h"
 #include "lwip/priv/tcp_priv.h"
+#include "lwip/snmp.h"
 
 #include "log.h"
 #include "net/frame.h"
@@ -252,6 +253,7 @@ err_t port_link_output(struct netif *netif, struct pbuf *p)
     struct cutting large = {.p = p};
     struct nic_offload offload = {0};
     bool by_device = (port->checksum_flags & NETIF_CHECKSUM_GEN_TCP) == 0;
+    MIB2_STATS_NETIF_ADD(netif, ifoutoctets, p->tot_len);
     if (!by_device && p->segment_size == 0)
         return tx_submit(port, p, NULL);
     if (!frame_find_transport(p->payload, p->len, &large.transport) ||

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lwip/etharp.h"
+#include "lwip/snmp.h"
 #include "lwip_hooks.h"
 #include "netif/ethernet.h"
 
@@ -126,6 +127,7 @@ static err_t vlan_setup(struct netif *netif)
     } else {
         port->config.ipv6 = NET_CONFIG_OFF;
     }
+    MIB2_INIT_NETIF(netif, snmp_ifType_ethernet_csmacd, 0);
     follow(port);
     port_watch_groups(port);
     port->base->groups_changed = true;

@@ -116,7 +116,6 @@ void lwip_loan_mark(struct pbuf *p);
 #define LWIP_IPV6_DUP_DETECT_ATTEMPTS 1
 #define LWIP_IPV6_FRAG 1
 #define LWIP_IPV6_REASS 1
-#define IPV6_FRAG_COPYHEADER 1 /* pointers of 64 bits do not fit where the fragment header was */
 #define LWIP_IPV6_MLD 1
 #define LWIP_ICMP6 1
 #define LWIP_ND6_NUM_NEIGHBORS 96
@@ -185,6 +184,11 @@ extern unsigned lwip_port_tcp_extra; /* bytes beyond 32 KiB */
 void lwip_time_set(int seconds, unsigned fraction);
 void lwip_time_get(int *seconds, unsigned *fraction);
 #endif
+
+/* The agent of services/snmp.c; what it reads of the interfaces is counted all the time. */
+#define LWIP_SNMP 1
+#define MIB2_STATS 1
+#define SNMP_MAX_COMMUNITY_STR_LEN 32
 
 /* Counters, for reports. */
 #define LWIP_STATS 1

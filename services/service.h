@@ -23,7 +23,7 @@ struct service {
 };
 
 extern const struct service echo_service, discard_service, chargen_service, blk_load_service;
-extern const struct service iperf_service, tftp_service;
+extern const struct service iperf_service, tftp_service, snmp_service, mqtt_service;
 
 /* Listens on every address of both families. 0, -EADDRINUSE or -ENOMEM. */
 int service_listen(uint16_t port, tcp_accept_fn accept);

@@ -29,8 +29,8 @@
 static unsigned writers;
 
 static const struct service *const services[] = {
-    &echo_service,     &discard_service, &chargen_service,
-    &blk_load_service, &iperf_service,   &tftp_service,
+    &echo_service,  &discard_service, &chargen_service, &blk_load_service,
+    &iperf_service, &tftp_service,    &snmp_service,    &mqtt_service,
 };
 #define SERVICES (sizeof(services) / sizeof(services[0]))
 
@@ -45,12 +45,13 @@ static int start_one(const char *name, size_t len)
         int error = service->start();
         if (error == 0)
             log_info("services: %s on port %u", service->name, service->port);
-        else
+        else if (error != -EINVAL) /* else the service has said what is wrong */
             log_error("services: %s cannot have port %u: %s", service->name, service->port,
                       error == -ENOMEM ? "no memory" : "it is taken");
         return error;
     }
-    log_error("services: %.*s is none of %s,blk,iperf,tftp", (int)len, name, services_all);
+    log_error("services: %.*s is none of %s,blk,iperf,tftp,snmp,mqtt", (int)len, name,
+              services_all);
     return -EINVAL;
 }
 

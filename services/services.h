@@ -18,7 +18,7 @@ int services_start(const char *names);
 
 /*
  * The names of those that RFCs define, as services_start() takes them. There are also blk, which
- * writes to disks, iperf, and tftp, which gives files away.
+ * writes to disks, iperf, tftp, which gives files away, snmp, and mqtt, which is a client.
  */
 extern const char services_all[];
 
