@@ -212,7 +212,14 @@ $(INTEGER_C:%.c=$(OBJ)/%.o): private MODE := -mgeneral-regs-only
 $(OBJ)/libc/string.o: private MODE := -mgeneral-regs-only -fno-builtin \
   $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
 
-compile = $(call note,CC,$<)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) $(1) -c $< -o $@
+# What is far from the data path is compiled for size: start-up, reports, file systems, lwIP's side protocols.
+SMALL_C := $(filter arch/x86_64/acpi% arch/x86_64/pci% arch/x86_64/mptable% boot/bootinfo% boot/monitor% boot/pci_caps% boot/crash% \
+  virtio/virtio_report% virtio/virtio_mmio_scan% blk/partition% blk/report% blk/scsi_scan% fs/% libc/% services/% \
+  net/net_config% net/lwip_mdns% net/%_setup.c input/% console/% balloon/%,$(filter-out libc/string.c,$(KERNEL_C)))
+SMALL_LWIP := $(filter apps/% core/dns core/ipv4/dhcp core/ipv4/igmp core/ipv4/autoip core/ipv6/dhcp6 core/ipv6/mld6,$(LWIP_C))
+$(SMALL_C:%.c=$(OBJ)/%.o) $(SMALL_LWIP:%=$(OBJ)/lwip/%.o) $(FATFS_OBJS) $(LITTLEFS_OBJS): private SIZED = $(if $(filter -O2,$(CFLAGS)),-Os)
+
+compile = $(call note,CC,$<)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) $(SIZED) $(1) -c $< -o $@
 
 $(KERNEL_C:%.c=$(OBJ)/%.o) $(START_C:%.c=$(OBJ)/%.o): $(OBJ)/%.o: %.c $(READY)
 	$(call compile,-Werror $(MODE))
