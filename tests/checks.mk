@@ -99,7 +99,7 @@ fault-points: $(HOST)/fault_points
 WORK := $(HOST)/work
 WORK_C := $(FAULT_POINTS_C) tests/bounds/work.c
 WORK_WRAP := virtqueue_add virtqueue_kick_prepare virtqueue_get_buf virtqueue_enable_cb virtqueue_detach_unused virtio_config_read \
-  virtio_config_write virtio_recover virtio_mend nic_register scsi_host_poll console_stream_poll hosted_relax platform_wait
+  virtio_config_write virtio_recover virtio_mend nic_register scsi_host_poll console_stream_poll vsock_receive vsock_work hosted_relax platform_wait
 $(filter-out $(WORK)/obj/hosted/% $(WORK)/obj/tests/% $(WORK)/obj/boot/%,$(WORK_C:%.c=$(WORK)/obj/%.o)): private MODE := \
   -fsanitize-coverage=trace-pc
 

@@ -14,6 +14,7 @@
 #include "hosted/hosted.h"
 #include "net/nic.h"
 #include "virtio/virtio.h"
+#include "vsock/vsock_impl.h"
 #include "work.h"
 
 #define STEPS_A_TURN 512u
@@ -201,6 +202,16 @@ COUNTED_OUTER(unsigned, scsi_host_poll, (struct scsi_host * host, unsigned budge
               WORK_FIXED + WORK_BUFFER * 8 * (WORK_RING + budget), 4)
 COUNTED_OUTER(unsigned, console_stream_poll, (struct console_stream * stream), (stream),
               WORK_FIXED + WORK_BUFFER * (CONSOLE_STREAM_RX_BUFFERS + CONSOLE_STREAM_TX_CHUNKS), 2)
+
+/* A packet may begin a connection, with a share of memory; and one that ends gives its pages back. */
+COUNTED_OUTER(bool, vsock_receive, (struct vsock_packet * packet, uint32_t len), (packet, len),
+              2 * WORK_FIXED + WORK_PIECE * (2 * VSOCK_CONNECTIONS_MAX + VSOCK_LISTENERS_MAX) +
+                  WORK_PIECE * VSOCK_KEPT_MAX,
+              0)
+COUNTED_OUTER(unsigned, vsock_work, (bool more_room), (more_room),
+              WORK_FIXED + WORK_PIECE * 2 * VSOCK_CONNECTIONS_MAX +
+                  (WORK_BUFFER + WORK_PIECE * VSOCK_KEPT_MAX) * 32,
+              0)
 
 /* ---- turns of waits ---- */
 

@@ -22,6 +22,7 @@
 #include "rng/virtio_rng.h"
 #include "scenario_host.h"
 #include "scenario_streams.h"
+#include "scenario_vsock.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
 #define RINGS (BIT(F_INDIRECT_DESC) | BIT(F_EVENT_IDX))
@@ -344,5 +345,6 @@ const struct scenario scenarios[] = {
     {"9p", &virtio_9p_driver, p9_make, p9_use, p9_finish},
     {"input", &virtio_input_driver, input_make, input_use, input_finish},
     {"virtiofs", &virtio_fs_driver, virtiofs_make, virtiofs_use, virtiofs_finish},
+    {"vsock", &virtio_vsock_driver, vsock_make, vsock_use, vsock_finish},
 };
 const unsigned scenario_count = sizeof(scenarios) / sizeof(scenarios[0]);

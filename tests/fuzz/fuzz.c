@@ -1,4 +1,4 @@
-// sources: virtio/*.c blk/*.c net/*.c console/*.c rng/*.c balloon/*.c input/*.c
+// sources: virtio/*.c blk/*.c net/*.c console/*.c rng/*.c balloon/*.c input/*.c vsock/*.c
 // sources: fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/fat*.c fs/littlefs*.c fs/mount.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
 // sources: boot/bootinfo.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
 // sources: hosted/fake_pci.c hosted/pages.c hosted/violation.c tests/fuzz/*.c tests/unit/fuse_server.c
@@ -35,6 +35,8 @@ static const struct fuzz_target targets[] = {
     {"virtiofs-packed", NULL, fuzz_virtiofs, true},
     {"input-split", NULL, fuzz_input, false},
     {"input-packed", NULL, fuzz_input, true},
+    {"vsock-split", NULL, fuzz_vsock, false},
+    {"vsock-packed", NULL, fuzz_vsock, true},
     {"pci", NULL, fuzz_pci, false},
     {"mmio", NULL, fuzz_mmio, false},
     {"config", NULL, fuzz_config, false},
