@@ -223,6 +223,7 @@ static void parse_fadt(const struct table *fadt)
         scan_s5(&dsdt);
         scan_cba(&dsdt);
         scan_virtio_mmio(&dsdt);
+        acpi_find_event_device(dsdt.bytes + HEADER_BYTES, dsdt.length - HEADER_BYTES, &info.events);
     }
 }
 

@@ -45,6 +45,15 @@ struct acpi_ecam {
     uint8_t first_bus, last_bus;
 };
 
+/* The generic event device of a hardware-reduced machine (ACPI 6.4, 5.6.9) as QEMU makes it: bits in a
+ * register that is cleared by reading it. */
+struct acpi_event_device {
+    uint64_t address; /* 0: none */
+    unsigned gsi;     /* of the interrupt that says that there are any */
+    bool active_low;
+    uint32_t power_button; /* its bit */
+};
+
 struct acpi_info {
     bool present;
     bool hardware_reduced;
@@ -58,6 +67,8 @@ struct acpi_info {
 
     unsigned ecam_count;
     struct acpi_ecam ecam[ACPI_ECAM_MAX];
+
+    struct acpi_event_device events;
 
     unsigned virtio_mmio_count;
     struct mmio_place virtio_mmio[ACPI_VIRTIO_MMIO_MAX];

@@ -1,10 +1,12 @@
 /*
- * acpi_mmio.c - finds virtio-mmio devices in ACPI byte code by their encoding, without running it.
+ * acpi_mmio.c - finds virtio-mmio devices and the event device in ACPI byte code by their encoding,
+ * without running it.
  *
  * Pure functions over bytes, so that tests can feed them anything. What is recognized is a Device
  * whose first object is Name (_HID, "LNRO0005") and which has a Name (_CRS) that is a plain buffer
  * with a 32-bit fixed memory range, as QEMU and its like write them; anything computed is not seen.
- * ACPI 6.4 sections 20.2 (AML) and 6.4.3 (resource descriptors). Read acpi.c for who calls.
+ * Of the event device ("ACPI0013"), the method is known by its shape as QEMU makes it. ACPI 6.4
+ * sections 20.2 (AML) and 6.4.3 (resource descriptors). Read acpi.c for who calls.
  */
 #include "arch/x86_64/acpi_mmio.h"
 
@@ -17,6 +19,7 @@
 #define AML_BUFFER 0x11
 #define AML_BYTE 0x0a
 #define AML_WORD 0x0b
+#define AML_DWORD 0x0c
 #define NAME_BYTES 4
 
 #define RESOURCE_LARGE 0x80
@@ -115,7 +118,7 @@ static void read_descriptor(const struct span *body, uint8_t type, struct mmio_p
     }
 }
 
-/* Walks the list of resource descriptors. False: it does not give a memory range. */
+/* Walks the list of resource descriptors. False: it is cut off. */
 static bool read_resources(struct span s, struct mmio_place *place)
 {
     *place = (struct mmio_place){.gsi = MMIO_NO_LINE};
@@ -134,36 +137,100 @@ static bool read_resources(struct span s, struct mmio_place *place)
         read_descriptor(&body, type, place);
         s.at = body.end;
     }
-    return place->size > 0;
+    return true;
 }
 
-/* Does a Device with that identifier start here? */
-static bool read_device(struct span s, struct mmio_place *place)
+#define HID_BYTES 15 /* Name, _HID, and a string of eight characters with its NUL */
+
+/* Does a Device with that identifier and resources start here? `body` is what follows in it. */
+static bool read_device(struct span s, const char *hid, struct span *body, struct mmio_place *place)
 {
     static const uint8_t device[] = {AML_EXTENDED, AML_DEVICE};
-    static const char hid[] = "\x08_HID\x0dLNRO0005"; /* Name, the name, a string with its NUL */
-    struct span body, resources;
+    struct span resources;
 
-    if (!take(&s, device, sizeof(device)) || !take_package(&s, &body))
+    if (!take(&s, device, sizeof(device)) || !take_package(&s, body))
         return false;
-    if (!take_byte(&body, '\\'))
-        take_byte(&body, '^');
-    if (left(&body) < NAME_BYTES)
+    if (!take_byte(body, '\\'))
+        take_byte(body, '^');
+    if (left(body) < NAME_BYTES)
         return false;
-    body.at += NAME_BYTES;
-    return take(&body, hid, sizeof(hid)) && find_resources(body, &resources) &&
+    body->at += NAME_BYTES;
+    return take(body, hid, HID_BYTES) && find_resources(*body, &resources) &&
            read_resources(resources, place);
 }
 
 unsigned acpi_find_virtio_mmio(const uint8_t *aml, uint32_t length, struct mmio_place *place,
                                unsigned max)
 {
-    struct span s = {aml, aml + length};
+    struct span s = {aml, aml + length}, body;
     unsigned count = 0;
 
     for (; left(&s) > 0 && count < max; s.at++) {
-        if (read_device(s, &place[count]))
+        if (read_device(s, "\x08_HID\x0dLNRO0005", &body, &place[count]) && place[count].size > 0)
             count++;
     }
     return count;
+}
+
+/* OperationRegion (EREG, SystemMemory, address, 4): where the events are. */
+static bool find_event_register(struct span body, uint64_t *address)
+{
+    static const uint8_t region[] = {AML_EXTENDED, 0x80, 'E', 'R', 'E', 'G', 0, AML_DWORD};
+    static const uint8_t size[] = {AML_BYTE, 4};
+
+    for (; left(&body) > 0; body.at++) {
+        struct span s = body;
+
+        if (!take(&s, region, sizeof(region)) || left(&s) < 4)
+            continue;
+        *address = little_endian(s.at, 4);
+        s.at += 4;
+        if (take(&s, size, sizeof(size)) && *address != 0 && *address % 4 == 0)
+            return true;
+    }
+    return false;
+}
+
+/* If ((Local0 & bit) == bit) {Notify (PWRB, 0x80)}: which of them is the power button. */
+static bool find_button(struct span body, uint32_t *bit)
+{
+    static const uint8_t and_local[] = {0x7b, 0x60, AML_BYTE};
+    static const uint8_t notify[] = {0x86, 'P', 'W', 'R', 'B', AML_BYTE, 0x80};
+
+    for (; left(&body) > 0; body.at++) {
+        struct span s = body;
+        uint8_t value;
+
+        if (!take(&s, and_local, sizeof(and_local)) || left(&s) < 1)
+            continue;
+        value = *s.at++;
+        if (take_byte(&s, 0) && take_byte(&s, AML_BYTE) && take_byte(&s, value) &&
+            take(&s, notify, sizeof(notify)) && value != 0) {
+            *bit = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool acpi_find_event_device(const uint8_t *aml, uint32_t length, struct acpi_event_device *events)
+{
+    struct span s = {aml, aml + length}, body;
+    struct mmio_place place;
+
+    for (; left(&s) > 0; s.at++) {
+        *events = (struct acpi_event_device){0};
+        if (!read_device(s,
+                         "\x08_HID\x0d"
+                         "ACPI0013",
+                         &body, &place) ||
+            place.gsi == MMIO_NO_LINE)
+            continue;
+        events->gsi = (unsigned)place.gsi;
+        events->active_low = place.active_low;
+        if (find_event_register(body, &events->address) && find_button(body, &events->power_button))
+            return true;
+    }
+    *events = (struct acpi_event_device){0};
+    return false;
 }

@@ -197,6 +197,36 @@ bool power_button_pressed(void)
     return button_pressed;
 }
 
+static void press_button(void)
+{
+    button_pressed = true;
+    platform_request_stop();
+}
+
+/* Interrupt context. Reading the register clears it. */
+static bool event_interrupt(void *arg)
+{
+    uint32_t events = mmio_read32(arg);
+
+    if (events & acpi_info()->events.power_button)
+        press_button();
+    return events != 0;
+}
+
+/* A hardware-reduced machine's button. False: it has none, or none that can be heard. */
+static bool listen_to_events(const struct acpi_event_device *events)
+{
+    void *reg = (void *)(uintptr_t)events->address;
+
+    if (events->address == 0)
+        return false;
+    if (paging_map(events->address, 4, PAGING_DEVICE) < 0 ||
+        irq_line_add(events->gsi, events->active_low, event_interrupt, reg, "events") < 0)
+        return false;
+    mmio_read32(reg); /* what happened before now is nobody's */
+    return true;
+}
+
 /* Interrupt context. The status bits are cleared by writing ones. */
 static bool power_interrupt(void *arg)
 {
@@ -206,10 +236,8 @@ static bool power_interrupt(void *arg)
 
     (void)arg;
     pio_write16(acpi->pm1a_event_port, status);
-    if (status & enabled & PM1_POWER_BUTTON) {
-        button_pressed = true;
-        platform_request_stop();
-    }
+    if (status & enabled & PM1_POWER_BUTTON)
+        press_button();
     return (status & enabled) != 0;
 }
 
@@ -237,6 +265,8 @@ void power_init(void)
     uint16_t enable_port = (uint16_t)(acpi->pm1a_event_port + acpi->pm1_event_length / 2);
 
     pvpanic_init();
+    if (listen_to_events(&acpi->events))
+        return;
     if (acpi->pm1a_event_port == 0 || acpi->pm1a_control_port == 0 || acpi->pm1_event_length < 4 ||
         !acpi->fixed_power_button) {
         log_info("power: no button to listen to (%s)", !acpi->present ? "no ACPI"

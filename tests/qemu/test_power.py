@@ -18,6 +18,17 @@ CRASHES = {
 SYMBOL = r"0x[0-9a-f]{8} (crash_\w+|descend\w*|kernel_main)\+0x[0-9a-f]+"
 
 
+@pytest.mark.parametrize("boot", ["multiboot", "pvh"])
+@pytest.mark.parametrize("ioapic2", ["on", "off"])
+def test_power_button_of_a_microvm(ioapic2, boot):
+    """A hardware-reduced machine tells of the button by its event device."""
+    with Guest(machine=f"microvm,ioapic2={ioapic2}", nic=None, boot=boot) as guest:
+        guest.wait_started()
+        guest.qmp("system_powerdown")
+        assert guest.wait_exit() == 0
+        guest.require(r"(?i)power.*button.*pressed", r"ending with status 0")
+
+
 @pytest.mark.parametrize("machine", ["pc", "q35"])
 def test_power_button(machine, site):
     """The power button is heard while files are served; the guest says so and ends with status 0.

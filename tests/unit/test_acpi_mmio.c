@@ -1,7 +1,7 @@
 // sources: arch/x86_64/acpi_mmio.c hosted/platform_linux.c hosted/dma_arena.c
 // sources: hosted/registers.c hosted/violation.c
 /*
- * test_acpi_mmio.c - finding virtio-mmio devices in ACPI byte code: what is recognized, what is
+ * test_acpi_mmio.c - finding virtio-mmio devices and the event device in ACPI byte code: what is recognized, what is
  * passed over, and that no byte code makes it read where it should not.
  *
  * Byte code lies in blocks of exactly its size, so that AddressSanitizer sees a read beyond it.
@@ -137,6 +137,92 @@ static void neither_do_random_bytes(void **state)
     }
 }
 
+/* ---- the event device ---- */
+
+static bool find_events(const uint8_t *aml, uint32_t length, struct acpi_event_device *events)
+{
+    uint8_t *exact = malloc(length ? length : 1);
+    bool found;
+
+    assert_non_null(exact);
+    memcpy(exact, aml, length);
+    memset(events, 0xee, sizeof(*events));
+    found = acpi_find_event_device(exact, length, events);
+    free(exact);
+    assert_int_equal(found, events->address != 0);
+    return found;
+}
+
+/* Whole, as in the DSDT of QEMU's microvm. */
+static const uint8_t event_device[] = {
+    0x5b, 0x82, 0x4c, 0x06, 'G',  'E',  'D',  '_',  0x08, '_',  'H',  'I',  'D',  0x0d, 'A',  'C',
+    'P',  'I',  '0',  '0',  '1',  '3',  0x00, 0x08, '_',  'U',  'I',  'D',  0x0d, 'G',  'E',  'D',
+    0x00, 0x08, '_',  'C',  'R',  'S',  0x11, 0x0e, 0x0a, 0x0b, 0x89, 0x06, 0x00, 0x03, 0x01, 0x09,
+    0x00, 0x00, 0x00, 0x79, 0x00, 0x5b, 0x80, 'E',  'R',  'E',  'G',  0x00, 0x0c, 0x00, 0x00, 0xa0,
+    0xfe, 0x0a, 0x04, 0x5b, 0x81, 0x0b, 'E',  'R',  'E',  'G',  0x43, 'E',  'S',  'E',  'L',  0x20,
+    0x14, 0x1d, '_',  'E',  'V',  'T',  0x09, 0x70, 'E',  'S',  'E',  'L',  0x60, 0xa0, 0x10, 0x93,
+    0x7b, 0x60, 0x0a, 0x02, 0x00, 0x0a, 0x02, 0x86, 'P',  'W',  'R',  'B',  0x0a, 0x80,
+};
+
+static void the_event_device_is_found(void **state)
+{
+    struct acpi_event_device events;
+    uint8_t aml[400] = {0};
+
+    (void)state;
+    assert_true(find_events(event_device, sizeof(event_device), &events));
+    assert_int_equal(events.address, 0xfea00000);
+    assert_int_equal(events.gsi, 9);
+    assert_int_equal(events.power_button, 2);
+    assert_false(events.active_low);
+    /* Behind other devices, and behind another event device that knows no button. */
+    memcpy(aml, device, sizeof(device));
+    memcpy(aml + 100, event_device, sizeof(event_device));
+    aml[100 + sizeof(event_device) - 1] = 0x81;
+    memcpy(aml + 250, event_device, sizeof(event_device));
+    aml[250 + 47] = 17;
+    assert_true(find_events(aml, sizeof(aml), &events));
+    assert_int_equal(events.gsi, 17);
+    assert_int_equal(find(aml, sizeof(aml)), 1);
+}
+
+static void what_is_no_event_device_is_passed_over(void **state)
+{
+    static const struct {
+        unsigned at;
+        uint8_t byte;
+    } wrong[] = {{21, '4'},  {46, 0},    {59, 1}, {60, 0x0b}, {61, 2},
+                 {66, 0x08}, {99, 0x04}, {99, 0}, {103, 'X'}};
+    struct acpi_event_device events;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        uint8_t aml[sizeof(event_device)];
+
+        memcpy(aml, event_device, sizeof(aml));
+        aml[wrong[i].at] = wrong[i].byte;
+        assert_false(find_events(aml, sizeof(aml), &events));
+    }
+    for (uint32_t length = 0; length < sizeof(event_device); length++)
+        assert_false(find_events(event_device, length, &events));
+}
+
+static void random_bytes_are_no_event_device(void **state)
+{
+    struct acpi_event_device events;
+    uint32_t seed = 12;
+
+    (void)state;
+    for (unsigned n = 0; n < 20000; n++) {
+        uint8_t aml[sizeof(event_device)];
+
+        memcpy(aml, event_device, sizeof(aml));
+        for (unsigned i = 0; i < 4; i++)
+            aml[support_random(&seed) % sizeof(aml)] = (uint8_t)support_random(&seed);
+        find_events(aml, sizeof(aml), &events);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +233,9 @@ int main(void)
         TEST(without_an_interrupt_there_is_no_line),
         TEST(no_byte_code_leads_astray),
         TEST(neither_do_random_bytes),
+        TEST(the_event_device_is_found),
+        TEST(what_is_no_event_device_is_passed_over),
+        TEST(random_bytes_are_no_event_device),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
