@@ -82,6 +82,45 @@ static uint64_t data_bytes(const struct blk_request *request)
     return bytes;
 }
 
+/* A write to a host-managed disk: more than one zone's. */
+static bool crosses_zone(const struct blk_device *device, const struct blk_request *request)
+{
+    uint64_t first = device->start + request->sector, last = first + request->length - 1;
+
+    return first / device->zoning.zone_sectors != last / device->zoning.zone_sectors;
+}
+
+static int check_append(const struct blk_device *device, const struct blk_request *request)
+{
+    unsigned i;
+
+    if (request->length == 0 || request->length % (device->block_size / BLK_SECTOR_SIZE) ||
+        request->length > device->zoning.max_append_sectors ||
+        request->length > device->limits.max_sectors ||
+        request->segments > device->limits.max_segments)
+        return -EINVAL;
+    for (i = 0; i < request->segments; i++)
+        if (request->segment[i].len > device->limits.max_segment_size)
+            return -EINVAL;
+    return 0;
+}
+
+static int check_zone(const struct blk_device *device, const struct blk_request *request)
+{
+    if (device->zoning.model == BLK_ZONES_NONE || device->parent)
+        return -ENOTSUP;
+    if (request->sector >= device->capacity)
+        return -EINVAL;
+    if (request->op == BLK_ZONE_REPORT)
+        return 0;
+    if (request->sector % device->zoning.zone_sectors ||
+        (request->op == BLK_ZONE_RESET_ALL && request->sector))
+        return -EINVAL;
+    if (device->read_only)
+        return -EROFS;
+    return request->op == BLK_ZONE_APPEND ? check_append(device, request) : 0;
+}
+
 static int check_range(const struct blk_device *device, const struct blk_request *request)
 {
     uint32_t block = device->block_size / BLK_SECTOR_SIZE;
@@ -94,6 +133,9 @@ static int check_range(const struct blk_device *device, const struct blk_request
     if (device->parent &&
         device->start + request->sector + request->length > device->parent->capacity)
         return -EIO;
+    if (request->op == BLK_WRITE && device->zoning.model == BLK_ZONES_HOST_MANAGED &&
+        crosses_zone(device, request))
+        return -EINVAL;
     return request->op != BLK_READ && device->read_only ? -EROFS : 0;
 }
 
@@ -103,8 +145,12 @@ static int check(const struct blk_device *device, struct blk_request *request)
     if (device->gone)
         return -EIO;
     request->length = 1;
-    if (request->op == BLK_FLUSH || request->op >= BLK_GET_ID)
+    if (request->op == BLK_FLUSH || request->op == BLK_GET_ID || request->op == BLK_GET_LIFETIME)
         return 0;
+    if (request->op == BLK_ZONE_APPEND)
+        request->length = data_bytes(request) / BLK_SECTOR_SIZE;
+    if (request->op >= BLK_ZONE_REPORT)
+        return check_zone(device, request);
     if (!blk_is_range(request->op))
         request->length = data_bytes(request) / BLK_SECTOR_SIZE;
     else if (blk_range_limit(device, request->op) == 0)
@@ -119,7 +165,7 @@ static void count(struct blk_device *device, const struct blk_request *request)
     if (request->op == BLK_READ) {
         device->stats.reads++;
         device->stats.sectors_read += request->length;
-    } else if (request->op == BLK_WRITE) {
+    } else if (request->op == BLK_WRITE || request->op == BLK_ZONE_APPEND) {
         device->stats.writes++;
         device->stats.sectors_written += request->length;
     } else if (request->op == BLK_FLUSH) {
@@ -396,7 +442,8 @@ void blk_complete(struct blk_device *device, struct blk_request *request, int st
 
 void blk_lost(struct blk_device *device, struct blk_request *request)
 {
-    if (device->timing_out || request->replays == BLK_REPLAYS_MAX)
+    if (device->timing_out || request->replays == BLK_REPLAYS_MAX ||
+        !blk_may_repeat(device, request))
         blk_complete(device, request, -EIO);
     else {
         request->lost = true;

@@ -20,7 +20,8 @@
  *  - A device that must be reset for another reason (it asked for it, or broke its queue) loses what
  * it had; those requests are given to it again from their start, up to BLK_REPLAYS_MAX times, and
  * their callers do not notice. That is safe for each of them: a read or a flush changes nothing, and
- * a write brings the same data to the same sectors, with which no other request is ordered.
+ * a write brings the same data to the same sectors, with which no other request is ordered. On a
+ * host-managed disk it is not, so writes and all that zones.h has end in -EIO there.
  *  - Status is 0, -EIO (device error, time-out, device gone, a partition beyond the end of a disk
  * that shrank), -EROFS (write to a read-only device), -EINVAL (range, alignment or an empty
  * request), -ENOTSUP (the device does not know the operation).
@@ -58,7 +59,7 @@
  * is not defined. WRITE_ZEROES: they read as zeros; with `unmap` the device may free them. SECURE_
  * ERASE: discard, and nobody can ever read what was there. These three have `sectors` and no
  * segments; where a device does not know them they end in -ENOTSUP. GET_ID and GET_LIFETIME are for
- * drivers, with one segment of their own size.
+ * drivers, with one segment of their own size. Zones are zones.h's.
  */
 enum blk_op {
     BLK_READ,
@@ -69,6 +70,13 @@ enum blk_op {
     BLK_SECURE_ERASE,
     BLK_GET_ID,
     BLK_GET_LIFETIME,
+    BLK_ZONE_REPORT,
+    BLK_ZONE_OPEN,
+    BLK_ZONE_CLOSE,
+    BLK_ZONE_FINISH,
+    BLK_ZONE_RESET,
+    BLK_ZONE_RESET_ALL,
+    BLK_ZONE_APPEND,
     BLK_OPS, /* how many there are */
 };
 
@@ -80,6 +88,7 @@ struct blk_segment {
 };
 
 struct blk_device;
+struct blk_zone;
 
 struct blk_request {
     enum blk_op op;
@@ -89,8 +98,9 @@ struct blk_request {
     uint64_t sectors; /* of DISCARD, WRITE_ZEROES and SECURE_ERASE */
     bool unmap;       /* WRITE_ZEROES: the device may free them */
     void (*done)(struct blk_request *request);
-    void *context; /* the caller's own */
-    int status;    /* valid in done */
+    void *context;   /* the caller's own */
+    int status;      /* valid in done */
+    uint64_t result; /* BLK_ZONE_APPEND: the first sector that was written */
 
     /* Private to the layer from blk_submit() to done. */
     struct blk_device *device; /* that it was submitted to */
@@ -158,6 +168,10 @@ struct blk_ops {
     void (*destroy)(struct blk_device *device);
     /* blk_set_write_cache(). NULL: it cannot be chosen. */
     int (*set_write_cache)(struct blk_device *device, bool on);
+    /* As many zones from this sector on as one request tells, at most `count` and at least one.
+     * Returns how many, or a negative errno. May be NULL. */
+    int (*report_zones)(struct blk_device *device, uint64_t sector, struct blk_zone *zone,
+                        unsigned count);
 };
 
 struct blk_statistics {
@@ -185,6 +199,19 @@ struct blk_facts {
     uint16_t queues;
 };
 
+/*
+ * Zoned disks (5.2.5): one that is host-managed takes writes to most of its zones only where the last
+ * one ended (zones.h); one that is host-aware takes any, like a disk without zones.
+ */
+enum blk_zone_model { BLK_ZONES_NONE, BLK_ZONES_HOST_MANAGED, BLK_ZONES_HOST_AWARE };
+
+struct blk_zoning {
+    enum blk_zone_model model;
+    uint32_t zone_sectors;         /* of each zone but the last one, which may be smaller */
+    uint32_t max_open, max_active; /* zones at a time; 0: any number */
+    uint32_t max_append_sectors;
+};
+
 struct blk_device {
     char name[12];       /* vda, vdb, ...; vda1 is a partition */
     const char *prefix;  /* of the name, up to 4 characters; NULL: "vd" */
@@ -195,6 +222,7 @@ struct blk_device {
         has_flush; /* false: every completed write is stable already, BLK_FLUSH completes at once */
     struct blk_limits limits;
     struct blk_facts facts;
+    struct blk_zoning zoning;
     uint32_t timeout_ms;
     struct blk_statistics stats;
     const struct blk_ops *ops;
@@ -302,6 +330,7 @@ int blk_set_write_cache(struct blk_device *device, bool on);
 int blk_read(struct blk_device *device, uint64_t sector, void *data, uint32_t count);
 int blk_write(struct blk_device *device, uint64_t sector, const void *data, uint32_t count);
 int blk_flush(struct blk_device *device);
+int blk_wait(struct blk_device *device, struct blk_request *request); /* any; sets its `done` */
 int blk_write_vector(struct blk_device *device, uint64_t sector, const struct blk_segment *segment,
                      unsigned segments);
 int blk_discard(struct blk_device *device, uint64_t sector, uint64_t sectors);

@@ -128,6 +128,7 @@ int blk_add_partition(struct blk_device *device, unsigned number)
     device->read_only = disk->read_only;
     device->has_flush = disk->has_flush;
     device->limits = disk->limits;
+    device->zoning = disk->zoning;
     device->timeout_ms = disk->timeout_ms;
     error = enter(device);
     if (!error && watcher)

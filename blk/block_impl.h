@@ -53,6 +53,14 @@ uint64_t blk_make_part(const struct blk_device *device, const struct blk_request
                        struct blk_part *part, struct blk_segment *segment, unsigned *index,
                        uint32_t *offset);
 
+/* Giving it twice is as good as once. Not where each write moves the place of the next one. */
+static inline bool blk_may_repeat(const struct blk_device *device,
+                                  const struct blk_request *request)
+{
+    return request->op < BLK_ZONE_REPORT &&
+           !(request->op == BLK_WRITE && device->zoning.model == BLK_ZONES_HOST_MANAGED);
+}
+
 /*
  * Puts requests that wait behind this one to it by `merged`, as long as all of them are one part: the
  * device gets one. They stay in their list. blk_unmerge() takes them apart again.

@@ -112,7 +112,7 @@ uint64_t blk_make_part(const struct blk_device *device, const struct blk_request
     if (request->op >= BLK_GET_ID) {
         part->segments = request->segments;
         part->segment = request->segment;
-        return 1;
+        return request->length;
     }
     sectors = cut_part(device, request, segment, &part->segments, index, offset);
     /* None is left when the pieces are so small that more of them are needed for one block than the
@@ -122,10 +122,11 @@ uint64_t blk_make_part(const struct blk_device *device, const struct blk_request
 
 /* ---- merging ---- */
 
-/* What has not begun, may go together with others, and needs no splitting. */
+/* What has not begun, needs no splitting, and may be given again alone. */
 static bool is_mergeable(const struct blk_device *device, const struct blk_request *request)
 {
-    return request->position == 0 && !request->alone && blk_is_one_part(device, request);
+    return request->position == 0 && !request->alone && blk_is_one_part(device, request) &&
+           blk_may_repeat(device, request);
 }
 
 /* Among the next few that wait behind `from`, in front of a flush: the one of this kind that begins

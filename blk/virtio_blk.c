@@ -18,8 +18,9 @@
 
 /* Requests in flight in one queue at most: what is good for much without taking much memory. */
 #define QUEUE_SIZE 128
-/* Header and status are pieces too, and the range of a discard is one. */
+/* Header and status are pieces too; so is the place of an append, on a disk with zones. */
 #define EXTRA_SEGMENTS 2
+#define EXTRA_SEGMENTS_MAX 3
 
 /* Not a status of the specification: what a device that did not write it leaves (5.2.6). */
 #define STATUS_UNTOUCHED 0xff
@@ -43,6 +44,13 @@ static const struct {
     [BLK_SECURE_ERASE] = {VIRTIO_BLK_T_SECURE_ERASE, true},
     [BLK_GET_ID] = {VIRTIO_BLK_T_GET_ID, false},
     [BLK_GET_LIFETIME] = {VIRTIO_BLK_T_GET_LIFETIME, false},
+    [BLK_ZONE_REPORT] = {VIRTIO_BLK_T_ZONE_REPORT, false},
+    [BLK_ZONE_OPEN] = {VIRTIO_BLK_T_ZONE_OPEN, false},
+    [BLK_ZONE_CLOSE] = {VIRTIO_BLK_T_ZONE_CLOSE, false},
+    [BLK_ZONE_FINISH] = {VIRTIO_BLK_T_ZONE_FINISH, false},
+    [BLK_ZONE_RESET] = {VIRTIO_BLK_T_ZONE_RESET, false},
+    [BLK_ZONE_RESET_ALL] = {VIRTIO_BLK_T_ZONE_RESET_ALL, false},
+    [BLK_ZONE_APPEND] = {VIRTIO_BLK_T_ZONE_APPEND, true},
 };
 
 static unsigned fill_list(struct virtqueue_sg *sg, struct slot *slot, const struct blk_part *part)
@@ -54,13 +62,15 @@ static unsigned fill_list(struct virtqueue_sg *sg, struct slot *slot, const stru
         sg[n++] = (struct virtqueue_sg){&slot->range, sizeof(slot->range)};
     for (i = 0; i < part->segments; i++)
         sg[n++] = (struct virtqueue_sg){part->segment[i].data, part->segment[i].len};
+    if (part->op == BLK_ZONE_APPEND)
+        sg[n++] = (struct virtqueue_sg){&slot->append_sector, sizeof(slot->append_sector)};
     sg[n++] = (struct virtqueue_sg){&slot->status, sizeof(slot->status)};
     return n;
 }
 
 static void fill_slot(const struct virtio_blk *blk, struct slot *slot, const struct blk_part *part)
 {
-    bool has_sector = part->op == BLK_READ || part->op == BLK_WRITE, unmap;
+    bool has_sector = part->op <= BLK_WRITE || part->op >= BLK_ZONE_REPORT, unmap;
 
     slot->header.type = cpu_to_le32(requests[part->op].type);
     slot->header.sector = cpu_to_le64(has_sector ? part->sector : 0);
@@ -76,7 +86,7 @@ static void fill_slot(const struct virtio_blk *blk, struct slot *slot, const str
 
 static int add_part(struct virtio_blk *blk, struct blk_queue *queue, const struct blk_part *part)
 {
-    struct virtqueue_sg sg[MAX_DATA_SEGMENTS + EXTRA_SEGMENTS];
+    struct virtqueue_sg sg[MAX_DATA_SEGMENTS + EXTRA_SEGMENTS_MAX];
     struct slot *slot = queue->free_slots;
     unsigned n, out;
     int error;
@@ -85,7 +95,7 @@ static int add_part(struct virtio_blk *blk, struct blk_queue *queue, const struc
         return -ENOSPC;
     fill_slot(blk, slot, part);
     n = fill_list(sg, slot, part);
-    out = requests[part->op].writes ? n - 1 : 1;
+    out = requests[part->op].writes ? n - 1 - (part->op == BLK_ZONE_APPEND) : 1;
     error = virtqueue_add(queue->vq, sg, out, n - out, slot);
     if (error)
         return error;
@@ -129,9 +139,19 @@ static void blk_op_kick(struct blk_device *block)
     }
 }
 
-/* 5.2.6: what the status byte means to the block layer. */
-static int status_to_errno(uint8_t status)
+static const int zone_errors[] = {
+    [VIRTIO_BLK_S_ZONE_INVALID_CMD] = -EINVAL,
+    [VIRTIO_BLK_S_ZONE_UNALIGNED_WP] = -ESPIPE,
+    [VIRTIO_BLK_S_ZONE_OPEN_RESOURCE] = -ETOOMANYREFS,
+    [VIRTIO_BLK_S_ZONE_ACTIVE_RESOURCE] = -EOVERFLOW,
+};
+
+/* 5.2.6: what the status byte means to the block layer. Zones have values of their own. */
+static int status_to_errno(const struct virtio_blk *blk, uint8_t status)
 {
+    if (blk->block.zoning.model != BLK_ZONES_NONE && status >= VIRTIO_BLK_S_ZONE_INVALID_CMD &&
+        status <= VIRTIO_BLK_S_ZONE_ACTIVE_RESOURCE)
+        return zone_errors[status];
     switch (status) {
     case VIRTIO_BLK_S_OK:
         return 0;
@@ -153,6 +173,19 @@ static struct blk_request *free_slot(struct blk_queue *queue, struct slot *slot)
     return request;
 }
 
+/* Where an append went: a place in its zone, or the device lies. */
+static int take_append_sector(struct blk_request *request, const struct slot *slot)
+{
+    uint64_t sector = le64_to_cpu(*(const volatile le64 *)&slot->append_sector);
+    uint64_t zone_sectors = request->device->zoning.zone_sectors;
+
+    request->result = sector;
+    return sector >= request->sector && request->length <= zone_sectors &&
+                   sector - request->sector <= zone_sectors - request->length
+               ? 0
+               : -EIO;
+}
+
 static unsigned poll_queue(struct virtio_blk *blk, struct blk_queue *queue, unsigned budget)
 {
     unsigned done = 0;
@@ -161,9 +194,12 @@ static unsigned poll_queue(struct virtio_blk *blk, struct blk_queue *queue, unsi
     virtqueue_disable_cb(queue->vq);
     while (done < budget && (slot = virtqueue_get_buf(queue->vq, NULL)) != NULL) {
         /* The one look at what the device wrote; the read comes after the used index's acquire. */
-        uint8_t status = *(volatile uint8_t *)&slot->status;
+        int error = status_to_errno(blk, *(volatile uint8_t *)&slot->status);
+        struct blk_request *request = free_slot(queue, slot);
 
-        blk_complete(&blk->block, free_slot(queue, slot), status_to_errno(status));
+        if (request->op == BLK_ZONE_APPEND && !error)
+            error = take_append_sector(request, slot);
+        blk_complete(&blk->block, request, error);
         done++;
     }
     return done;
@@ -221,6 +257,7 @@ static const struct blk_ops blk_ops = {
     .reset = blk_op_reset,
     .destroy = blk_op_destroy,
     .set_write_cache = virtio_blk_set_write_cache,
+    .report_zones = virtio_blk_report_zones,
 };
 
 /* ---- set-up ---- */
@@ -258,24 +295,25 @@ static int make_queues(struct virtio_blk *blk)
 {
     struct virtio_queue_request queue[MAX_QUEUES];
     struct blk_limits *limits = &blk->block.limits;
-    unsigned i;
+    bool zoned = blk->block.zoning.model != BLK_ZONES_NONE;
+    unsigned extra = zoned ? EXTRA_SEGMENTS_MAX : EXTRA_SEGMENTS, i;
     int error;
 
     for (i = 0; i < blk->queue_count; i++)
-        queue[i] = (struct virtio_queue_request){
-            .name = "blk requests",
-            .index = (uint16_t)i,
-            .max_size = QUEUE_SIZE,
-            .max_segments = (uint16_t)(limits->max_segments + EXTRA_SEGMENTS)};
+        queue[i] =
+            (struct virtio_queue_request){.name = "blk requests",
+                                          .index = (uint16_t)i,
+                                          .max_size = QUEUE_SIZE,
+                                          .max_segments = (uint16_t)(limits->max_segments + extra)};
     error = virtio_find_queues(blk->device, queue, blk->queue_count);
     for (i = 0; !error && i < blk->queue_count; i++) {
         blk->queue[i].vq = blk->device->queue[i];
-        if (virtqueue_size(blk->queue[i].vq) <= EXTRA_SEGMENTS) {
+        if (virtqueue_size(blk->queue[i].vq) <= extra) {
             blk->device->refusal = "its queue is too small for a request";
             return -EINVAL;
         }
-        if (limits->max_segments > virtqueue_size(blk->queue[i].vq) - (uint32_t)EXTRA_SEGMENTS)
-            limits->max_segments = virtqueue_size(blk->queue[i].vq) - EXTRA_SEGMENTS;
+        if (limits->max_segments > virtqueue_size(blk->queue[i].vq) - extra)
+            limits->max_segments = virtqueue_size(blk->queue[i].vq) - extra;
         error = make_slots(&blk->queue[i]);
     }
     return error;
@@ -371,7 +409,7 @@ static const struct virtio_feature features[] = {
     {.bit = VIRTIO_BLK_F_WRITE_ZEROES, .name = "WRITE_ZEROES"},
     {.bit = VIRTIO_BLK_F_LIFETIME, .name = "LIFETIME"},
     {.bit = VIRTIO_BLK_F_SECURE_ERASE, .name = "SECURE_ERASE"},
-    {.bit = VIRTIO_BLK_F_ZONED, .name = "ZONED", .refusal = "zoned devices are not supported"},
+    {.bit = VIRTIO_BLK_F_ZONED, .name = "ZONED"},
 };
 
 static const uint16_t device_types[] = {VIRTIO_ID_BLOCK, 0};

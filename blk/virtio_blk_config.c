@@ -285,7 +285,7 @@ int virtio_blk_read_config(struct virtio_blk *blk)
         read_topology(blk);
         read_geometry(blk);
     }
-    return 0;
+    return virtio_blk_read_zoning(blk);
 }
 
 void virtio_blk_config_changed(struct virtio_blk *blk)

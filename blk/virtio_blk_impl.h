@@ -1,6 +1,6 @@
 /*
- * virtio_blk_impl.h - between the two files of the block device driver: virtio_blk.c has requests and
- * queues, virtio_blk_config.c what the device says of itself.
+ * virtio_blk_impl.h - between the files of the block device driver: virtio_blk.c has requests and
+ * queues, virtio_blk_config.c what the device says of itself, virtio_blk_zones.c of its zones.
  */
 #ifndef FERRULE_BLK_VIRTIO_BLK_IMPL_H
 #define FERRULE_BLK_VIRTIO_BLK_IMPL_H
@@ -18,6 +18,7 @@
 struct slot {
     struct virtio_blk_req_header header;
     struct virtio_blk_range range;
+    le64 append_sector;
     uint8_t status;
     struct blk_request *request;
     struct slot *next_free;
@@ -49,6 +50,11 @@ struct virtio_blk {
     uint8_t id[VIRTIO_BLK_ID_BYTES];
     struct virtio_blk_lifetime lifetime;
 };
+
+/* Of a zoned disk, after its limits: what they are, or why it cannot be used. 0 or -EINVAL. */
+int virtio_blk_read_zoning(struct virtio_blk *blk);
+int virtio_blk_report_zones(struct blk_device *block, uint64_t sector, struct blk_zone *zone,
+                            unsigned count);
 
 /* Fills in the block device from the configuration, and the number of queues. */
 int virtio_blk_read_config(struct virtio_blk *blk);

@@ -18,7 +18,7 @@ static void waiter_done(struct blk_request *request)
     *(volatile bool *)request->context = true;
 }
 
-static int submit_and_wait(struct blk_device *device, struct blk_request *request)
+int blk_wait(struct blk_device *device, struct blk_request *request)
 {
     volatile bool done = false;
     uint64_t spin_until = platform_now_ns() + SPIN_NS;
@@ -45,7 +45,7 @@ static int transfer(struct blk_device *device, enum blk_op op, uint64_t sector, 
 
     if (sectors > UINT32_MAX / BLK_SECTOR_SIZE)
         return -EINVAL;
-    return submit_and_wait(device, &request);
+    return blk_wait(device, &request);
 }
 
 int blk_read(struct blk_device *device, uint64_t sector, void *data, uint32_t sectors)
@@ -64,14 +64,14 @@ int blk_write_vector(struct blk_device *device, uint64_t sector, const struct bl
     struct blk_request request = {
         .op = BLK_WRITE, .sector = sector, .segment = segment, .segments = segments};
 
-    return submit_and_wait(device, &request);
+    return blk_wait(device, &request);
 }
 
 int blk_flush(struct blk_device *device)
 {
     struct blk_request request = {.op = BLK_FLUSH};
 
-    return submit_and_wait(device, &request);
+    return blk_wait(device, &request);
 }
 
 static int change(struct blk_device *device, enum blk_op op, uint64_t sector, uint64_t sectors,
@@ -79,7 +79,7 @@ static int change(struct blk_device *device, enum blk_op op, uint64_t sector, ui
 {
     struct blk_request request = {.op = op, .sector = sector, .sectors = sectors, .unmap = unmap};
 
-    return submit_and_wait(device, &request);
+    return blk_wait(device, &request);
 }
 
 int blk_discard(struct blk_device *device, uint64_t sector, uint64_t sectors)

@@ -81,6 +81,16 @@ static char *split_word(char *word)
     return colon + 1;
 }
 
+/* Every file system here writes in place. */
+static bool is_for_zones(const struct blk_device *device)
+{
+    if (device->zoning.model != BLK_ZONES_HOST_MANAGED)
+        return false;
+    log_error("fs: %s: has host-managed zones, which no file system here can write; not used",
+              device->name);
+    return true;
+}
+
 /* --- Mounting --------------------------------------------------------------------------------- */
 
 int disks_mount(struct blk_device *device, const char *prefix)
@@ -92,6 +102,8 @@ int disks_mount(struct blk_device *device, const char *prefix)
         log_error("fs: %s: \"%s\" is not an absolute path; not mounted", device->name, prefix);
         return error;
     }
+    if (is_for_zones(device))
+        return -ENOTSUP;
     if (blk_holder(device)) {
         log_error("fs: %s: in use (%s); not mounted again", device->name, blk_holder(device));
         return -EBUSY;
@@ -226,7 +238,7 @@ void disks_format(void)
             continue;
         }
         struct blk_device *device = disks_find(word);
-        if (!device)
+        if (!device || is_for_zones(device))
             continue;
         int blank = is_divided(device) || blk_holder(device) ? 0 : is_blank(device);
         if (blank == 1)

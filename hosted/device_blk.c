@@ -37,6 +37,12 @@ static const struct device_field fields[] = {
     {BLK_CONFIG_MAY_UNMAP, 1, 1, BLK_F_WRITE_ZEROES},
     {BLK_CONFIG_MAX_ERASE_SECTORS, 4, 1, BLK_F_SECURE_ERASE},
     {BLK_CONFIG_MAX_ERASE_SEG, 4, 1, BLK_F_SECURE_ERASE},
+    {BLK_CONFIG_ZONE_SECTORS, 4, 1, BLK_F_ZONED},
+    {BLK_CONFIG_MAX_OPEN_ZONES, 4, 1, BLK_F_ZONED},
+    {BLK_CONFIG_MAX_ACTIVE_ZONES, 4, 1, BLK_F_ZONED},
+    {BLK_CONFIG_MAX_APPEND_SECTORS, 4, 1, BLK_F_ZONED},
+    {BLK_CONFIG_WRITE_GRANULARITY, 4, 1, BLK_F_ZONED},
+    {BLK_CONFIG_ZONED_MODEL, 1, 1, BLK_F_ZONED},
 };
 
 static bool is_question(uint32_t type)
@@ -59,7 +65,7 @@ static unsigned range_feature(const struct device_blk *blk, uint32_t type, uint3
 /* Data goes to the driver. */
 static bool is_read(uint32_t type)
 {
-    return type == BLK_T_IN || is_question(type);
+    return type == BLK_T_IN || type == BLK_T_ZONE_REPORT || is_question(type);
 }
 
 /* 5.2.6.1 and the limits of 5.2.3. */
@@ -148,6 +154,8 @@ static bool parse(struct device_blk *blk, struct ring_chain *chain, struct wire_
         blk->flushes_early += blk->held_count > 0;
     } else if (header->type == BLK_T_IN || header->type == BLK_T_OUT) {
         check_transfer(blk, chain, header, *bytes);
+    } else if (device_blk_is_zone_request(header->type)) {
+        device_blk_check_zone(blk, header, *bytes);
     } else if (is_question(header->type)) {
         check_question(blk, header->type, *bytes);
     } else if (range_feature(blk, header->type, &limit) != DEVICE_NO_FEATURE) {
@@ -180,6 +188,8 @@ static uint8_t move(struct device_blk *blk, struct ring_chain *chain,
         ring_chain_write(chain, 0, wear, sizeof(wear));
         return BLK_S_OK;
     }
+    if (device_blk_is_zone_request(header->type))
+        return device_blk_do_zone(blk, chain, header, bytes);
     if (header->type >= BLK_T_DISCARD) {
         ring_chain_read(chain, HEADER, &range, sizeof(range));
         at = range.sector * SECTOR;
@@ -191,10 +201,15 @@ static uint8_t move(struct device_blk *blk, struct ring_chain *chain,
     }
     if (at > end || bytes > end - at)
         return BLK_S_IOERR;
-    if (header->type == BLK_T_IN)
+    if (header->type == BLK_T_IN) {
         ring_chain_write(chain, 0, blk->disk + at, bytes);
-    else if (header->type == BLK_T_OUT)
+    } else if (header->type == BLK_T_OUT) {
+        uint8_t status = device_blk_zone_takes(blk, header->sector, bytes / SECTOR);
+
+        if (status != BLK_S_OK)
+            return status;
         ring_chain_read(chain, HEADER, blk->disk + at, bytes);
+    }
     return BLK_S_OK;
 }
 
@@ -250,7 +265,7 @@ static void take(struct device_blk *blk, struct ring_chain *chain, unsigned queu
         answer(blk, chain, queue);
         return;
     }
-    if (header.type >= BLK_T_DISCARD)
+    if (header.type >= BLK_T_DISCARD && !device_blk_is_zone_request(header.type))
         ring_chain_read(chain, HEADER, &range, sizeof(range));
     *r = (struct device_blk_request){.type = header.type,
                                      .sector = header.sector,
@@ -326,6 +341,12 @@ static void fill_config(const struct device_blk_setup *setup, uint8_t *config)
     put(config, BLK_CONFIG_MAY_UNMAP, setup->may_unmap, 1);
     put(config, BLK_CONFIG_MAX_ERASE_SECTORS, setup->max_erase, 4);
     put(config, BLK_CONFIG_MAX_ERASE_SEG, 1, 4);
+    put(config, BLK_CONFIG_ZONE_SECTORS, setup->zoned.zone_sectors, 4);
+    put(config, BLK_CONFIG_MAX_OPEN_ZONES, setup->zoned.max_open, 4);
+    put(config, BLK_CONFIG_MAX_ACTIVE_ZONES, setup->zoned.max_active, 4);
+    put(config, BLK_CONFIG_MAX_APPEND_SECTORS, setup->zoned.max_append, 4);
+    put(config, BLK_CONFIG_WRITE_GRANULARITY, setup->zoned.granularity, 4);
+    put(config, BLK_CONFIG_ZONED_MODEL, setup->zoned.model, 1);
 }
 
 void device_blk_init(struct device_blk *blk, const struct device_blk_setup *setup)
@@ -339,6 +360,8 @@ void device_blk_init(struct device_blk *blk, const struct device_blk_setup *setu
     if (!blk->disk)
         hosted_fail("out of memory for a disk");
     fill_config(setup, config);
+    device_blk_make_zones(blk);
+    features |= (uint64_t)(setup->zoned.offered || setup->zoned.model) << BLK_F_ZONED;
     features |= (uint64_t)(setup->size_max != 0) << BLK_F_SIZE_MAX;
     features |= (uint64_t)(setup->seg_max != 0) << BLK_F_SEG_MAX;
     features |= (uint64_t)(setup->blk_size != 0) << BLK_F_BLK_SIZE;
@@ -366,6 +389,7 @@ void device_blk_finish(struct device_blk *blk)
 {
     device_finish(&blk->device);
     free(blk->disk);
+    free(blk->zone);
 }
 
 void device_blk_release(struct device_blk *blk, unsigned count, bool reverse)

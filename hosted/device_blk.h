@@ -21,6 +21,13 @@ struct device_blk_setup {
     uint16_t queues;                                                /* MQ */
     uint32_t max_discard, max_zeroes, max_erase, discard_alignment; /* sectors */
     bool may_unmap;
+    struct device_blk_zoned {
+        uint8_t model;
+        bool offered; /* implied by a model */
+        /* In sectors; granularity in bytes. The first `conventional` zones are such. */
+        uint32_t zone_sectors, capacity, max_open, max_active, max_append, granularity;
+        uint32_t conventional;
+    } zoned;
     const char *id;         /* NULL: GET_ID is not supported */
     uint64_t more_features; /* INDIRECT_DESC, EVENT_IDX, or nonsense */
     uint16_t queue_size;
@@ -39,6 +46,11 @@ struct device_blk {
     struct device device;
     struct device_blk_setup setup;
     uint8_t *disk;
+    struct device_blk_zone {
+        uint64_t pointer; /* sectors from the start of the disk */
+        uint8_t type, state;
+    } * zone; /* NULL: it has none */
+    unsigned zones;
     struct device_blk_request history[DEVICE_BLK_HISTORY];
     unsigned requests;
     unsigned questions;     /* GET_ID and GET_LIFETIME, which are not in the history */
@@ -63,8 +75,9 @@ struct device_blk {
     unsigned healthy;
     bool bad_status_on; /* after those: this status, without moving data */
     uint8_t bad_status;
-    bool keep_status; /* the status byte is not written at all */
-    bool lie_len;     /* the used length is 0 */
+    bool keep_status;                /* the status byte is not written at all */
+    bool lie_len;                    /* the used length is 0 */
+    uint64_t lie_append, lie_report; /* added to what an append, a zone's start in a report says */
 };
 
 void device_blk_init(struct device_blk *blk, const struct device_blk_setup *setup);
@@ -75,6 +88,16 @@ void device_blk_finish(struct device_blk *blk);
  * wanted.
  */
 void device_blk_release(struct device_blk *blk, unsigned count, bool reverse);
+
+/* In device_blk_zones.c: making the zones; a request that is about them, checked and done. */
+void device_blk_make_zones(struct device_blk *blk);
+bool device_blk_is_zone_request(uint32_t type);
+void device_blk_check_zone(struct device_blk *blk, const struct wire_blk_header *header,
+                           uint32_t bytes);
+uint8_t device_blk_do_zone(struct device_blk *blk, struct ring_chain *chain,
+                           const struct wire_blk_header *header, uint32_t bytes);
+/* May a write go there? Then the zone's pointer is moved. */
+uint8_t device_blk_zone_takes(struct device_blk *blk, uint64_t sector, uint64_t sectors);
 
 /* Offsets in the configuration (5.2.4). */
 enum {
@@ -99,7 +122,14 @@ enum {
     BLK_CONFIG_MAY_UNMAP = 56,
     BLK_CONFIG_MAX_ERASE_SECTORS = 60,
     BLK_CONFIG_MAX_ERASE_SEG = 64,
-    BLK_CONFIG_LENGTH = 72
+    BLK_CONFIG_ERASE_ALIGNMENT = 68,
+    BLK_CONFIG_ZONE_SECTORS = 72,
+    BLK_CONFIG_MAX_OPEN_ZONES = 76,
+    BLK_CONFIG_MAX_ACTIVE_ZONES = 80,
+    BLK_CONFIG_MAX_APPEND_SECTORS = 84,
+    BLK_CONFIG_WRITE_GRANULARITY = 88,
+    BLK_CONFIG_ZONED_MODEL = 92,
+    BLK_CONFIG_LENGTH = 96
 };
 
 #endif

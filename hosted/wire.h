@@ -201,7 +201,8 @@ enum {
     BLK_F_DISCARD = 13,
     BLK_F_WRITE_ZEROES = 14,
     BLK_F_LIFETIME = 15,
-    BLK_F_SECURE_ERASE = 16
+    BLK_F_SECURE_ERASE = 16,
+    BLK_F_ZONED = 17
 };
 enum {
     BLK_T_IN = 0,
@@ -211,13 +212,45 @@ enum {
     BLK_T_GET_LIFETIME = 10,
     BLK_T_DISCARD = 11,
     BLK_T_WRITE_ZEROES = 13,
-    BLK_T_SECURE_ERASE = 14
+    BLK_T_SECURE_ERASE = 14,
+    BLK_T_ZONE_APPEND = 15,
+    BLK_T_ZONE_REPORT = 16,
+    BLK_T_ZONE_OPEN = 18,
+    BLK_T_ZONE_CLOSE = 20,
+    BLK_T_ZONE_FINISH = 22,
+    BLK_T_ZONE_RESET = 24,
+    BLK_T_ZONE_RESET_ALL = 26
 };
 struct wire_blk_range {
     uint64_t sector;
     uint32_t sectors, flags;
 };
-enum { BLK_S_OK = 0, BLK_S_IOERR = 1, BLK_S_UNSUPP = 2 };
+enum {
+    BLK_S_OK = 0,
+    BLK_S_IOERR = 1,
+    BLK_S_UNSUPP = 2,
+    BLK_S_ZONE_INVALID_CMD = 3,
+    BLK_S_ZONE_UNALIGNED_WP = 4,
+    BLK_S_ZONE_OPEN_RESOURCE = 5,
+    BLK_S_ZONE_ACTIVE_RESOURCE = 6
+};
+/* The head of a report is as long as a zone in it. */
+struct wire_blk_zone {
+    uint64_t capacity, start, pointer;
+    uint8_t type, state, reserved[38];
+};
+enum { BLK_ZONED_NONE = 0, BLK_ZONED_HOST_MANAGED = 1, BLK_ZONED_HOST_AWARE = 2 };
+enum { ZONE_CONVENTIONAL = 1, ZONE_SEQUENTIAL = 2, ZONE_PREFERRED = 3 };
+enum {
+    ZONE_NO_POINTER = 0,
+    ZONE_EMPTY = 1,
+    ZONE_OPEN = 2,
+    ZONE_OPEN_EXPLICITLY = 3,
+    ZONE_CLOSED = 4,
+    ZONE_READ_ONLY = 13,
+    ZONE_FULL = 14,
+    ZONE_OFFLINE = 15
+};
 struct wire_blk_header {
     uint32_t type, reserved;
     uint64_t sector;

@@ -426,7 +426,17 @@ struct virtio_blk_config {
     le32 max_secure_erase_sectors;
     le32 max_secure_erase_seg;
     le32 secure_erase_sector_alignment;
+    struct {
+        le32 zone_sectors;
+        le32 max_open_zones;
+        le32 max_active_zones;
+        le32 max_append_sectors;
+        le32 write_granularity; /* bytes */
+        uint8_t model;
+        uint8_t unused2[3];
+    } zoned;
 };
+_Static_assert(offsetof(struct virtio_blk_config, zoned.model) == 92, "5.2.4");
 _Static_assert(offsetof(struct virtio_blk_config, secure_erase_sector_alignment) == 68, "5.2.4");
 _Static_assert(offsetof(struct virtio_blk_config, writeback) == 32, "5.2.4");
 _Static_assert(offsetof(struct virtio_blk_config, num_queues) == 34, "5.2.4");
@@ -439,6 +449,18 @@ _Static_assert(offsetof(struct virtio_blk_config, num_queues) == 34, "5.2.4");
 #define VIRTIO_BLK_T_DISCARD 11
 #define VIRTIO_BLK_T_WRITE_ZEROES 13
 #define VIRTIO_BLK_T_SECURE_ERASE 14
+#define VIRTIO_BLK_T_ZONE_APPEND 15
+#define VIRTIO_BLK_T_ZONE_REPORT 16
+#define VIRTIO_BLK_T_ZONE_OPEN 18
+#define VIRTIO_BLK_T_ZONE_CLOSE 20
+#define VIRTIO_BLK_T_ZONE_FINISH 22
+#define VIRTIO_BLK_T_ZONE_RESET 24
+#define VIRTIO_BLK_T_ZONE_RESET_ALL 26
+
+/* 5.2.4: zoned.model. */
+#define VIRTIO_BLK_Z_NONE 0
+#define VIRTIO_BLK_Z_HM 1
+#define VIRTIO_BLK_Z_HA 2
 
 /* 5.2.6: the length of the data of GET_ID. */
 #define VIRTIO_BLK_ID_BYTES 20
@@ -446,6 +468,10 @@ _Static_assert(offsetof(struct virtio_blk_config, num_queues) == 34, "5.2.4");
 #define VIRTIO_BLK_S_OK 0
 #define VIRTIO_BLK_S_IOERR 1
 #define VIRTIO_BLK_S_UNSUPP 2
+#define VIRTIO_BLK_S_ZONE_INVALID_CMD 3
+#define VIRTIO_BLK_S_ZONE_UNALIGNED_WP 4
+#define VIRTIO_BLK_S_ZONE_OPEN_RESOURCE 5
+#define VIRTIO_BLK_S_ZONE_ACTIVE_RESOURCE 6
 
 /* 5.2.6: what precedes the data; a status byte follows it. */
 struct virtio_blk_req_header {
@@ -463,6 +489,23 @@ struct virtio_blk_range {
 };
 _Static_assert(sizeof(struct virtio_blk_range) == 16, "5.2.6");
 #define VIRTIO_BLK_RANGE_UNMAP 1u
+
+/* 5.2.6: the data of ZONE_REPORT: this, and zones. */
+struct virtio_blk_zone_report {
+    le64 nr_zones;
+    uint8_t reserved[56];
+};
+_Static_assert(sizeof(struct virtio_blk_zone_report) == 64, "5.2.6");
+
+struct virtio_blk_zone_descriptor {
+    le64 z_cap;
+    le64 z_start;
+    le64 z_wp;
+    uint8_t z_type;
+    uint8_t z_state;
+    uint8_t reserved[38];
+};
+_Static_assert(sizeof(struct virtio_blk_zone_descriptor) == 64, "5.2.6");
 
 /* 5.2.6: the data of GET_LIFETIME. */
 struct virtio_blk_lifetime {

@@ -49,6 +49,8 @@ unsigned nbd_export_flags(const struct nbd_export *export)
 
 static int add_export(struct blk_device *disk, bool read_only)
 {
+    /* Clients write anywhere, which such zones do not take. */
+    read_only |= disk->zoning.model == BLK_ZONES_HOST_MANAGED;
     int error = export_count < NBD_EXPORTS_MAX ? blk_claim(disk, "NBD export") : -ENOSPC;
     if (error) {
         log_error("nbd: %s: not exported: %s", disk->name,
@@ -56,8 +58,10 @@ static int add_export(struct blk_device *disk, bool read_only)
         return error;
     }
     exports[export_count++] = (struct nbd_export){disk, read_only};
-    log_info("nbd: exports %s, %llu MiB%s", disk->name, (unsigned long long)(disk->capacity >> 11),
-             read_only || disk->read_only ? ", read-only" : "");
+    log_info("nbd: exports %s, %llu MiB%s%s", disk->name,
+             (unsigned long long)(disk->capacity >> 11),
+             read_only || disk->read_only ? ", read-only" : "",
+             disk->zoning.model == BLK_ZONES_HOST_MANAGED ? " (host-managed zones)" : "");
     return 0;
 }
 

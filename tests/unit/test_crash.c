@@ -1,10 +1,10 @@
-// sources: blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/cache.c blk/virtio_blk.c blk/virtio_blk_config.c virtio/virtio.c virtio/virtio_config.c
+// sources: blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/cache.c blk/virtio_blk.c blk/virtio_blk_config.c blk/virtio_blk_zones.c virtio/virtio.c virtio/virtio_config.c
 // sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_pci.c
 // sources: virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c
 // sources: virtio/virtqueue.c virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c
 // sources: boot/format.c boot/loop.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c
 // sources: hosted/registers.c hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c
-// sources: hosted/device.c hosted/device_setup.c hosted/device_blk.c hosted/violation.c
+// sources: hosted/device.c hosted/device_setup.c hosted/device_blk.c hosted/device_blk_zones.c hosted/violation.c
 // sources: hosted/ring_packed.c
 /*
  * test_crash.c - what a crash may leave on a disk: every legal image after every step of random

@@ -206,6 +206,33 @@ static void words_choose_the_volume(void **state)
     assert_int_equal(fs_stat("/kept", &status), 0);
 }
 
+/* A disk whose zones have to be written in order is neither mounted nor formatted, and the log says why. */
+static void host_managed_zones_are_left_alone(void **state)
+{
+    (void)state;
+    format_littlefs(DISK_SIZE, 0);
+    write_file("/kept", 1, 3000, 100);
+    fs_shutdown();
+    device.zoning.model = BLK_ZONES_HOST_MANAGED;
+    kernel_words = "mount=vda:/data";
+    unsigned writes = disk_writes;
+    assert_int_equal(fs_init(), -ENODEV);
+    assert_non_null(strstr(logged, "has host-managed zones"));
+    fs_shutdown();
+    blank_disk(DISK_SIZE);
+    kernel_words = "format=vda:littlefs";
+    assert_int_equal(fs_init(), -ENODEV);
+    assert_int_equal(disk_writes, writes);
+    fs_shutdown();
+    /* A host-aware one takes writes anywhere. */
+    device.zoning.model = BLK_ZONES_HOST_AWARE;
+    kernel_words = "format=vda:littlefs root=vda";
+    mount_loaded();
+    write_file("/kept", 1, 3000, 100);
+    fs_shutdown();
+    device.zoning.model = BLK_ZONES_NONE;
+}
+
 /* --- When things go wrong --------------------------------------------------------------------- */
 
 static void a_full_volume_says_so(void **state)
@@ -519,6 +546,7 @@ int main(void)
         FAT_TEST(names_and_errors),
         FAT_TEST(one_writer_at_a_time),
         FAT_TEST(words_choose_the_volume),
+        FAT_TEST(host_managed_zones_are_left_alone),
         FAT_TEST(a_full_volume_says_so),
         FAT_TEST(a_read_only_disk_is_only_read),
         FAT_TEST(device_errors_end_in_eio),

@@ -1,10 +1,10 @@
 // sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
 // sources: virtio/virtio_mmio.c virtio/virtio_mmio_scan.c virtio/virtqueue.c
 // sources: virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c
-// sources: boot/cmdline.c boot/pci_caps.c blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/virtio_blk.c blk/virtio_blk_config.c hosted/platform_linux.c
+// sources: boot/cmdline.c boot/pci_caps.c blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/virtio_blk.c blk/virtio_blk_config.c blk/virtio_blk_zones.c hosted/platform_linux.c
 // sources: hosted/dma_arena.c hosted/registers.c hosted/ring_device.c hosted/ring_split.c
 // sources: hosted/fake_pci.c hosted/device.c hosted/device_setup.c hosted/device_mmio.c
-// sources: hosted/device_blk.c tests/unit/plain_driver.c hosted/violation.c hosted/ring_packed.c
+// sources: hosted/device_blk.c hosted/device_blk_zones.c tests/unit/plain_driver.c hosted/violation.c hosted/ring_packed.c
 /*
  * test_virtio_mmio.c - the MMIO transport (4.2), version 2 and legacy: which places it takes, how
  * it sets a device up, and how interrupts arrive.
