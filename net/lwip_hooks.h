@@ -22,9 +22,11 @@ uint32_t lwip_port_isn(const ip_addr_t *local_ip, uint16_t local_port, const ip_
  * `p` is (net/lwip_segments.c). */
 struct tcp_hdr;
 signed char backlog_received(const struct tcp_pcb *listener, const struct tcp_hdr *header);
-signed char segments_received(struct tcp_pcb *pcb, const struct pbuf *p);
+signed char segments_received(struct tcp_pcb *pcb, const struct tcp_hdr *header,
+                              uint16_t options_len, const struct pbuf *p);
 #define LWIP_HOOK_TCP_INPACKET_PCB(pcb, header, length, first, second, p) \
-    ((pcb)->state == LISTEN ? backlog_received(pcb, header) : segments_received(pcb, p))
+    ((pcb)->state == LISTEN ? backlog_received(pcb, header)               \
+                            : segments_received(pcb, header, first, p))
 
 /* The router set by `ip6=`; NULL leaves the choice to router advertisements (net/lwip_addresses.c).
  */

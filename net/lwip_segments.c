@@ -25,6 +25,7 @@
 
 #include "net/lwip_loan.h"
 #include "net/lwip_ports.h"
+#include "net/lwip_recovery.h"
 
 /* Payload of a large packet, so that headers fit into IP's 65535 bytes. */
 #define LARGE_MAX 65000u
@@ -115,7 +116,7 @@ err_t __wrap_tcp_split_unsent_seg(struct tcp_pcb *pcb, u16_t split)
 static bool fit_window(struct tcp_pcb *pcb)
 {
     const struct tcp_seg *seg = pcb->unsent;
-    if (seg == NULL || seg->len <= pcb->mss || tcp_input_pcb == pcb)
+    if (seg == NULL || seg->len <= pcb->mss)
         return false;
     s32_t window = (s32_t)smaller(pcb->cwnd, pcb->snd_wnd);
     /* Negative when the segment was acknowledged in part. */
@@ -132,18 +133,24 @@ err_t __wrap_tcp_output(struct tcp_pcb *pcb)
 {
     u16_t outer = size_now;
     err_t error;
+    if (tcp_input_pcb == pcb)
+        return ERR_OK; /* called again behind the input */
+    u32_t extra = recovery_before_output(pcb);
+    pcb->cwnd += extra;
     fit_window(pcb);
     size_now = pcb->mss;
     do {
         error = __real_tcp_output(pcb);
     } while (error == ERR_OK && fit_window(pcb));
     size_now = outer;
+    pcb->cwnd -= extra;
     return error;
 }
 
 /* Calls lwIP's tcp_output() itself, with a congestion window of one segment. */
 void __wrap_tcp_rexmit_rto_commit(struct tcp_pcb *pcb)
 {
+    recovery_timed_out(pcb);
     fit_window(pcb);
     size_now = pcb->mss;
     __real_tcp_rexmit_rto_commit(pcb);
@@ -151,8 +158,10 @@ void __wrap_tcp_rexmit_rto_commit(struct tcp_pcb *pcb)
 }
 
 /* A mark of one delayed acknowledgement makes lwIP send the next one at once. */
-err_t segments_received(struct tcp_pcb *pcb, const struct pbuf *p)
+err_t segments_received(struct tcp_pcb *pcb, const struct tcp_hdr *header, u16_t options_len,
+                        const struct pbuf *p)
 {
+    recovery_received(pcb, header, options_len, p);
     if (p->tot_len > TCP_MSS)
         tcp_set_flags(pcb, TF_ACK_DELAY);
     return ERR_OK;

@@ -18,6 +18,7 @@
 #include "net/lwip_neighbours.h"
 #include "net/lwip_port.h"
 #include "net/lwip_ports.h"
+#include "net/lwip_recovery.h"
 #include "platform.h"
 
 #define NS_PER_MS 1000000u
@@ -287,4 +288,9 @@ void net_print_report(void)
         (unsigned long)lwip_stats.tcp.chkerr, (unsigned long)lwip_stats.tcp.drop,
         (unsigned long)lwip_stats.tcp.memerr, (unsigned long long)backlog_given_up(),
         (unsigned long long)neighbours_refused());
+    const struct recovery_stats *lost = recovery_stats();
+    log_info(
+        "lwip: tcp losses recovered from %llu, segments sent again for them %llu, time-outs %llu",
+        (unsigned long long)lost->recoveries, (unsigned long long)lost->segments,
+        (unsigned long long)lost->timeouts);
 }

@@ -1,10 +1,11 @@
 /*
  * lwip_timers.c - lwIP's timers (lwip/timeouts.h), in the place of its own timeouts.c.
  *
- * lwIP runs eleven periodic timers all the time, two of them ten times a second, whether or not there is
- * anything to count down, and each would wake an idle machine. Here a timer whose state says that it
- * has nothing to do sleeps, and those of one period run at the same moment. Owns them and the single
- * timeouts that applications ask for. Read lwip_stack.c next, which calls this from the event loop.
+ * lwIP runs eleven periodic timers all the time, whether or not there is anything to count down, and
+ * each would wake an idle machine. Here a timer whose state says that it has nothing to do sleeps,
+ * and those of one period run at the same moment. TCP's, which is the fastest, counts time that has
+ * been slept through afterwards when no connection waits for anything. Owns them and the single timeouts
+ * that applications ask for. Read lwip_stack.c next, which calls this from the event loop.
  */
 #include "lwip/timeouts.h"
 
@@ -47,11 +48,28 @@ struct periodic {
 static struct timeout timeouts[TIMEOUTS_MAX];
 static struct timeout *first; /* the one that is due first */
 
+/* How long TCP's timer may sleep while it only counts what takes seconds. */
+#define TCP_SLEEP_MS 500u
+
+/* lwIP's users count on calls of tcp_poll()'s function in units of half a second. */
+#define TICKS_PER_POLL (500u / (2 * TCP_TMR_INTERVAL))
+
 /* ---- which periodic timers have something to do ---- */
 
 static bool tcp_is_needed(void)
 {
     return tcp_active_pcbs != NULL || tcp_tw_pcbs != NULL;
+}
+
+/* Whether a tick may let a connection do anything soon: send again, probe, acknowledge, hand on. */
+static bool tcp_is_urgent(void)
+{
+    for (const struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next)
+        if (pcb->rtime >= 0 || pcb->persist_backoff > 0 || pcb->unsent != NULL ||
+            pcb->refused_data != NULL ||
+            (pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND)) != 0)
+            return true;
+    return false;
 }
 
 static bool dhcp_is_needed(void)
@@ -118,10 +136,15 @@ static struct periodic periodics[] = {
     {.interval_ms = MLD6_TMR_INTERVAL, .handler = mld6_tmr, .is_needed = mld6_is_needed},
 };
 
+#define TCP_TIMER (&periodics[0])
+
 /* ---- when ---- */
 
 /* When something is due at the earliest, as far as was known when it was last asked. */
 static u32_t earliest_ms;
+
+/* The machine has gone to sleep for longer than a tick of TCP. */
+static bool tcp_sleeps;
 
 static bool is_due(u32_t due_ms, u32_t now_ms)
 {
@@ -141,8 +164,11 @@ static void start(struct periodic *timer, u32_t now_ms)
     timer->due_ms = now_ms - now_ms % timer->interval_ms + timer->interval_ms;
 }
 
-/* Starts the timers that have got something to do, stops those that have not, and looks who is next. */
-static void look(u32_t now_ms)
+/*
+ * Starts the timers that have got something to do, stops those that have not, and looks who is next.
+ * A machine that is awake serves TCP's ticks in time, so that what begins then begins at the right one.
+ */
+static void look(u32_t now_ms, bool asleep)
 {
     earliest_ms = first != NULL ? first->due_ms : now_ms + DHCP_COARSE_TIMER_MSECS;
     for (struct periodic *timer = periodics; timer < periodics + PERIODICS; timer++) {
@@ -150,14 +176,19 @@ static void look(u32_t now_ms)
         if (needed && !timer->runs)
             start(timer, now_ms);
         timer->runs = needed;
-        if (needed)
+        if (needed && timer != TCP_TIMER)
             not_later(timer->due_ms);
     }
+    tcp_sleeps = asleep && TCP_TIMER->runs && !tcp_is_urgent();
+    if (tcp_sleeps)
+        not_later(TCP_TIMER->due_ms - TCP_TIMER->due_ms % TCP_SLEEP_MS + TCP_SLEEP_MS);
+    else if (TCP_TIMER->runs)
+        not_later(TCP_TIMER->due_ms);
 }
 
 void sys_timeouts_init(void)
 {
-    look(sys_now());
+    look(sys_now(), false);
 }
 
 bool lwip_timers_due(void)
@@ -168,35 +199,55 @@ bool lwip_timers_due(void)
 u32_t sys_timeouts_sleeptime(void)
 {
     u32_t now_ms = sys_now();
-    look(now_ms);
-    return is_due(earliest_ms, now_ms) ? 0 : earliest_ms - now_ms;
+    look(now_ms, true);
+    u32_t until_ms = earliest_ms;
+    if (tcp_sleeps)
+        not_later(TCP_TIMER->due_ms); /* for who is woken before */
+    return is_due(until_ms, now_ms) ? 0 : until_ms - now_ms;
+}
+
+/* Ticks that were missed because of a long turn of the loop are not made up for: what they would
+ * have waited for may be there already. */
+static void run_periodic(struct periodic *timer, u32_t now_ms)
+{
+    u32_t ticks = 1;
+    if (timer == TCP_TIMER && tcp_sleeps)
+        ticks += (now_ms - timer->due_ms) / timer->interval_ms;
+    start(timer, now_ms);
+    while (ticks-- > 0)
+        timer->handler();
 }
 
 void sys_check_timeouts(void)
 {
     u32_t now_ms = sys_now();
+    for (struct periodic *timer = periodics; timer < periodics + PERIODICS; timer++)
+        if (timer->runs && is_due(timer->due_ms, now_ms))
+            run_periodic(timer, now_ms);
     while (first != NULL && is_due(first->due_ms, now_ms)) {
         struct timeout timeout = *first;
         first->handler = NULL;
         first = timeout.next;
         timeout.handler(timeout.arg);
     }
-    for (struct periodic *timer = periodics; timer < periodics + PERIODICS; timer++) {
-        if (timer->runs && is_due(timer->due_ms, now_ms)) {
-            start(timer, now_ms);
-            timer->handler();
-        }
-    }
-    look(now_ms);
+    look(now_ms, false);
 }
 
 /* A connection was added to a list. */
 void tcp_timer_needed(void)
 {
-    if (periodics[0].runs)
+    if (TCP_TIMER->runs)
         return;
-    start(&periodics[0], sys_now());
-    not_later(periodics[0].due_ms);
+    start(TCP_TIMER, sys_now());
+    not_later(TCP_TIMER->due_ms);
+}
+
+void __real_tcp_poll(struct tcp_pcb *pcb, tcp_poll_fn poll, u8_t interval);
+
+void __wrap_tcp_poll(struct tcp_pcb *pcb, tcp_poll_fn poll, u8_t interval)
+{
+    unsigned ticks = interval * TICKS_PER_POLL;
+    __real_tcp_poll(pcb, poll, ticks < UINT8_MAX ? (u8_t)ticks : UINT8_MAX);
 }
 
 /* ---- single timeouts ---- */

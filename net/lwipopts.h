@@ -151,6 +151,10 @@ extern unsigned lwip_port_tcp_extra; /* bytes beyond 32 KiB */
 #define TCP_LISTEN_BACKLOG 1
 #define TCP_DEFAULT_LISTEN_BACKLOG 255
 #define TCP_QUEUE_OOSEQ 1
+#define TCP_TMR_INTERVAL 50 /* ms; acknowledgements wait so long, time-outs are twice as coarse */
+#define LWIP_TCP_RTO_TIME 1000      /* ms, before anything is known of the path (RFC 6298, 2.1) */
+#define TCP_SYNMAXRTX 12            /* times that; lwIP does not back off here */
+#define LWIP_TCP_PCB_NUM_EXT_ARGS 1 /* net/lwip_recovery.c */
 #define TCP_OOSEQ_MAX_BYTES TCP_WND
 #define TCP_OOSEQ_MAX_PBUFS 256
 #define LWIP_TCP_SACK_OUT 1

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from ferrule import TOP
-from test_net import tap_guest
-from netns import GUEST, STATIC, Network, why_not
+from ferrule import Guest, TOP
+from test_net import download, tap_guest
+from netns import GUEST, STATIC, BadCable, Network, why_not
 from website import sha256
 
 sys.path.append(os.path.join(TOP, "tests", "torture"))
@@ -31,11 +31,14 @@ def possible():
 
 def counters(guest):
     """What the console command `net` tells about the stack."""
-    text = guest.command_output("net", r"neighbours refused \d+")
+    text = guest.command_output("net", r"time-outs \d+")
     patterns = {
         "heap_peak": r"heap \d+ bytes, at most (\d+)",
         "given_up": r"given up (\d+)",
         "refused": r"neighbours refused (\d+)",
+        "recovered": r"recovered from (\d+)",
+        "again": r"sent again for them (\d+)",
+        "timeouts": r"time-outs (\d+)",
     }
     return {name: int(re.search(pattern, text).group(1)) for name, pattern in patterns.items()}
 
@@ -65,4 +68,23 @@ def test_syn_flood(ports, site, tmp_path):
             print(flood.sent, last, time.monotonic() - start)
             assert last["given_up"] > 500 and last["refused"] > 100
             assert last["heap_peak"] < HEAP_MAX
+        guest.power_off()
+
+
+def test_losses(large_site, tmp_path):
+    """When one frame in a hundred is lost, TCP sends those again and not everything behind them, and
+    seldom has to wait for its timer to learn of them.
+    """
+    with Network() as network, BadCable(network, 9, lose=0.01) as cable, Guest(
+        large_site.disk, backend=cable.backend, words=STATIC, pass_fds=[cable.fileno()]
+    ) as guest:
+        guest.wait_ready()
+        for _ in range(4):
+            download(network, large_site, "large/1mb.bin", tmp_path)
+        told = counters(guest)
+        print(cable.counts, told)
+        assert told["recovered"] >= 10
+        # A machine that is busy elsewhere may be late with an acknowledgement.
+        assert told["timeouts"] <= told["recovered"] // 2
+        assert told["again"] <= 2 * cable.counts["lost"]
         guest.power_off()
