@@ -499,6 +499,14 @@ $(NATIVE_BENCH_DIR)/blkio_bench: tests/bench/native/blkio_bench.c tests/bench/na
 bench-native: $(NATIVE_BENCH) $(NATIVE_BENCH_DIR)/blkio_bench | packages-bench
 	@tests/bench/native/run $(NATIVE_BENCH_DIR) $(BENCH_ARGS)
 
+# Disturbs the networks of guests with clients at work; bulk transfers without end.
+.PHONY: net-torture bulk-soak
+net-torture: $(BUILD)/ferrule.elf | packages-run packages-test packages-disk
+	@FERRULE_BUILD='$(abspath $(BUILD))' tests/torture/net-torture '$(TIME)' '$(SEED)' '$(T)'
+
+bulk-soak: $(BUILD)/bulk.elf | packages-run packages-test
+	@FERRULE_BUILD='$(abspath $(BUILD))' tests/torture/bulk-soak '$(or $(N),1000)' '$(SEED)'
+
 # Kills guests that store rows, N times, and looks for what they had acknowledged. SEED as printed repeats the choices.
 .PHONY: power-cut
 power-cut: $(BUILD)/store.elf $(HOST)/littlefs-image | packages-run packages-test
@@ -580,6 +588,8 @@ help:
 ##   make ring-torture  random traffic over every kind of ring (N=transfers, SEED=number)
 ##   make qtest-torture  resets at random moments, on QEMU's own devices (N=rounds, SEED=number)
 
+##   make net-torture   loss, floods, flapping links and the like, with clients at work (TIME=seconds, SEED=number, T=name)
+##   make bulk-soak     bulk transfers both ways, one and eight at once, each byte compared (N=transfers, SEED=number)
 ##   make power-cut     cut the power of a guest that stores rows (N=cuts, SEED=number)
 ##   make matrix        every combination of machine, transport, ring, features, interrupts, loader (MATRIX_ARGS=--help)
 ##   make qemu10        QEMU 10 beside the distribution's, in the cache; prints what to give as QEMU=

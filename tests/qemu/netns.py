@@ -7,6 +7,7 @@ Read test_net.py next.
 import contextlib
 import ctypes
 import fcntl
+import heapq
 import os
 import random
 import select
@@ -14,6 +15,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 HOST = "10.77.0.1"
 GUEST = "10.77.0.2"
@@ -253,11 +255,14 @@ class Network:
 
 class BadCable:
     """Joins a network's tap0 with a guest, and loses, repeats, delays and damages frames in both
-    directions, by a seed.
+    directions, by a seed. A frame that is delayed goes behind the next one, or when latency_s is
+    given, as much later as that at most. heal() makes a good cable of it.
     """
 
-    def __init__(self, network, seed, lose=0.0, repeat=0.0, delay=0.0, damage=0.0):
+    def __init__(self, network, seed, lose=0.0, repeat=0.0, delay=0.0, damage=0.0, latency_s=0.0):
         self._odds = (lose, repeat, delay, damage)
+        self._latency_s = latency_s
+        self._late = []  # a heap of frames with the time at which each is due
         self._random = random.Random(seed)
         self._tap = network.open_tap()
         self._ours, self._guests = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -289,13 +294,24 @@ class BadCable:
         for handle in (self._tap, self._stop_read):
             os.close(handle)
 
+    def heal(self):
+        self._odds = (0.0, 0.0, 0.0, 0.0)
+
+    def _send_late(self):
+        """Sends what is due; returns how long the next one has to wait."""
+        while self._late and self._late[0][0] <= time.monotonic():
+            _, _, frame, send = heapq.heappop(self._late)
+            send(frame)
+        return max(0, self._late[0][0] - time.monotonic()) if self._late else None
+
     def _relay(self):
         to_guest, to_host = self._ours.send, lambda frame: os.write(self._tap, frame)
         while True:
-            ready = select.select([self._tap, self._ours, self._stop_read], [], [])[0]
-            if self._stop_read in ready:
-                return
             try:
+                wait_s = self._send_late()
+                ready = select.select([self._tap, self._ours, self._stop_read], [], [], wait_s)[0]
+                if self._stop_read in ready:
+                    return
                 if self._tap in ready:
                     self._pass(os.read(self._tap, 65536), to_guest, "to guest")
                 if self._ours in ready:
@@ -309,8 +325,11 @@ class BadCable:
         held = self._held.pop(direction, None)
         if self._random.random() < lose:
             self.counts["lost"] += 1
-        elif self._random.random() < delay and not held:
-            # It goes behind the next one.
+        elif self._latency_s and self._random.random() < delay:
+            self.counts["delayed"] += 1
+            due = time.monotonic() + self._random.random() * self._latency_s
+            heapq.heappush(self._late, (due, self.counts["delayed"], frame, send))
+        elif not self._latency_s and self._random.random() < delay and not held:
             self._held[direction] = frame
             self.counts["delayed"] += 1
         else:

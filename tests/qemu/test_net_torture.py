@@ -1,10 +1,11 @@
 """A hostile or broken network, in short: what `make net-torture` does for as long as one likes.
 
-Needs root for namespaces. Read tests/torture/net_torture.py for the disturbances.
+Needs root for namespaces. Read tests/torture/net_torture.py for the disturbances, net_loads.py for the clients.
 """
 import os
 import random
 import re
+import subprocess
 import sys
 import time
 
@@ -16,6 +17,7 @@ from netns import GUEST, STATIC, BadCable, Network, why_not
 from website import sha256
 
 sys.path.append(os.path.join(TOP, "tests", "torture"))
+import net_torture  # noqa: E402
 from net_flood import SynFlood  # noqa: E402
 
 DOWNLOADS_S = 60
@@ -88,3 +90,28 @@ def test_losses(large_site, tmp_path):
         assert told["timeouts"] <= told["recovered"] // 2
         assert told["again"] <= 2 * cable.counts["lost"]
         guest.power_off()
+
+
+# test_hotplug.py pulls cards out.
+@pytest.mark.parametrize(
+    "torture",
+    [each for each in net_torture.TORTURES if each is not net_torture.unplug],
+    ids=lambda each: each.__name__,
+)
+def test_torture(torture, large_site):
+    """A second of each disturbance, with clients at work: right bytes, nobody left waiting, and the
+    memory free again.
+    """
+    if missing := net_torture.needed_programs():
+        pytest.skip(f"needs {', '.join(missing)}")
+    counted = net_torture.run(torture, large_site, "share", 1)
+    print(counted)
+    assert counted["transfers"] > 0
+
+
+def test_bulk_soak():
+    """Some bulk transfers, one and eight at once, by the script that makes a thousand."""
+    script = os.path.join(TOP, "tests", "torture", "bulk-soak")
+    done = subprocess.run([script, "10", "share"], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^[1-9]\d* passed, 0 failed$", done.stdout, re.M)
