@@ -516,9 +516,9 @@ power-cut: $(BUILD)/store.elf $(HOST)/littlefs-image | packages-run packages-tes
 conformance: test
 	@tools/conformance $(BUILD) $(CONFORMANCE_ARGS)
 
-# The same loads on emulated and paravirtual devices, counted.
+# The same loads on emulated and paravirtual devices, counted and timed.
 .PHONY: bench-paravirt
-bench-paravirt: $(BUILD)/ferrule.elf | packages-run packages-disk
+bench-paravirt: $(BUILD)/ferrule.elf | packages-run packages-disk packages-bench
 	@FERRULE_BUILD='$(abspath $(BUILD))' tests/bench/paravirt $(BENCH_ARGS)
 
 bench: $(BUILD)/ferrule.elf $(BENCH_APPS:%=$(BUILD)/%.elf) $(BUILD)/disk.img | packages-run packages-bench
@@ -596,7 +596,7 @@ help:
 ##   make bench         measure (takes minutes)
 ##   make bench-net     measure the network beside a Linux guest's with nginx and iperf3 (BENCH_ARGS=--help)
 ##   make bench-blk     measure disks beside a Linux guest's with fio (BENCH_ARGS=--help)
-##   make bench-paravirt  count what IDE disks and e1000 cards cost beside virtio's (BENCH_ARGS=--help)
+##   make bench-paravirt  count and time IDE disks and e1000 cards beside virtio's (BENCH_ARGS=--help)
 ##   make bench-native  measure the drivers beside DPDK's and libblkio's on the same back ends (BENCH_ARGS=--help)
 ##   make size          sections and sizes;  make dis  disassembly in build/ferrule.dis
 ##   make deps          only the set-up: packages, C library, TCP/IP stack, file system

@@ -1,10 +1,12 @@
 /*
  * count_instructions.c - a QEMU plugin that counts the instructions a guest executes, how often it
- * halts, and its virtio notifications.
+ * halts, its virtio notifications, and the bytes that its processor moves.
  *
  * Counts start with the first code executed at `low` <= address < `high`, that is where the kernel
  * was loaded, so that the firmware, which is the same for every guest, stays out. The counts are kept
- * in the file `out`, 8 bytes each in the host's byte order, and can be read there at any time. Debian
+ * in the file `out`, 8 bytes each in the host's byte order, and can be read there at any time. Moved
+ * bytes are what the code of `copy`, LOW-HIGH given once for each function, stores, and what string
+ * instructions read from or write to ports. Debian
  * ships no header for QEMU's plugin interface (docs/devel/tcg-plugins in its source), so the few
  * declarations in use stand here. A repeated string instruction counts once a repetition. Loaded by
  * tests/bench/measure.py.
@@ -32,8 +34,14 @@
 #define NOTIFY_REGION "virtio-pci-notify"
 
 struct counters {
-    uint64_t instructions, halts, notifications;
+    uint64_t instructions, halts, notifications, moved;
 };
+
+#define MAX_COPIES 4
+static struct {
+    uint64_t low, high;
+} copies[MAX_COPIES];
+static unsigned copy_count;
 
 typedef uint64_t plugin_id;
 typedef uint32_t memory_info;
@@ -57,6 +65,7 @@ void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 unsigned qemu_plugin_mem_size_shift(memory_info info);
 struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(memory_info info, uint64_t address);
 bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *address);
@@ -104,8 +113,59 @@ static void count_notification(unsigned cpu, memory_info info, uint64_t address,
         count->notifications++;
 }
 
+static void count_moved(unsigned cpu, memory_info info, uint64_t address, void *user)
+{
+    (void)cpu;
+    (void)address;
+    (void)user;
+    count->moved += UINT64_C(1) << qemu_plugin_mem_size_shift(info);
+}
+
+static bool is_copy(uint64_t address)
+{
+    for (unsigned i = 0; i < copy_count; i++)
+        if (address >= copies[i].low && address < copies[i].high)
+            return true;
+    return false;
+}
+
+static void count_port(unsigned cpu, void *user)
+{
+    (void)cpu;
+    count->moved += (uintptr_t)user;
+}
+
+/* The bytes that INS or OUTS moves at a time, behind any prefixes; 0: it is neither. Counted where it
+ * is executed, since INS stores twice in QEMU, the first time to see that it can. */
+static uintptr_t port_string_bytes(const struct qemu_plugin_insn *insn)
+{
+    const uint8_t *code = qemu_plugin_insn_data(insn);
+    size_t at = 0, size = qemu_plugin_insn_size(insn);
+    bool words = false;
+
+    for (; at < size && (code[at] == 0xf3 || code[at] == 0x66); at++)
+        words = words || code[at] == 0x66;
+    if (at + 1 != size || code[at] < 0x6c || code[at] > 0x6f)
+        return 0;
+    return (code[at] & 1) == 0 ? 1 : words ? 2 : 4;
+}
+
+static void watch_moves(struct qemu_plugin_insn *insn)
+{
+    uintptr_t bytes = port_string_bytes(insn);
+
+    if (is_copy(qemu_plugin_insn_vaddr(insn)))
+        qemu_plugin_register_vcpu_mem_cb(insn, count_moved, CALLBACK_READS_NO_REGISTERS, ON_STORES,
+                                         NULL);
+    if (bytes != 0)
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, count_port, CALLBACK_READS_NO_REGISTERS,
+                                               (void *)bytes);
+}
+
 static void watch_instruction(struct qemu_plugin_insn *insn)
 {
+    if (copy_count > 0)
+        watch_moves(insn);
     if (qemu_plugin_insn_size(insn) == 1 && *(const uint8_t *)qemu_plugin_insn_data(insn) == HLT)
         qemu_plugin_register_vcpu_insn_exec_cb(insn, count_halt, CALLBACK_READS_NO_REGISTERS, NULL);
     if (watch_stores)
@@ -161,7 +221,10 @@ EXPORT int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int a
             high = strtoull(text, NULL, 0);
         else if ((text = value_of(argv[i], "out")) != NULL)
             count = map_file(text);
-        else if ((text = value_of(argv[i], "notifications")) != NULL)
+        else if ((text = value_of(argv[i], "copy")) != NULL && copy_count < MAX_COPIES) {
+            copies[copy_count].low = strtoull(text, (char **)&text, 0);
+            copies[copy_count++].high = *text == '-' ? strtoull(text + 1, NULL, 0) : 0;
+        } else if ((text = value_of(argv[i], "notifications")) != NULL)
             watch_stores = strcmp(text, "on") == 0;
     }
     if (low >= high || count == NULL) {

@@ -13,13 +13,14 @@ import time
 from dataclasses import dataclass
 
 import measure
-from line import CHARGEN, DISCARD, ECHO, IPERF
+from line import BLK_LOAD, CHARGEN, DISCARD, ECHO, IPERF
 
-LIMIT_S = 120
+LIMIT_S = 180
 PIECE = 256 << 10
 DATAGRAM = bytes(range(64))
 MIB = 1 << 20
 IPERF_TRIES = 20
+ASK_TRIES = 40
 
 
 @dataclass
@@ -133,3 +134,22 @@ def udp_echo(count):
             raise machine.failure(f"UDP echo: {error}") from None
 
     return run
+
+
+def ask(machine, line):
+    """Sends the service `blk` one line, and returns all that the guest answers."""
+    for tries_left in reversed(range(ASK_TRIES)):
+        try:
+            with machine.line.connect(BLK_LOAD, LIMIT_S) as client:
+                client.sendall(line.encode() + b"\n")
+                text = b""
+                while not re.match(rb"(ok|error).*\n", text) and (part := client.recv(65536)):
+                    text += part
+                return text.decode(errors="replace")
+        except ConnectionResetError as error:
+            # inetd listens a little later than the guest says that it is ready.
+            if tries_left == 0:
+                raise machine.failure(f"{line}: {error}") from None
+            time.sleep(0.25)
+        except OSError as error:
+            raise machine.failure(f"{line}: {error}") from None

@@ -49,7 +49,7 @@ class Connection(http.client.HTTPConnection):
 class Machine:
     """Context manager: QEMU runs from entering to leaving."""
 
-    def __init__(self, guest, disk, memory_mib, firmware=None, more=(), line=None):
+    def __init__(self, guest, disk, memory_mib, firmware=None, more=(), line=None, nic="virtio-net-pci,netdev=net0", kind="q35"):
         self.guest = guest
         self.line = line or UserLine()
         self.console = bytearray()
@@ -57,10 +57,10 @@ class Machine:
         self.command = [
             *self.line.command,
             os.environ.get("QEMU") or "qemu-system-x86_64",
-            *("-machine", "q35", "-accel", "tcg", "-cpu", CPU_MODEL, "-m", f"{memory_mib}M"),
+            *("-machine", kind, "-accel", "tcg", "-cpu", CPU_MODEL, "-m", f"{memory_mib}M"),
             *("-nodefaults", "-display", "none", "-no-reboot", "-monitor", "none", "-serial", "stdio"),
             *("-netdev", self.line.netdev),
-            *("-device", "virtio-net-pci,netdev=net0,romfile="),
+            *("-device", f"{nic},romfile="),
             *("-drive", f"if=none,id=disk0,format=raw,readonly=on,file={str(disk).replace(',', ',,')}"),
             *("-device", "virtio-blk-pci,drive=disk0"),
             *(("-bios", firmware) if firmware else ()),

@@ -102,7 +102,7 @@ class Counters:
 
     def read(self):
         interrupts = self.trace.read_bytes().count(b"virtio_notify ") if self.trace.exists() else 0
-        return Counts(*struct.unpack("=3Q", self.out.read_bytes()), interrupts)
+        return Counts(*struct.unpack("=4Q", self.out.read_bytes())[:3], interrupts)
 
 
 def instructions(guest, content, plugin, folder):

@@ -33,7 +33,7 @@ def rows(path):
     return {row["key"]: row["ferrule"] for row in json.loads(path.read_text())["rows"]}
 
 
-@pytest.mark.parametrize("script", ["run", "run-net", "run-blk"])
+@pytest.mark.parametrize("script", ["run", "run-net", "run-blk", "paravirt"])
 def test_bad_arguments(script):
     """Each script says what it takes, and refuses the rest with status 2."""
     assert "--quick" in run(script, "--help").stdout
@@ -60,6 +60,20 @@ def test_net(tmp_path):
     assert 0.5 < found["udp-instructions"][0] < 100  # thousand a datagram there and back
     assert 0.05 < found["udp-notifications"][0] < 4
     assert 0.05 < found["udp-interrupts"][0] < 4
+
+
+def test_paravirt(tmp_path):
+    """An emulated and a paravirtual disk, counted and timed: registers touched, and who moves the data."""
+    out = tmp_path / "results.json"
+    run("paravirt", "--quick", "--only", "disk", "--variants", "IDE, ", "--json", str(out), "--plots", str(tmp_path))
+    read = json.loads(out.read_text())["disk"]["4 KiB random read, depth 32"]
+    assert read["IDE, PIO"]["accesses"] > 2048 and read["IDE, PIO"]["moved"] >= 4096
+    assert read["IDE, DMA"]["accesses"] < 100 and read["IDE, DMA"]["moved"] < 1000
+    assert read["IDE, DMA"]["throughput"] == 1 and read["IDE, PIO"]["throughput"] > 0
+    out.unlink()
+    run("paravirt", "--quick", "--only", "disk", "--variants", "blk, split, EVENT", "--json", str(out), "--plots", str(tmp_path))
+    read = json.loads(out.read_text())["disk"]["4 KiB random read, depth 32"]["virtio-blk, split, EVENT_IDX"]
+    assert read["accesses"] < 1 and read["notifications"] < 1 and read["moved"] < 1000 and read["interrupts"] > 0
 
 
 def halts(guest):
