@@ -2,8 +2,9 @@
  * device.c - the model device's registers and state machine: status, features, queues,
  * notifications, interrupts (2.1 to 3.1, 4.1.4).
  *
- * Every register access of the driver ends here and is checked for width, order and value. The
- * device type does the rest. Read device.h first.
+ * Every access to the common configuration ends here and is checked for width, order and value; the
+ * device configuration and the notification structure are device_setup.c's. The device type does the
+ * rest. Read device.h first.
  */
 #include "hosted/device.h"
 
@@ -13,7 +14,7 @@
 #include "hosted/device_front.h"
 #include "hosted/violation.h"
 
-static void trace(struct device *device, const char *word)
+void device_trace(struct device *device, const char *word)
 {
     size_t used = strlen(device->trace), len = strlen(word);
 
@@ -31,7 +32,7 @@ static void trace_number(struct device *device, const char *word, unsigned numbe
     char text[32];
 
     snprintf(text, sizeof(text), "%s%x", word, number);
-    trace(device, text);
+    device_trace(device, text);
 }
 
 static bool has_bit(const uint32_t *set, unsigned bit)
@@ -118,7 +119,7 @@ static uint8_t read_status(struct device *device)
 static bool accept_features(struct device *device)
 {
     if (!device_is_legacy(device))
-        trace(device, "features-ok");
+        device_trace(device, "features-ok");
     if (!device->features_read)
         violation("INIT-4", "FEATURES_OK without having read the features");
     for (unsigned i = 0; i < 4; i++)
@@ -137,13 +138,13 @@ static void write_status(struct device *device, uint8_t value)
     uint8_t added = value & ~device->status & ~ST_NEEDS_RESET & ~device->lies.status_or;
 
     if (value == 0) {
-        trace(device, "reset");
+        device_trace(device, "reset");
         reset(device);
         return;
     }
     if (device->reset_countdown && (value & ST_FAILED)) {
-        trace(device,
-              "failed"); /* given up while resetting: what else the byte says means nothing */
+        device_trace(
+            device, "failed"); /* given up while resetting: what else the byte says means nothing */
         return;
     }
     if (device->reset_unconfirmed)
@@ -168,17 +169,17 @@ static void write_status(struct device *device, uint8_t value)
     if ((added & ST_FEATURES_OK) && !accept_features(device))
         value &= ~ST_FEATURES_OK;
     if (added & ST_DRIVER_OK) {
-        trace(device, "driver-ok");
+        device_trace(device, "driver-ok");
         device->was_live = true;
         device->offered[0] ^= device->lies.offered_xor;
         device->lies.offered_xor = 0;
     }
     if (added & ST_ACKNOWLEDGE)
-        trace(device, "acknowledge");
+        device_trace(device, "acknowledge");
     if (added & ST_DRIVER)
-        trace(device, "driver");
+        device_trace(device, "driver");
     if (added & ST_FAILED)
-        trace(device, "failed");
+        device_trace(device, "failed");
     device->status = (device->status & ST_NEEDS_RESET) | (value & ~ST_NEEDS_RESET);
 }
 
@@ -244,7 +245,7 @@ static void write_vector(struct device *device, uint16_t *vector, bool *unread, 
 }
 
 /* The legacy interface has no FEATURES_OK; DRIVER must do. */
-static bool is_negotiated(const struct device *device)
+bool device_is_negotiated(const struct device *device)
 {
     return device->status & (device_is_legacy(device) ? ST_DRIVER : ST_FEATURES_OK);
 }
@@ -310,7 +311,7 @@ static void write_queue(struct device *device, unsigned offset, uint64_t value)
     if (q->resetting)
         violation(queue_reset_rule(device), "queue register %#x written during the queue's reset",
                   offset);
-    if (!is_negotiated(device) || ((device->status & ST_DRIVER_OK) && !q->reset_alone))
+    if (!device_is_negotiated(device) || ((device->status & ST_DRIVER_OK) && !q->reset_alone))
         violation("INIT-9", "queue register %#x written with status %#x", offset, device->status);
     if (device->queue_select >= device->queues) {
         violation("PCI-T-QSIZE-1", "queue %u does not exist", device->queue_select);
@@ -409,7 +410,7 @@ uint64_t device_common_read(struct device *device, unsigned offset, unsigned wid
     case CC_DEVICE_FEATURE_SELECT:
         return device->device_feature_select;
     case CC_DEVICE_FEATURE:
-        trace(device, "features?");
+        device_trace(device, "features?");
         device->features_read = true;
         if (!(device->status & ST_DRIVER))
             violation("INIT-3", "features read without DRIVER");
@@ -443,7 +444,7 @@ uint64_t device_common_read(struct device *device, unsigned offset, unsigned wid
 
 static void write_features(struct device *device, uint32_t value)
 {
-    trace(device, "accept");
+    device_trace(device, "accept");
     if (!(device->status & ST_DRIVER))
         violation("INIT-3", "features written without DRIVER");
     if (device->status & ST_FEATURES_OK)
@@ -493,20 +494,7 @@ void device_common_write(struct device *device, unsigned offset, unsigned width,
     }
 }
 
-void device_enable_legacy_ring(struct device *device, uint64_t base, uint32_t alignment)
-{
-    uint64_t size = device->queue[device->queue_select % DEVICE_MAX_QUEUES].size;
-    uint64_t driver = base + 16 * size;
-    uint64_t used = (driver + 2 * (3 + size) + alignment - 1) / alignment * alignment;
-    uint64_t area[3] = {base, driver, used};
-
-    for (unsigned i = 0; i < 6; i++)
-        device_common_write(device, CC_QUEUE_DESC + 4 * i, 4,
-                            (uint32_t)(area[i / 2] >> 32 * (i % 2)));
-    device_common_write(device, CC_QUEUE_ENABLE, 2, 1);
-}
-
-/* ---- the other structures ---- */
+/* ---- ISR status and notifications ---- */
 
 uint64_t device_isr_read(struct device *device, unsigned width)
 {
@@ -521,102 +509,6 @@ uint64_t device_isr_read(struct device *device, unsigned width)
     device->isr = 0;
     set_line(device, false);
     return isr;
-}
-
-/* 2.5.1, 4.1.3.1: the width of the field, and no optional field without its feature. */
-static void check_field(struct device *device, unsigned offset, unsigned width)
-{
-    for (unsigned i = 0; i < device->type->fields; i++) {
-        const struct device_field *f = &device->type->field[i];
-        unsigned step = f->width > 4 ? 4 : f->width;
-        if (offset < f->offset || offset >= f->offset + (unsigned)f->width * f->count)
-            continue;
-        if (width != step || (offset - f->offset) % step)
-            violation("PCI-ACCESS-1", "%u-byte access at %u of the configuration of %s", width,
-                      offset, device->type->name);
-        if (f->feature != DEVICE_NO_FEATURE && !has_bit(device->offered, f->feature))
-            violation("CORE-CFG-4", "field at %u read without feature %u", f->offset, f->feature);
-        return;
-    }
-    if (device->type->fields)
-        violation("CORE-CFG-4", "no field at %u of the configuration of %s", offset,
-                  device->type->name);
-}
-
-uint64_t device_config_read(struct device *device, unsigned offset, unsigned width)
-{
-    uint64_t value = 0;
-
-    if (device->lies.gone || offset + width > device->config_length)
-        return ~UINT64_C(0) >> (64 - 8 * width);
-    trace(device, "config?");
-    check_field(device, offset, width);
-    memcpy(&value, device->config + offset, width);
-    if (device->lies.change_after_reads && --device->lies.change_after_reads == 0) {
-        for (unsigned i = 0; i < device->config_length; i++)
-            device->config[i] ^= 0xff;
-        device->generation++;
-    }
-    if (device->lies.config_moves) {
-        device->config[0]++;
-        if (device->lies.config_moves != DEVICE_FOR_EVER)
-            device->lies.config_moves--;
-    }
-    return value;
-}
-
-void device_config_write(struct device *device, unsigned offset, unsigned width, uint64_t value)
-{
-    if (!is_negotiated(device))
-        violation("INIT-5", "configuration written with status %#x", device->status);
-    check_field(device, offset, width);
-    device->config_writes++;
-    if (offset + width <= device->config_length)
-        memcpy(device->config + offset, &value, width);
-    if (device->type->config_written)
-        device->type->config_written(device, offset);
-}
-
-/* 2.9: which queue the low half of a notification names, or `queues`: none. */
-static unsigned notified_queue(const struct device *device, uint16_t name)
-{
-    bool by_data = device_has(device, F_NOTIF_CONFIG_DATA);
-    unsigned i;
-
-    for (i = 0; i < device->queues; i++)
-        if (name == (by_data ? device->queue[i].notif_config_data : i))
-            break;
-    return i;
-}
-
-/* The requirement of 4.1.5.2.1 on that name, which depends on what was negotiated. */
-static const char *notification_rule(const struct device *device)
-{
-    bool data = device_has(device, F_NOTIFICATION_DATA);
-
-    if (device_has(device, F_NOTIF_CONFIG_DATA))
-        return data ? "PCI-NOTIFY-6" : "PCI-NOTIFY-5";
-    return data ? "PCI-NOTIFY-4" : "PCI-NOTIFY-3";
-}
-
-static void notify_write(struct device *device, unsigned offset, unsigned width, uint64_t value)
-{
-    unsigned index = notified_queue(device, (uint16_t)value);
-    bool data = device_has(device, F_NOTIFICATION_DATA);
-
-    if (device->lies.gone)
-        return;
-    if (width != (data ? 4 : 2)) {
-        violation(data ? "PCI-NOTIFY-2" : "PCI-NOTIFY-1", "a notification of %u bytes", width);
-        return;
-    }
-    if (index >= device->queues || !device->queue[index].enabled ||
-        offset != device->queue[index].notify_off * DEVICE_NOTIFY_MULTIPLIER) {
-        violation(notification_rule(device), "%#llx written to notify offset %#x",
-                  (unsigned long long)value, offset);
-        return;
-    }
-    device_notified(device, index, (uint32_t)value);
 }
 
 void device_notified(struct device *device, unsigned index, uint32_t value)
@@ -640,36 +532,6 @@ void device_notified(struct device *device, unsigned index, uint32_t value)
                   ring_device_notification_data(ring));
     device->queue[index].kicked = true;
     ring_device_notified(ring);
-}
-
-static uint64_t bar_read(void *arg, uint64_t offset, unsigned width)
-{
-    struct device *device = arg;
-    unsigned at = (unsigned)offset;
-
-    if (at < DEVICE_ISR_AT)
-        return device_common_read(device, at - DEVICE_COMMON_AT, width);
-    if (at == DEVICE_ISR_AT)
-        return device_isr_read(device, width);
-    if (at >= DEVICE_CONFIG_AT && at < DEVICE_NOTIFY_AT)
-        return device_config_read(device, at - DEVICE_CONFIG_AT, width);
-    violation("PCI-CAP-5", "read at %#x of the BAR, outside of every structure", at);
-    return 0;
-}
-
-static void bar_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
-{
-    struct device *device = arg;
-    unsigned at = (unsigned)offset;
-
-    if (at < DEVICE_ISR_AT)
-        device_common_write(device, at - DEVICE_COMMON_AT, width, value);
-    else if (at >= DEVICE_CONFIG_AT && at < DEVICE_NOTIFY_AT)
-        device_config_write(device, at - DEVICE_CONFIG_AT, width, value);
-    else if (at >= DEVICE_NOTIFY_AT)
-        notify_write(device, at - DEVICE_NOTIFY_AT, width, value);
-    else
-        violation("PCI-CAP-5", "write at %#x of the BAR, outside of every structure", at);
 }
 
 /* ---- what the device does by itself ---- */
@@ -731,10 +593,4 @@ void device_power_off(struct device *device)
     if (device->pci)
         device->pci->gone = true;
     reset(device);
-}
-
-struct hosted_registers device_registers(struct device *device)
-{
-    return (struct hosted_registers){
-        .name = device->type->name, .read = bar_read, .write = bar_write, .arg = device};
 }

@@ -140,9 +140,6 @@ void device_set_front(const struct device_front *front);
 void device_init(struct device *device, const struct device_setup *setup);
 void device_finish(struct device *device);
 
-/* The registers behind the device's BAR, for device_setup.c. */
-struct hosted_registers device_registers(struct device *device);
-
 /*
  * Serves every queue that was notified, once. What the world hook does; for tests that want it now.
  */

@@ -20,6 +20,11 @@ struct device_front {
     void (*set_line)(struct device *device, bool level);
 };
 
+/* Notes a step of the driver's in device->trace. */
+void device_trace(struct device *device, const char *word);
+/* Are the features settled? */
+bool device_is_negotiated(const struct device *device);
+
 /* Registers of the common configuration structure, by their offset there. */
 uint64_t device_common_read(struct device *device, unsigned offset, unsigned width);
 void device_common_write(struct device *device, unsigned offset, unsigned width, uint64_t value);

@@ -16,16 +16,16 @@ struct virtio_device *plain_probed;
 unsigned plain_changes, plain_reclaimed;
 struct device plain_device;
 uint32_t plain_excess, plain_len;
-bool plain_keeps;
+bool plain_keeps, plain_second_polled;
 static uint8_t *memory;
 
 /* ---- the driver ---- */
 
 static int probe(struct virtio_device *device)
 {
-    static const struct virtio_queue_request requests[] = {
+    const struct virtio_queue_request requests[] = {
         {.name = "first", .index = 0, .max_size = 8, .max_segments = 1},
-        {.name = "second", .index = 1, .max_segments = 2},
+        {.name = "second", .index = 1, .max_segments = 2, .no_interrupt = plain_second_polled},
     };
     int error = virtio_find_queues(device, requests, 2);
 
@@ -122,6 +122,12 @@ void plain_make(const struct device_front *front)
     memory = platform_dma_alloc(PLAIN_BUFFER, 64);
 }
 
+void plain_make_pci(unsigned msix_vectors)
+{
+    plain_setup.msix_vectors = msix_vectors;
+    plain_make(NULL);
+}
+
 void plain_end(void)
 {
     virtio_shutdown();
@@ -132,6 +138,7 @@ void plain_end(void)
     device_set_front(NULL);
     platform_dma_free(memory, PLAIN_BUFFER);
     plain_setup = (struct device_setup)USUAL;
+    plain_second_polled = false;
 }
 
 unsigned plain_transfer(unsigned queue, bool in)

@@ -28,11 +28,16 @@ extern struct device_setup plain_setup;
 /* What the model adds to each used length, as a lie. */
 extern uint32_t plain_excess;
 
+/* The driver does not want to be interrupted by its second queue; until plain_end(). */
+extern bool plain_second_polled;
+
 /* The model takes buffers and keeps them. */
 extern bool plain_keeps;
 
 /* Makes the model on this interface, with plain_setup, and registers the driver. */
 void plain_make(const struct device_front *front);
+/* The same on modern PCI, with so many vectors. */
+void plain_make_pci(unsigned msix_vectors);
 /* Removes driver and model. */
 void plain_end(void);
 

@@ -43,7 +43,10 @@ static void frames_are_sent_as_they_are(void **state)
     }
 }
 
-/* Header and frame take one descriptor when there is room in front, and nothing else is written. */
+/*
+ * Header and frame take one descriptor when there is room in front, and nothing else is written.
+ * covers: SPLIT-FRAME-2
+ */
 static void the_header_goes_into_the_headroom(void **state)
 {
     (void)state;

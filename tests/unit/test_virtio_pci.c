@@ -4,142 +4,19 @@
 // sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
 // sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
-// sources: hosted/violation.c hosted/ring_packed.c
+// sources: hosted/violation.c hosted/ring_packed.c hosted/device_mmio.c tests/unit/plain_driver.c
 /*
- * test_virtio_pci.c - the PCI transport (4.1): which functions it takes, which capabilities it
- * believes, how interrupts arrive.
+ * test_virtio_pci.c - the PCI transport (4.1): which functions it takes, and which capabilities it
+ * believes. Interrupts are in test_virtio_pci_interrupts.c.
  *
- * The first part is a table of configuration spaces, sound and nonsensical; the model device
- * reports any register access outside of the structures that its capabilities describe, and
- * hosted/registers.c ends the test at one outside of the BAR. The second part walks through the
- * interrupt modes and what makes the transport fall back from one to the next.
+ * Most of it is a table of configuration spaces, sound and nonsensical; the model device reports any
+ * register access outside of the structures that its capabilities describe, and hosted/registers.c
+ * ends the test at one outside of the BAR.
  */
 #include "support.h"
 
-#include "hosted/device.h"
-#include "loop.h"
-#include "virtio/virtio.h"
+#include "plain_driver.h"
 #include "virtio/virtio_pci.h"
-
-#define TYPE 60
-
-/* ---- a driver that does next to nothing ---- */
-
-static struct virtio_device *probed;
-static unsigned changes;
-static bool second_queue_sleeps = true;
-
-static int test_probe(struct virtio_device *device)
-{
-    struct virtio_queue_request requests[] = {
-        {.name = "first", .index = 0, .max_segments = 1},
-        {.name = "second", .index = 1, .max_segments = 1, .no_interrupt = !second_queue_sleeps},
-    };
-
-    int error = virtio_find_queues(device, requests, 2);
-
-    probed = error ? NULL : device;
-    return error;
-}
-
-static int test_ready(struct virtio_device *device)
-{
-    virtqueue_enable_cb(device->queue[0]);
-    virtqueue_enable_cb(device->queue[1]);
-    return 0;
-}
-
-static void test_reclaim(struct virtio_device *device)
-{
-    for (unsigned i = 0; i < device->queue_count; i++)
-        while (virtqueue_detach_unused(device->queue[i]))
-            continue;
-}
-
-static void test_remove(struct virtio_device *device)
-{
-    (void)device;
-    probed = NULL;
-}
-
-static void test_config_changed(struct virtio_device *device)
-{
-    (void)device;
-    changes++;
-}
-
-static const uint16_t types[] = {TYPE, 0};
-static const struct virtio_driver test_driver = {
-    .name = "test-driver",
-    .device_types = types,
-    .probe = test_probe,
-    .ready = test_ready,
-    .reclaim = test_reclaim,
-    .remove = test_remove,
-    .config_changed = test_config_changed,
-};
-static const struct virtio_driver *const drivers[] = {&test_driver};
-
-/* Answers everything at once. */
-static void serve(struct device *device, unsigned queue)
-{
-    struct ring_chain *chain;
-
-    while ((chain = ring_device_pop(&device->queue[queue].ring)))
-        ring_device_push(&device->queue[queue].ring, chain, 0);
-    ring_device_want_notify(&device->queue[queue].ring, true);
-    device_signal(device, queue);
-}
-
-static const struct device_type type = {.name = "test-device", .id = TYPE, .serve = serve};
-static struct device device;
-static uint8_t *memory;
-
-static void make_device(unsigned msix_vectors)
-{
-    static const uint8_t config[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-
-    fake_pci_reset();
-    virtio_set_drivers(drivers, 1);
-    virtio_set_interrupt_limit(VIRTIO_INTERRUPT_MSIX);
-    second_queue_sleeps = true;
-    changes = 0;
-    device_init(&device, &(struct device_setup){.type = &type,
-                                                .queues = 2,
-                                                .queue_size = 16,
-                                                .msix_vectors = msix_vectors,
-                                                .config = config,
-                                                .config_length = sizeof(config)});
-    memory = platform_dma_alloc(64, 64);
-}
-
-static void end(void)
-{
-    virtio_shutdown();
-    assert_null(probed);
-    device_finish(&device);
-    fake_pci_reset();
-    platform_dma_free(memory, 64);
-}
-
-/* One buffer through a queue; how many interrupts were handled. */
-static unsigned transfer(unsigned queue)
-{
-    struct virtqueue_sg sg = {memory, 64};
-
-    assert_int_equal(virtqueue_add(probed->queue[queue], &sg, 1, 0, memory), 0);
-    virtqueue_kick(probed->queue[queue]);
-    device_run(&device);
-    unsigned delivered = hosted_interrupts_deliver();
-    assert_ptr_equal(virtqueue_get_buf(probed->queue[queue], NULL), memory);
-    virtqueue_enable_cb(probed->queue[queue]);
-    return delivered;
-}
-
-static uint64_t interrupts(unsigned queue)
-{
-    return virtqueue_stats(probed->queue[queue])->interrupts;
-}
 
 /* ---- configuration spaces ---- */
 
@@ -149,7 +26,7 @@ static uint64_t interrupts(unsigned queue)
  */
 static uint8_t *capability(uint8_t cfg_type)
 {
-    struct fake_function *f = device.pci;
+    struct fake_function *f = plain_device.pci;
     unsigned at = f->config[PCI_CAPABILITY_LIST];
 
     while (at && f->config[at + 3] != cfg_type)
@@ -168,7 +45,7 @@ static void set_location(uint8_t *cap, uint8_t bar, uint32_t offset, uint32_t le
 /* A bad capability in front of the good ones: it goes first in the list. */
 static void prepend(uint8_t cfg_type, uint8_t bar, uint32_t offset, uint32_t length)
 {
-    struct fake_function *f = device.pci;
+    struct fake_function *f = plain_device.pci;
     uint8_t first = f->config[PCI_CAPABILITY_LIST], last_link = (uint8_t)f->capability_link;
     unsigned at = device_add_capability(f, cfg_type, bar, offset, length, "\4\0\0\0", 4);
 
@@ -217,7 +94,7 @@ static void offset_overflows_first(void)
 
 static void io_bar_first(void)
 {
-    device.pci->fn.bar[0] = (struct pci_bar){.address = 0xc000, .size = 0x100, .is_io = true};
+    plain_device.pci->fn.bar[0] = (struct pci_bar){.address = 0xc000, .size = 0x100, .is_io = true};
     prepend(CAP_COMMON, 0, 0, CC_LENGTH);
     prepend(CAP_NOTIFY, 0, 0, 64);
     prepend(CAP_ISR, 0, 0, 1);
@@ -285,13 +162,14 @@ static void other_types_first(void)
 static void two_of_a_type(void)
 {
     /* The first is the good one; reading the other's place would be a violation. */
-    device_add_capability(device.pci, CAP_COMMON, DEVICE_BAR, 0x800, CC_LENGTH, NULL, 0);
-    device_add_capability(device.pci, CAP_ISR, DEVICE_BAR, 0x1800, 1, NULL, 0);
+    device_add_capability(plain_device.pci, CAP_COMMON, DEVICE_BAR, 0x800, CC_LENGTH, NULL, 0);
+    device_add_capability(plain_device.pci, CAP_ISR, DEVICE_BAR, 0x1800, 1, NULL, 0);
 }
 
 static void loop_behind_all(void)
 {
-    device.pci->config[device.pci->capability_link] = device.pci->config[PCI_CAPABILITY_LIST];
+    plain_device.pci->config[plain_device.pci->capability_link] =
+        plain_device.pci->config[PCI_CAPABILITY_LIST];
 }
 
 static void loop_without_isr(void)
@@ -304,23 +182,23 @@ static void capability_points_at_itself(void)
 {
     uint8_t *common = capability(CAP_COMMON);
 
-    common[1] = (uint8_t)(common - device.pci->config);
+    common[1] = (uint8_t)(common - plain_device.pci->config);
 }
 
 static void list_in_the_header(void)
 {
-    device.pci->config[PCI_CAPABILITY_LIST] = 0x10;
+    plain_device.pci->config[PCI_CAPABILITY_LIST] = 0x10;
 }
 
 static void list_at_the_very_end(void)
 {
-    device.pci->config[PCI_CAPABILITY_LIST] = 0xfc;
-    device.pci->config[0xfc] = PCI_CAP_ID_VENDOR;
+    plain_device.pci->config[PCI_CAPABILITY_LIST] = 0xfc;
+    plain_device.pci->config[0xfc] = PCI_CAP_ID_VENDOR;
 }
 
 static void no_list(void)
 {
-    device.pci->config[PCI_STATUS] = 0;
+    plain_device.pci->config[PCI_STATUS] = 0;
 }
 
 static void no_common(void)
@@ -345,22 +223,22 @@ static void no_device_config(void)
 
 static void io_bar(void)
 {
-    device.pci->fn.bar[DEVICE_BAR].is_io = true;
+    plain_device.pci->fn.bar[DEVICE_BAR].is_io = true;
 }
 
 static void no_bar(void)
 {
-    device.pci->fn.bar[DEVICE_BAR] = (struct pci_bar){0};
+    plain_device.pci->fn.bar[DEVICE_BAR] = (struct pci_bar){0};
 }
 
 static void bar_not_placed(void)
 {
-    device.pci->fn.bar[DEVICE_BAR].address = 0;
+    plain_device.pci->fn.bar[DEVICE_BAR].address = 0;
 }
 
 static void notify_outside(void)
 {
-    device.queue[1].notify_off = DEVICE_MAX_QUEUES;
+    plain_device.queue[1].notify_off = DEVICE_MAX_QUEUES;
 }
 
 static void notify_half_outside(void)
@@ -368,7 +246,7 @@ static void notify_half_outside(void)
     uint32_t multiplier = 1;
 
     memcpy(capability(CAP_NOTIFY) + 16, &multiplier, 4);
-    device.queue[1].notify_off = DEVICE_MAX_QUEUES * DEVICE_NOTIFY_MULTIPLIER - 1;
+    plain_device.queue[1].notify_off = DEVICE_MAX_QUEUES * DEVICE_NOTIFY_MULTIPLIER - 1;
 }
 
 /* Room for the 16 bits of a notification, but not for the 32 of one with data. */
@@ -377,20 +255,20 @@ static void notify_with_data_half_outside(void)
     uint32_t multiplier = 2;
 
     memcpy(capability(CAP_NOTIFY) + 16, &multiplier, 4);
-    device.queue[1].notify_off = DEVICE_MAX_QUEUES * DEVICE_NOTIFY_MULTIPLIER / 2 - 1;
-    device.offered[1] |= 1u << (F_NOTIFICATION_DATA - 32);
+    plain_device.queue[1].notify_off = DEVICE_MAX_QUEUES * DEVICE_NOTIFY_MULTIPLIER / 2 - 1;
+    plain_device.offered[1] |= 1u << (F_NOTIFICATION_DATA - 32);
 }
 
 static void notify_far_outside(void)
 {
     memset(capability(CAP_NOTIFY) + 16, 0xff, 4);
-    device.queue[1].notify_off = 0xffff;
+    plain_device.queue[1].notify_off = 0xffff;
 }
 
 static void one_notify_address_for_all(void)
 {
     memset(capability(CAP_NOTIFY) + 16, 0, 4);
-    device.queue[0].notify_off = device.queue[1].notify_off = 0;
+    plain_device.queue[0].notify_off = plain_device.queue[1].notify_off = 0;
 }
 
 static const struct {
@@ -446,7 +324,7 @@ static void capabilities_4_1_4(void **state)
 {
     for (unsigned i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++) {
         support_setup(state);
-        make_device(3);
+        plain_make_pci(3);
         spaces[i].spoil();
         unsigned driven = virtio_pci_scan();
         if (driven != spaces[i].driven || violation_count(NULL))
@@ -454,13 +332,13 @@ static void capabilities_4_1_4(void **state)
                      violation_text(), hosted_log());
         if (driven) {
             for (unsigned n = 0; n < 40; n++)
-                transfer(n % 2);
+                plain_transfer(n % 2, false);
         } else {
-            assert_non_null(device.pci->fn.refusal);
-            assert_null(device.pci->fn.driver);
-            assert_false(device.status & ST_DRIVER_OK);
+            assert_non_null(plain_device.pci->fn.refusal);
+            assert_null(plain_device.pci->fn.driver);
+            assert_false(plain_device.status & ST_DRIVER_OK);
         }
-        end();
+        plain_end();
         assert_int_equal(hosted_dma_allocations(), 0);
     }
 }
@@ -473,24 +351,24 @@ static void which_functions_are_virtio_4_1_2(void **state)
         uint8_t revision;
         int result;
     } ids[] = {
-        {0x1af4, 0x1040 + TYPE, 0x1100, 1, 0},  {0x1af4, 0x1040 + TYPE, 0, 0, 0},
-        {0x1af4, 0x1040 + TYPE, 0xffff, 77, 0}, {0x1af4, 0x1000, TYPE, 0, 0},
-        {0x1af4, 0x1009, TYPE, 0, 0},           {0x8086, 0x1040 + TYPE, 0, 1, -ENODEV},
-        {0x1af4, 0x1080, TYPE, 1, -ENODEV},     {0x1af4, 0x0fff, TYPE, 1, -ENODEV},
-        {0x1af4, 0x1040, TYPE, 1, -ENODEV},
+        {0x1af4, 0x1040 + PLAIN_TYPE, 0x1100, 1, 0},  {0x1af4, 0x1040 + PLAIN_TYPE, 0, 0, 0},
+        {0x1af4, 0x1040 + PLAIN_TYPE, 0xffff, 77, 0}, {0x1af4, 0x1000, PLAIN_TYPE, 0, 0},
+        {0x1af4, 0x1009, PLAIN_TYPE, 0, 0},           {0x8086, 0x1040 + PLAIN_TYPE, 0, 1, -ENODEV},
+        {0x1af4, 0x1080, PLAIN_TYPE, 1, -ENODEV},     {0x1af4, 0x0fff, PLAIN_TYPE, 1, -ENODEV},
+        {0x1af4, 0x1040, PLAIN_TYPE, 1, -ENODEV},
     };
 
     (void)state;
     for (unsigned i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
-        make_device(3);
-        device.pci->fn.vendor_id = ids[i].vendor;
-        device.pci->fn.device_id = ids[i].device;
-        device.pci->fn.subsystem_vendor_id = ids[i].subsystem;
-        device.pci->fn.subsystem_id = ids[i].subsystem;
-        device.pci->fn.revision = ids[i].revision;
-        assert_int_equal(virtio_pci_probe(&device.pci->fn), ids[i].result);
-        assert_int_equal(device.pci->fn.driver != NULL, ids[i].result == 0);
-        end();
+        plain_make_pci(3);
+        plain_device.pci->fn.vendor_id = ids[i].vendor;
+        plain_device.pci->fn.device_id = ids[i].device;
+        plain_device.pci->fn.subsystem_vendor_id = ids[i].subsystem;
+        plain_device.pci->fn.subsystem_id = ids[i].subsystem;
+        plain_device.pci->fn.revision = ids[i].revision;
+        assert_int_equal(virtio_pci_probe(&plain_device.pci->fn), ids[i].result);
+        assert_int_equal(plain_device.pci->fn.driver != NULL, ids[i].result == 0);
+        plain_end();
     }
 }
 
@@ -501,198 +379,13 @@ static void which_functions_are_virtio_4_1_2(void **state)
 static void foreign_functions_are_left_alone(void **state)
 {
     (void)state;
-    make_device(3);
-    device.pci->fn.vendor_id = 0x8086;
+    plain_make_pci(3);
+    plain_device.pci->fn.vendor_id = 0x8086;
     assert_int_equal(virtio_pci_scan(), 0);
-    assert_int_equal(device.pci->config[PCI_COMMAND], 0);
+    assert_int_equal(plain_device.pci->config[PCI_COMMAND], 0);
     assert_int_equal(hosted_register_accesses(), 0);
-    assert_null(device.pci->fn.refusal);
-    end();
-}
-
-/* ---- interrupts ---- */
-
-/* covers: PCI-MSIX-1 PCI-MSIX-3 PCI-MSIX-4 PCI-ISR-1 */
-static void one_vector_for_each_queue(void **state)
-{
-    static const unsigned tables[] = {3, 4, 5, 33, 0x800};
-    uint8_t value = 7;
-
-    (void)state;
-    for (unsigned i = 0; i < 5; i++) {
-        make_device(tables[i]);
-        assert_int_equal(virtio_pci_scan(), 1);
-        assert_int_equal(probed->interrupt_mode, VIRTIO_INTERRUPT_MSIX);
-        assert_int_not_equal(device.queue[0].vector, device.queue[1].vector);
-        assert_int_not_equal(device.queue[0].vector, device.config_vector);
-        assert_int_equal(transfer(0), 1);
-        assert_int_equal(interrupts(0), 1);
-        assert_int_equal(interrupts(1), 0);
-        assert_int_equal(transfer(1), 1);
-        assert_int_equal(interrupts(0), 1);
-        assert_int_equal(interrupts(1), 1);
-        device_change_config(&device, 0, &value, 1);
-        assert_int_equal(hosted_interrupts_deliver(), 1);
-        assert_int_equal(virtio_poll(), 1);
-        assert_int_equal(changes, 1);
-        end();
-    }
-}
-
-/* covers: PCI-MSIX-1 PCI-MSIX-2 PCI-MSIX-5 PCI-CFGINT-1 */
-static void fewer_vectors_are_shared(void **state)
-{
-    uint8_t value = 7;
-
-    (void)state;
-    for (unsigned entries = 1; entries <= 2; entries++) {
-        make_device(entries);
-        assert_int_equal(virtio_pci_scan(), 1);
-        assert_int_equal(probed->interrupt_mode, VIRTIO_INTERRUPT_MSIX);
-        assert_int_equal(transfer(0), 1);
-        assert_int_equal(transfer(1), 1);
-        assert_int_equal(interrupts(0), 2);
-        assert_int_equal(interrupts(1), 2);
-        virtio_poll();
-        changes = 0;
-        device_change_config(&device, 0, &value, 1);
-        assert_int_equal(hosted_interrupts_deliver(), 1);
-        assert_int_equal(virtio_poll(), 1);
-        assert_int_equal(changes, 1);
-        end();
-    }
-}
-
-static void a_queue_that_nobody_sleeps_on_gets_no_vector(void **state)
-{
-    (void)state;
-    make_device(3);
-    virtio_set_drivers(drivers, 1);
-    second_queue_sleeps = false;
-    assert_int_equal(virtio_pci_scan(), 1);
-    assert_int_equal(device.queue[1].vector, NO_VECTOR);
-    assert_int_equal(transfer(1), 0);
-    assert_int_equal(transfer(0), 1);
-    end();
-}
-
-/* Everything that can go wrong with MSI-X ends in INTx, for all queues. */
-static void check_intx(void)
-{
-    uint8_t value = 7;
-
-    assert_int_equal(virtio_pci_scan(), 1);
-    assert_int_equal(probed->interrupt_mode, VIRTIO_INTERRUPT_INTX);
-    assert_false(fake_pci_msix_enabled(device.pci));
-    for (unsigned n = 0; n < 4; n++)
-        assert_int_equal(transfer(n % 2), 1);
-    assert_int_equal(interrupts(0), 4);
-    /* One interrupt with both meanings. */
-    struct virtqueue_sg sg = {memory, 64};
-    assert_int_equal(virtqueue_add(probed->queue[0], &sg, 1, 0, memory), 0);
-    virtqueue_kick(probed->queue[0]);
-    device_run(&device);
-    device_change_config(&device, 0, &value, 1);
-    assert_int_equal(hosted_interrupts_deliver(), 1);
-    assert_ptr_equal(virtqueue_get_buf(probed->queue[0], NULL), memory);
-    assert_int_equal(virtio_poll(), 1);
-    assert_int_equal(changes, 1);
-    assert_int_equal(device.pci->intx_unclaimed, 0);
-    /* Somebody else's interrupt on the same line. */
-    assert_false(device.pci->intx_handler(device.pci->intx_arg));
-    assert_int_equal(interrupts(0), 5);
-    end();
-}
-
-/* covers: PCI-MSIX-1 PCI-CFGINT-1 PCI-T-ISR-1 */
-static void without_msix_intx_is_used(void **state)
-{
-    (void)state;
-    make_device(0);
-    check_intx();
-    make_device(3);
-    virtio_set_interrupt_limit(VIRTIO_INTERRUPT_INTX);
-    check_intx();
-}
-
-/* covers: PCI-MSIX-4 PCI-MSIX-5 */
-static void a_refused_vector_leads_to_intx(void **state)
-{
-    (void)state;
-    make_device(3);
-    device.lies.refuse_config_vector = true;
-    check_intx();
-    make_device(3);
-    device.lies.refuse_queue_vector = 1;
-    check_intx();
-    make_device(3);
-    device.lies.refuse_queue_vector = 2;
-    check_intx();
-    make_device(1);
-    device.lies.refuse_queue_vector = 3;
-    check_intx();
-}
-
-/* covers: PCI-MSIX-5 */
-static void no_vectors_left_in_the_cpu_leads_to_intx(void **state)
-{
-    (void)state;
-    for (unsigned spare = 0; spare < 3; spare++) {
-        make_device(3);
-        device.pci->msix_spare = spare;
-        check_intx();
-    }
-}
-
-/*
- * Without any interrupt the queues are polled, and the ISR status says when the configuration
- * changed.
- * covers: PCI-T-ISR-1
- */
-static void without_intx_the_device_is_polled(void **state)
-{
-    uint8_t value = 7;
-
-    (void)state;
-    for (unsigned how = 0; how < 3; how++) {
-        make_device(how == 2 ? 3 : 0);
-        if (how == 0)
-            device.pci->fn.gsi = -1;
-        else if (how == 1)
-            device.pci->fn.interrupt_pin = 0;
-        else
-            virtio_set_interrupt_limit(VIRTIO_INTERRUPT_NONE);
-        assert_int_equal(virtio_pci_scan(), 1);
-        assert_int_equal(probed->interrupt_mode, VIRTIO_INTERRUPT_NONE);
-        assert_true(device.pci->config[PCI_COMMAND + 1] & PCI_COMMAND_INTX_DISABLE >> 8);
-        assert_int_equal(transfer(0), 0);
-        assert_int_equal(transfer(1), 0);
-        virtio_poll();
-        device_change_config(&device, 0, &value, 1);
-        for (unsigned n = 0; n < 100 && !changes; n++) {
-            virtio_poll();
-            hosted_clock_advance(10000000);
-        }
-        assert_int_equal(changes, 1);
-        end();
-    }
-}
-
-static void the_end_takes_the_bus_and_the_interrupts_away(void **state)
-{
-    (void)state;
-    make_device(3);
-    assert_int_equal(virtio_pci_scan(), 1);
-    assert_true(fake_pci_is_master(device.pci));
-    virtio_shutdown();
-    assert_false(fake_pci_is_master(device.pci));
-    assert_false(fake_pci_msix_enabled(device.pci));
-    end();
-    make_device(0);
-    assert_int_equal(virtio_pci_scan(), 1);
-    virtio_shutdown();
-    assert_null(device.pci->intx_handler);
-    end();
+    assert_null(plain_device.pci->fn.refusal);
+    plain_end();
 }
 
 int main(void)
@@ -701,14 +394,6 @@ int main(void)
         TEST(capabilities_4_1_4),
         TEST(which_functions_are_virtio_4_1_2),
         TEST(foreign_functions_are_left_alone),
-        TEST(one_vector_for_each_queue),
-        TEST(fewer_vectors_are_shared),
-        TEST(a_queue_that_nobody_sleeps_on_gets_no_vector),
-        TEST(without_msix_intx_is_used),
-        TEST(a_refused_vector_leads_to_intx),
-        TEST(no_vectors_left_in_the_cpu_leads_to_intx),
-        TEST(without_intx_the_device_is_polled),
-        TEST(the_end_takes_the_bus_and_the_interrupts_away),
     };
 
     return cmocka_run_group_tests_name("virtio_pci", tests, NULL, NULL);

@@ -230,12 +230,14 @@ static void check_data(unsigned kind, uint16_t size, unsigned first, unsigned co
         assert_int_equal(virtqueue_notification_data(rig.vq), kind & RIG_PACKED ? packed : split);
         assert_int_equal(ring_device_notification_data(&rig.ring),
                          kind & RIG_PACKED ? packed : split);
+        /* Once more without new buffers: the values repeat. */
+        assert_int_equal(virtqueue_notification_data(rig.vq), kind & RIG_PACKED ? packed : split);
         rig_cycle(&rig, 1);
     }
     rig_close(&rig);
 }
 
-/* covers: CORE-T-NDATA-1 CORE-T-NDATA-2 PACKED-DESC-3 */
+/* covers: CORE-T-NDATA-1 CORE-T-NDATA-2 PACKED-DESC-3 PACKED-DESC-4 */
 static void notification_data_names_the_next_place_2_9(void **state)
 {
     (void)state;
