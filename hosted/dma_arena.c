@@ -64,7 +64,7 @@ static struct mapping *mappings[HASH_SIZE];
 static struct mapping *large_mappings, *small_mappings;
 static struct mapping *spare_mappings; /* linked by next: a program may map millions of times */
 static unsigned block_count, mapping_count, fail_countdown;
-static bool iommu;
+static bool iommu, heap;
 static dma_addr_t next_iommu_page = IOMMU_FIRST;
 static size_t allocated_bytes;
 
@@ -209,6 +209,11 @@ void hosted_dma_use_iommu(bool on)
     iommu = on;
 }
 
+void hosted_dma_use_heap(bool on)
+{
+    heap = on;
+}
+
 /* The offset in a page stays. One page more lies between two mappings. */
 static dma_addr_t address_for(const char *memory, size_t len)
 {
@@ -239,7 +244,7 @@ static void put_mapping(struct mapping *m)
 
 dma_addr_t hosted_dma_map(const void *memory, size_t len, enum dma_direction direction)
 {
-    if (!in_arena((uintptr_t)memory, len))
+    if (!heap && !in_arena((uintptr_t)memory, len))
         return DMA_ADDR_INVALID;
     if (!len)
         hosted_fail("platform_dma_map: nothing to map");
@@ -341,7 +346,7 @@ bool hosted_dma_reset(void)
     block_count = 0;
     allocated_bytes = 0;
     fail_countdown = 0;
-    iommu = false;
+    iommu = heap = false;
     if (arena && leaked)
         ASAN_POISON_MEMORY_REGION(arena, ARENA_SIZE);
     return leaked;

@@ -64,6 +64,12 @@ void hosted_dma_fail_map_nth(unsigned nth);
 void hosted_dma_use_iommu(bool on);
 
 /*
+ * From here on the heap can be mapped, too, as on the machine, where all memory is device memory.
+ * Off at first.
+ */
+void hosted_dma_use_heap(bool on);
+
+/*
  * The device's way into memory: the pointer for `len` bytes at `addr`, or NULL unless the driver
  * has mapped all of them for that direction. Under MemorySanitizer bytes for the device to read that
  * nobody has written are a failure: they would tell it what lay there before.

@@ -243,11 +243,17 @@ void hostile_serve(struct hostile *h)
     for (unsigned i = 0; i < h->type->queues; i++) {
         struct hostile_queue *q = &h->queue[i];
 
-        for (unsigned n = 0; n < q->size && hostile_ring_take(q, h->packed, &chain); n++) {
-            uint32_t len = h->type->answer(i, &chain);
+        for (unsigned n = 0; n < q->size; n++) {
+            struct hostile_queue before = *q;
+            uint32_t len = HOSTILE_KEEP;
 
-            if (len != HOSTILE_KEEP)
-                hostile_ring_put(q, h->packed, chain.id, len, chain.descriptors);
+            if (hostile_ring_take(q, h->packed, &chain))
+                len = h->type->answer(i, &chain);
+            if (len == HOSTILE_KEEP) {
+                *q = before;
+                break;
+            }
+            hostile_ring_put(q, h->packed, chain.id, len, chain.descriptors);
         }
         interrupt(h, q);
     }
@@ -309,6 +315,7 @@ enum action {
 static void act_on_buffer(struct hostile *h, struct hostile_queue *q, enum action action)
 {
     static struct hostile_chain chain, second;
+    struct hostile_queue before = *q;
     uint32_t len;
 
     if (!hostile_ring_take(q, h->packed, &chain) || action == HOLD)
@@ -317,6 +324,10 @@ static void act_on_buffer(struct hostile *h, struct hostile_queue *q, enum actio
         len = fill(h, &chain, input_u8(h->input) * 8u);
     else
         len = h->type->answer((unsigned)(q - h->queue), &chain);
+    if (len == HOSTILE_KEEP) {
+        *q = before;
+        return;
+    }
     if (action == ANSWER && h->type->complain && input_u8(h->input) & 1)
         len = h->type->complain(&chain, h->input);
     if (action == SPOIL)

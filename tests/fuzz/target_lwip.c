@@ -24,12 +24,14 @@
 #define ETHERNET 14u
 #define RECEIVE 0
 #define TCP 6
+#define ARP_REPLY 2
 
 /* What is put right in a frame. */
 enum { FIX_TARGET = 1, FIX_IP = 2, FIX_TCP = 4, BELIEVED = 8 };
 
 static struct hostile *device;
 static uint32_t sent_sequence; /* of the last TCP segment from here */
+static unsigned answers;       /* to ARP requests */
 
 /* ---- the other end ---- */
 
@@ -47,6 +49,7 @@ static void note_sent(const struct hostile_chain *chain)
                 frame[at - HEADER] = chain->piece[i].data[n];
     if (frame[12] == 8 && frame[13] == 0 && frame[ETHERNET + 9] == TCP)
         memcpy(&sent_sequence, frame + ETHERNET + 24, 4);
+    answers += frame[12] == 8 && frame[13] == 6 && frame[ETHERNET + 7] == ARP_REPLY;
 }
 
 static uint32_t answer(unsigned queue, struct hostile_chain *chain)
@@ -61,7 +64,8 @@ static const struct hostile_type type = {
     .driver = &virtio_net_driver,
     .id = 1,
     .queues = 2,
-    .features = 1u << VIRTIO_NET_F_MAC | 1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_CSUM,
+    .features = 1u << VIRTIO_NET_F_MAC | 1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_CSUM |
+                1u << VIRTIO_NET_F_HOST_TSO4 | 1u << VIRTIO_NET_F_HOST_TSO6,
     .config = {0x52, 0x54, 0, 1, 2, 3},
     .answer = answer,
 };
@@ -157,25 +161,44 @@ static void start_servers(void)
 
 /* ---- the run ---- */
 
+/* Does anything reach the stack? It must answer who asks for its address. */
+static void ask_for_address(void)
+{
+    static const uint8_t request[] = {
+        0, 42, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 6, 0, 1,  8, 0, 6, 4,
+        0, 1,  2, 0,    0,    0,    0,    1,    10,   0, 2, 9, 0, 0, 0, 0, 0, 0, 10, 0, 2, 15};
+    struct input input = {request, request + sizeof(request)};
+
+    receive(&input);
+    loop_turn();
+    hostile_serve(device);
+    if (answers != 1)
+        hosted_fail("a request was answered %u times", answers);
+}
+
 void fuzz_lwip_prepare(void)
 {
-    struct input none = {NULL, NULL};
+    /* The device itself does nothing that the input says: it must live as long as the program. */
+    static struct input none;
 
+    hosted_dma_use_heap(true);
     device = hostile_open(&type, false, &none);
-    hosted_set_cmdline("ip=10.0.2.15/24 ip6=fd00::15/64");
+    hosted_set_cmdline(
+        "ip=10.0.2.15::10.0.2.2:255.255.255.0:ferrule:eth0:off:10.0.2.3 ip6=fd00::15/64 vlan=eth0:100 "
+        "ntp=10.0.2.2");
     hosted_set_memory(64u << 20, 32u << 20);
     /* It stays, and the pointers to some of it lie in device memory. */
     __lsan_disable();
-    if (net_init() != 1)
+    if (net_init() != 2)
         hosted_fail("the network did not come up");
     start_servers();
+    ask_for_address();
     __lsan_enable();
 }
 
 void fuzz_lwip(struct input *input, bool packed)
 {
     (void)packed;
-    device->input = input;
     for (unsigned n = 0; n < FRAMES && !input_is_empty(input); n++) {
         uint8_t op = input_u8(input);
 

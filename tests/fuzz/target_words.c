@@ -36,6 +36,38 @@ void fuzz_words(struct input *input, bool packed)
         hosted_fail("\"%s\" was made \"%s\"", words, plain);
 }
 
+/* Memory up to where a BIOS keeps its root pointer of ACPI, for BIOS. */
+#define WHOLE (1u << 20)
+#define EBDA_SEGMENT_AT 0x40eu
+#define RSDP_AT 0xe0000u
+#define RSDP_SIZE 20u
+
+enum { BIOS = 8, RSDP_SUMMED = 16, RSDP_IN_EBDA = 32 };
+
+/* The same memory in every run, of which only what the last one wrote is cleared. */
+static uint8_t *bios_memory(struct input *input, uint8_t kind)
+{
+    static uint8_t whole[WHOLE];
+    static uint8_t *rsdp = whole;
+    uint16_t segment = input_u16(input);
+    size_t at = (size_t)input_u8(input) * 16;
+    uint8_t sum = 0;
+
+    memset(whole, 0, WORDS);
+    memset(rsdp, 0, RSDP_SIZE);
+    rsdp = whole + (kind & RSDP_IN_EBDA ? (size_t)segment * 16 : RSDP_AT) + at;
+    if (rsdp > whole + WHOLE - RSDP_SIZE)
+        rsdp = whole + RSDP_AT;
+    input_bytes(input, rsdp, RSDP_SIZE);
+    for (unsigned i = 0; i < RSDP_SIZE; i++)
+        sum = (uint8_t)(sum + rsdp[i]);
+    if (kind & RSDP_SUMMED)
+        rsdp[8] = (uint8_t)(rsdp[8] - sum);
+    input_bytes(input, whole, EBDA_SEGMENT_AT);
+    memcpy(whole + EBDA_SEGMENT_AT, &segment, sizeof(segment));
+    return whole;
+}
+
 /* Physical memory is the input; its first bytes say which kind of information lies where in it. */
 void fuzz_bootinfo(struct input *input, bool packed)
 {
@@ -44,12 +76,13 @@ void fuzz_bootinfo(struct input *input, bool packed)
     static struct bootinfo info;
     uint8_t kind = input_u8(input), at = input_u8(input);
     size_t size = (size_t)(input->end - input->at);
-    uint8_t *memory = malloc(size + 1);
-    struct bootinfo_memory view = {(uintptr_t)memory, size};
+    uint8_t *own = malloc(size + 1), *memory = kind & BIOS ? bios_memory(input, kind) : own;
+    struct bootinfo_memory view = {(uintptr_t)memory, kind & BIOS ? WHOLE : size};
     struct bootinfo_range kernel = {0x100000, 0x200000};
 
     (void)packed;
-    input_bytes(input, memory, size);
+    if (memory == own)
+        input_bytes(input, memory, size);
     bootinfo_parse(&info, &view, magic[kind % 4], at, kernel);
     for (unsigned i = 0; i < info.ram_count; i++) {
         const struct bootinfo_range *ram = &info.ram[i];
@@ -60,5 +93,5 @@ void fuzz_bootinfo(struct input *input, bool packed)
             hosted_fail("free memory from %#llx to %#llx", (unsigned long long)ram->start,
                         (unsigned long long)ram->end);
     }
-    free(memory);
+    free(own);
 }
