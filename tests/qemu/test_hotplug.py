@@ -255,3 +255,49 @@ def test_surprise_removal(kind, large_site, tmp_path):
             guest.wait_for(r"pci \S+ 1af4:1042 .*driven by virtio-blk", 30, new=True)
         check(guest, large_site, ["large/1mb.bin"])
         guest.power_off()
+
+
+# name: the kind of card, its properties, and who drives it
+KINDS = {
+    "scsi": ("virtio-scsi-pci", {}, "virtio-scsi"),
+    "console": ("virtio-serial-pci", {}, "virtio-console"),
+    "rng": ("virtio-rng-pci", {"rng": "rng0"}, "virtio-rng"),
+    "balloon": ("virtio-balloon-pci", {}, "virtio-balloon"),
+    "keyboard": ("virtio-keyboard-pci", {}, "virtio-input"),
+    "share": ("virtio-9p-pci", {"fsdev": "fs0", "mount_tag": "share"}, "virtio-9p"),
+}
+
+
+def test_every_kind_of_card_comes_and_goes(large_site, tmp_path):
+    """A card of each other kind is plugged in, leaves by its button, comes again and is pulled out,
+    all at once and during a download.
+    """
+    qtest = Qtest(tmp_path)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    more = ["-object", "rng-random,id=rng0,filename=/dev/urandom"]
+    more += ["-fsdev", f"local,id=fs0,path={folder},security_model=none"]
+    with Guest(large_site.disk, arguments=slots(len(KINDS)) + more + qtest.arguments) as guest:
+        guest.wait_ready()
+        qtest.connect()
+        download = Download(guest, large_site, "large/1mb.bin")
+        download.start()
+        for polite in (True, False):
+            for slot, (name, (kind, properties, _)) in enumerate(KINDS.items(), 1):
+                plug(guest, kind, name, slot, **properties)
+            for slot, (_, _, driver) in enumerate(KINDS.values(), 1):
+                line = rf"pci {slot:02x}:00\.0 .*driven by {driver}\r"
+                guest.wait_for(line if polite else rf"(?s:{line}.*{line})", 30)
+            for slot, name in enumerate(KINDS, 1):
+                if polite:
+                    guest.qmp("device_del", id=name)
+                else:
+                    qtest.power_off(slot)
+            for name in KINDS:
+                wait_deleted(guest, name)
+        download.finish()
+        guest.require(*(rf"slot {n}: the card is removed" for n in range(1, len(KINDS) + 1)))
+        guest.require(*(rf"slot {n}: the card was pulled out" for n in range(1, len(KINDS) + 1)))
+        assert len(re.findall("a card was plugged in", guest.log())) == 2 * len(KINDS)
+        check(guest, large_site, ["large/1mb.bin"])
+        guest.power_off()

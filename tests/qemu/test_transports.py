@@ -274,7 +274,7 @@ EXPANDERS = {
 
 
 @pytest.mark.parametrize("firmware", [None, QBOOT])
-@pytest.mark.parametrize("machine, irq", [("pc", "msix"), ("pc", "intx"), ("q35", "msix"), ("q35", "intx")])
+@pytest.mark.parametrize("machine, irq", [("pc", "intx"), ("q35", "msix"), ("q35", "intx")])
 def test_expander_bridges(machine, irq, firmware, site):
     """Devices behind two further root buses serve, numbered by firmware or not. INTx lines are known
     where the chipset is as QEMU's pc has it.
