@@ -387,6 +387,12 @@ static int fat_check_size(const struct fat_volume *volume)
     const char *name = volume->device->name;
     uint64_t sectors = volume->device->capacity / (volume->sector_size / BLK_SECTOR_SIZE);
     uint64_t end = (uint64_t)fs->database + (uint64_t)(fs->n_fatent - 2) * fs->csize;
+    /* FatFs adds the FATs up in 32 bits (CVE-2026-6682). */
+    if ((uint64_t)fs->fatbase + (uint64_t)fs->fsize * fs->n_fats > fs->database) {
+        log_error("fs: %s: the FAT volume's tables are larger than the room for them; not mounted",
+                  name);
+        return -EINVAL;
+    }
     if (end > sectors) {
         log_error(
             "fs: %s: the FAT volume ends at sector %llu, but the disk at %llu (truncated image?); "

@@ -1,8 +1,11 @@
 """The services for those who watch machines: the SNMP agent, with net-snmp as the station, and the
 MQTT client, with mosquitto as the broker. Read netns.py first.
 """
+import contextlib
 import os
 import shutil
+import socket
+import time
 
 import pytest
 
@@ -80,3 +83,41 @@ def test_mqtt(tmp_path):
             guest.qmp("quit")
         # The one that the broker keeps, and what it says itself after 15 s of silence.
         assert messages(2).splitlines()[1] == "down"
+
+
+def test_mqtt_bad_length():
+    """A broker whose message begins with a length without end loses the client, which lives on and
+    takes a good message in pieces.
+    """
+    with Network() as network:
+        listener = network.inside(lambda: socket.create_server((HOST, 1884)))
+        listener.settimeout(30)
+
+        def accept():
+            stream, _ = listener.accept()
+            stream.settimeout(20)
+            assert stream.recv(1000)[0] == 0x10
+            stream.sendall(bytes((0x20, 2, 0, 0)))
+            assert stream.recv(1000)[0] & 0xF0 == 0x30  # the client publishes
+            return stream
+
+        with listener, guest_of(network, f"hostname=anvil mqtt={HOST}:1884 -- mqtt") as guest:
+            for bad in (b"\x30" + b"\xff" * 1000, b"\xd0\x00\x30\x80\x80\x80\x80\x01"):
+                with accept() as stream:
+                    stream.sendall(bad)
+                    guest.wait_for("mqtt: the broker sends a length that is none", new=True)
+                    with contextlib.suppress(ConnectionResetError):
+                        while stream.recv(1000):
+                            pass
+            with accept() as stream:
+                # A good message of 300 bytes in pieces, and a ping's answer.
+                good = (b"\x30", b"\xac", b"\x02\0\1t" + bytes(100), bytes(197), b"\xd0", b"\0")
+                for piece in good:
+                    stream.sendall(piece)
+                    time.sleep(0.05)
+                stream.sendall(b"\x30\xff\xff")
+                time.sleep(0.2)
+                assert guest.log().count("a length that is none") == 2
+                stream.sendall(b"\xff\xff")
+                guest.wait_for("mqtt: the broker sends a length that is none", new=True)
+            guest.power_off()

@@ -24,6 +24,8 @@
 #include "fs/fs.h"
 #include "libc/files.h"
 
+#define BPB_FATS32_TOP 39 /* the highest byte of a FAT's size in sectors */
+
 /* --- Refusals --------------------------------------------------------------------------------- */
 
 static void renaming_and_removing(void **state)
@@ -243,6 +245,20 @@ static void an_unusable_disk_is_said_clearly(void **state)
     load("disk.img");
     mount_loaded();
     assert_non_null(strstr(logged, "uses the first"));
+}
+
+/* Twice this many sectors are as many as before in 32 bits. */
+static void sizes_that_overflow(void **state)
+{
+    (void)state;
+    assert_int_equal(shell("truncate -s 40M disk.img && mkfs.fat -F 32 disk.img >/dev/null"), 0);
+    load("disk.img");
+    mount_loaded();
+    fs_shutdown();
+    logged[0] = '\0';
+    log_lines = 0;
+    disk[BPB_FATS32_TOP] |= 0x80;
+    expect_no_files(2, "tables are larger than the room");
 }
 
 static void a_partition_is_found(void **state)
@@ -530,6 +546,7 @@ int main(void)
         FAT_TEST(a_disk_leaves_and_comes_back),
         FAT_TEST(a_full_volume_says_so),
         FAT_TEST(an_unusable_disk_is_said_clearly),
+        FAT_TEST(sizes_that_overflow),
         FAT_TEST(a_partition_is_found),
         FAT_TEST(a_read_only_disk_is_only_read),
         FAT_TEST(device_errors_end_in_eio),
