@@ -74,6 +74,13 @@ static void check_credit(struct device_vsock_flow *flow, const struct wire_vsock
     flow->driver_fwd_cnt = h->fwd_cnt;
 }
 
+/* Does the driver know the type of a packet? */
+static bool knows(const struct device_vsock *vsock, uint16_t type)
+{
+    return type == VSOCK_STREAM ||
+           (type == VSOCK_SEQPACKET && device_has(&vsock->device, VSOCK_F_SEQPACKET));
+}
+
 static void check_header(struct device_vsock *vsock, const struct wire_vsock_header *h,
                          uint32_t readable)
 {
@@ -85,7 +92,11 @@ static void check_header(struct device_vsock *vsock, const struct wire_vsock_hea
                   readable);
     if (h->op < VSOCK_REQUEST || h->op > VSOCK_CREDIT_REQUEST)
         violation("VSOCK-T-STREAM-1", "operation %u", h->op);
-    if (h->type != VSOCK_STREAM && h->op == VSOCK_RST && vsock->unanswered)
+    if (h->flags && (h->op == VSOCK_RW ? h->type != VSOCK_SEQPACKET : h->op != VSOCK_SHUTDOWN))
+        violation("VSOCK-T-SEQ-1", "flags %#x of operation %u", h->flags, h->op);
+    if (h->op == VSOCK_RW && (h->flags > 3 || h->flags == VSOCK_EOR))
+        violation("VSOCK-T-SEQ-1", "flags %#x of data", h->flags);
+    if (!knows(vsock, h->type) && h->op == VSOCK_RST && vsock->unanswered)
         vsock->unanswered--;
 }
 
@@ -171,8 +182,7 @@ bool device_vsock_send_raw(struct device_vsock *vsock, const struct wire_vsock_h
     ring_chain_write(chain, WIRE_VSOCK_HEADER, payload, len);
     if (used < WIRE_VSOCK_HEADER)
         ring_chain_write(chain, used, "behind what was written", 23);
-    if (header->type != VSOCK_STREAM && header->type != VSOCK_SEQPACKET &&
-        header->op != VSOCK_RST && used >= WIRE_VSOCK_HEADER)
+    if (!knows(vsock, header->type) && header->op != VSOCK_RST && used >= WIRE_VSOCK_HEADER)
         vsock->unanswered++;
     if (header->op == VSOCK_REQUEST)
         begin(vsock, header->src_port, header->dst_port);
@@ -199,7 +209,7 @@ bool device_vsock_send(struct device_vsock *vsock, uint32_t port, uint32_t drive
                                        .src_port = port,
                                        .dst_port = driver_port,
                                        .len = len,
-                                       .type = VSOCK_STREAM,
+                                       .type = vsock->type,
                                        .op = (uint16_t)op,
                                        .flags = flags,
                                        .buf_alloc = flow ? flow->buf_alloc : vsock->buffer,
@@ -259,6 +269,7 @@ void device_vsock_init(struct device_vsock *vsock, const struct device_vsock_set
 {
     memset(vsock, 0, sizeof(*vsock));
     vsock->buffer = 65536;
+    vsock->type = VSOCK_STREAM;
     vsock->cid = (uint32_t)setup->cid;
     device_init(&vsock->device,
                 &(struct device_setup){.type = &vsock_type,

@@ -34,6 +34,7 @@ struct device_vsock_flow {
 struct device_vsock {
     struct device device;
     uint32_t cid;    /* of the driver, as its configuration had it when it was read last */
+    uint16_t type;   /* of the packets that device_vsock_send() sends; STREAM at first */
     uint32_t buffer; /* bytes of the host's buffer for new flows; 64 KiB at first */
     bool hold;       /* the driver's packets are not taken */
     struct device_vsock_flow flow[DEVICE_VSOCK_FLOWS];

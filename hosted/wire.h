@@ -296,6 +296,7 @@ enum {
     VSOCK_CREDIT_UPDATE = 6,
     VSOCK_CREDIT_REQUEST = 7,
 };
+enum { VSOCK_EOM = 1, VSOCK_EOR = 2 };
 struct wire_vsock_header {
     uint64_t src_cid, dst_cid;
     uint32_t src_port, dst_port, len;

@@ -149,9 +149,9 @@ int socket(int domain, int type, int protocol)
     int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC), kind = type & ~flags;
     if (domain != AF_INET && domain != AF_INET6 && domain != AF_VSOCK)
         return (int)result(-EAFNOSUPPORT);
-    if (domain == AF_VSOCK && (kind != SOCK_STREAM || protocol != 0))
+    if (domain == AF_VSOCK && ((kind != SOCK_STREAM && kind != SOCK_SEQPACKET) || protocol != 0))
         return (int)result(-EPROTONOSUPPORT);
-    if (kind != SOCK_STREAM && kind != SOCK_DGRAM)
+    if (domain != AF_VSOCK && kind != SOCK_STREAM && kind != SOCK_DGRAM)
         return (int)result(-EPROTONOSUPPORT);
     if (protocol != 0 && protocol != (kind == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP))
         return (int)result(-EPROTONOSUPPORT);

@@ -179,7 +179,8 @@ static int chargen_start(void)
     int error = service_listen(CHARGEN_PORT, chargen_accepted);
     if (error == 0)
         error = service_bind_udp(CHARGEN_PORT, chargen_datagram);
-    return error != 0 ? error : vsock_listen(CHARGEN_PORT, chargen_vsock_accepted, NULL);
+    return error != 0 ? error
+                      : vsock_listen(CHARGEN_PORT, VSOCK_TYPE_STREAM, chargen_vsock_accepted, NULL);
 }
 
 const struct service chargen_service = {"chargen", CHARGEN_PORT, chargen_start};

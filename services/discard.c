@@ -66,7 +66,8 @@ static int discard_start(void)
     int error = service_listen(DISCARD_PORT, discard_accepted);
     if (error == 0)
         error = service_bind_udp(DISCARD_PORT, discard_datagram);
-    return error != 0 ? error : vsock_listen(DISCARD_PORT, discard_vsock_accepted, NULL);
+    return error != 0 ? error
+                      : vsock_listen(DISCARD_PORT, VSOCK_TYPE_STREAM, discard_vsock_accepted, NULL);
 }
 
 const struct service discard_service = {"discard", DISCARD_PORT, discard_start};

@@ -217,7 +217,8 @@ static int echo_start(void)
     int error = service_listen(ECHO_PORT, echo_accepted);
     if (error == 0)
         error = service_bind_udp(ECHO_PORT, echo_datagram);
-    return error != 0 ? error : vsock_listen(ECHO_PORT, echo_vsock_accepted, NULL);
+    return error != 0 ? error
+                      : vsock_listen(ECHO_PORT, VSOCK_TYPE_STREAM, echo_vsock_accepted, NULL);
 }
 
 const struct service echo_service = {"echo", ECHO_PORT, echo_start};

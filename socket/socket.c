@@ -23,9 +23,10 @@ struct socket *socket_new(int family, int type)
     struct socket *socket = calloc(1, sizeof(*socket));
     if (socket == NULL)
         return NULL;
-    socket->protocol = family == AF_VSOCK    ? &socket_vsock
-                       : type == SOCK_STREAM ? &socket_tcp
-                                             : &socket_udp;
+    if (family == AF_VSOCK)
+        socket->protocol = type == SOCK_STREAM ? &socket_vsock : &socket_vsock_messages;
+    else
+        socket->protocol = type == SOCK_STREAM ? &socket_tcp : &socket_udp;
     socket->family = family;
     socket->type = type;
     socket->users = 1;

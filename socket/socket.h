@@ -29,7 +29,8 @@ struct socket_address {
     uint32_t port; /* of 16 bits, but for AF_VSOCK's */
 };
 
-/* A new socket of AF_INET or AF_INET6, SOCK_STREAM or SOCK_DGRAM; or AF_VSOCK, SOCK_STREAM. */
+/* A new socket of AF_INET or AF_INET6, SOCK_STREAM or SOCK_DGRAM; or AF_VSOCK, SOCK_STREAM or
+ * SOCK_SEQPACKET. */
 int socket_create(int family, int type, struct socket **out);
 
 /* As a file; closing that closes the socket, and who waits for it gets -EBADF. */
@@ -51,7 +52,7 @@ int socket_shutdown(struct socket *socket, int how);
 ssize_t socket_send(struct socket *socket, const struct iovec *pieces, size_t count, int flags,
                     const struct socket_address *to);
 
-/* `from`, if not NULL, becomes the sender; `*message_flags` may get MSG_TRUNC. */
+/* `from`, if not NULL, becomes the sender; `*message_flags` may get MSG_TRUNC and MSG_EOR. */
 ssize_t socket_receive(struct socket *socket, const struct iovec *pieces, size_t count, int flags,
                        struct socket_address *from, int *message_flags);
 

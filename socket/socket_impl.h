@@ -43,7 +43,7 @@ struct socket_protocol {
     /* Lets go of the protocol's side, in good order unless `abort`. */
     void (*close)(struct socket *socket, bool abort);
 };
-extern const struct socket_protocol socket_tcp, socket_udp, socket_vsock;
+extern const struct socket_protocol socket_tcp, socket_udp, socket_vsock, socket_vsock_messages;
 
 enum socket_state {
     SOCKET_NEW, /* also bound */
@@ -97,6 +97,11 @@ ssize_t socket_stream_send(struct socket *socket, const struct iovec *pieces, si
                            int flags, const struct socket_address *to);
 ssize_t socket_stream_receive(struct socket *socket, const struct iovec *pieces, size_t count,
                               int flags, struct socket_address *from, int *message_flags);
+
+/* Why nothing can be sent, or 0. And waits until there is something to read: 1, 0 at the end, or an
+ * error. */
+int socket_cannot_send(struct socket *socket);
+int socket_wait_readable(struct socket *socket, int flags, uint64_t start_ns);
 
 /* A new connection waits for accept(); and all that wait are refused. */
 void socket_offer(struct socket *listener, struct socket *socket);

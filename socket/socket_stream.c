@@ -10,8 +10,7 @@
 
 #include "platform.h"
 
-/* Why nothing can be sent, or 0. */
-static int cannot_send(struct socket *socket)
+int socket_cannot_send(struct socket *socket)
 {
     if (socket->error != 0)
         return socket_take_error(socket);
@@ -33,7 +32,7 @@ static ssize_t send_piece(struct socket *socket, const struct iovec *piece, int 
 {
     size_t done = 0;
     while (done < piece->iov_len) {
-        int error = cannot_send(socket);
+        int error = socket_cannot_send(socket);
         ssize_t n = 0;
         if (error == 0 && socket->state == SOCKET_CONNECTED)
             n = socket->protocol->write(socket, (const uint8_t *)piece->iov_base + done,
@@ -60,7 +59,7 @@ ssize_t socket_stream_send(struct socket *socket, const struct iovec *pieces, si
     uint64_t start_ns = platform_now_ns();
     ssize_t total = 0;
     (void)to; /* connected, so it is of no interest */
-    int error = cannot_send(socket);
+    int error = socket_cannot_send(socket);
     if (error != 0)
         return error;
     for (size_t i = 0; i < count; i++) {
@@ -76,8 +75,7 @@ ssize_t socket_stream_send(struct socket *socket, const struct iovec *pieces, si
     return total;
 }
 
-/* Waits until there is something to read. 1, 0 at the end, or an error. */
-static int wait_readable(struct socket *socket, int flags, uint64_t start_ns)
+int socket_wait_readable(struct socket *socket, int flags, uint64_t start_ns)
 {
     for (;;) {
         if (socket->protocol->readable(socket) > 0)
@@ -100,7 +98,7 @@ static ssize_t receive_piece(struct socket *socket, const struct iovec *piece, i
     bool peek = (flags & MSG_PEEK) != 0;
     size_t done = 0;
     do {
-        int ready = wait_readable(socket, flags, start_ns);
+        int ready = socket_wait_readable(socket, flags, start_ns);
         if (ready <= 0)
             return done > 0 ? (ssize_t)done : ready;
         size_t n = socket->protocol->copy(socket, (uint8_t *)piece->iov_base + done,
@@ -153,7 +151,7 @@ int socket_accept(struct socket *socket, struct socket **out, struct socket_addr
 {
     uint64_t start_ns = platform_now_ns();
     int error = 0;
-    if (socket->type != SOCK_STREAM)
+    if (socket->protocol->listen == NULL)
         return -EOPNOTSUPP;
     socket->users++;
     while (error == 0 && socket->accept_first == NULL) {

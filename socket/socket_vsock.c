@@ -1,5 +1,5 @@
 /*
- * socket_vsock.c - AF_VSOCK: stream sockets over vsock/vsock.h.
+ * socket_vsock.c - AF_VSOCK: streams and sequences of messages over vsock/vsock.h.
  *
  * Owns nothing but the step from callbacks to sleeping threads: data waits where the protocol keeps
  * it. Read vsock/vsock.h next.
@@ -13,6 +13,11 @@
 
 #include "platform.h"
 #include "vsock/vsock.h"
+
+static enum vsock_type type_of(const struct socket *socket)
+{
+    return socket->type == SOCK_STREAM ? VSOCK_TYPE_STREAM : VSOCK_TYPE_SEQPACKET;
+}
 
 /* ---- the protocol's callbacks ---- */
 
@@ -62,7 +67,7 @@ static int on_accept(void *arg, struct vsock_connection *stream)
         waiting++;
     if (waiting >= listener->backlog)
         return -EAGAIN;
-    socket = socket_new(AF_VSOCK, SOCK_STREAM);
+    socket = socket_new(AF_VSOCK, listener->type);
     if (socket == NULL)
         return -ENOMEM;
     socket->stream = stream;
@@ -104,7 +109,7 @@ static int vsock_listen_at(struct socket *socket, int backlog)
         return -EINVAL;
     if (socket->port == VSOCK_PORT_ANY)
         socket->port = vsock_free_port();
-    int error = vsock_listen(socket->port, on_accept, socket);
+    int error = vsock_listen(socket->port, type_of(socket), on_accept, socket);
     if (error != 0)
         return error == -ENOSPC ? -ENOBUFS : error;
     socket->state = SOCKET_LISTENING;
@@ -122,7 +127,7 @@ static int vsock_connect_to(struct socket *socket, const struct socket_address *
         return socket_take_error(socket);
     struct vsock_address to = {address->cid, address->port};
     struct vsock_connection *stream;
-    int error = vsock_connect(&to, socket->port, &callbacks, socket, &stream);
+    int error = vsock_connect(&to, type_of(socket), socket->port, &callbacks, socket, &stream);
     if (error != 0)
         return error == -ENOSPC ? -ENOBUFS : error;
     if (socket->stream != NULL) /* of an attempt before */
@@ -194,6 +199,53 @@ static void vsock_take(struct socket *socket, size_t bytes)
     vsock_consume(socket->stream, bytes);
 }
 
+/* ---- messages ---- */
+
+static ssize_t vsock_send_whole(struct socket *socket, const struct iovec *pieces, size_t count,
+                                int flags, const struct socket_address *to)
+{
+    uint64_t start_ns = platform_now_ns();
+    size_t len = 0;
+    (void)to;
+    for (size_t i = 0; i < count; i++)
+        len += pieces[i].iov_len;
+    for (;;) {
+        int error = socket_cannot_send(socket);
+        if (error == 0)
+            error = socket->state == SOCKET_CONNECTED
+                        ? vsock_send_message(socket->stream, pieces, count, flags & MSG_EOR)
+                        : -EAGAIN;
+        if (error != -EAGAIN)
+            return error != 0 ? error : (ssize_t)len;
+        error = socket_wait(socket, true, flags, start_ns);
+        if (error != 0)
+            return error;
+    }
+}
+
+/* One message, of which the pieces may hold a part: the rest is gone, and MSG_TRUNC says so. */
+static ssize_t vsock_receive_whole(struct socket *socket, const struct iovec *pieces, size_t count,
+                                   int flags, struct socket_address *from, int *message_flags)
+{
+    int ready = socket_wait_readable(socket, flags, platform_now_ns());
+    if (from != NULL && socket_name(socket, true, from) != 0)
+        *from = (struct socket_address){.port = 0};
+    if (ready <= 0)
+        return ready;
+    size_t len = vsock_readable(socket->stream), done = 0;
+    for (size_t i = 0; i < count && done < len; i++) {
+        size_t n = pieces[i].iov_len < len - done ? pieces[i].iov_len : len - done;
+        done += vsock_copy(socket, pieces[i].iov_base, n, done);
+    }
+    if (done < len)
+        *message_flags |= MSG_TRUNC;
+    if (vsock_ends_record(socket->stream))
+        *message_flags |= MSG_EOR;
+    if ((flags & MSG_PEEK) == 0)
+        vsock_consume_message(socket->stream);
+    return (ssize_t)((flags & MSG_TRUNC) != 0 ? len : done);
+}
+
 /* ---- questions ---- */
 
 static int vsock_name(struct socket *socket, bool peer, struct socket_address *address)
@@ -247,6 +299,20 @@ const struct socket_protocol socket_vsock = {
     .consume = vsock_take,
     .send = socket_stream_send,
     .receive = socket_stream_receive,
+    .name = vsock_name,
+    .poll = vsock_poll_events,
+    .readable = vsock_unread,
+    .close = vsock_end,
+};
+
+const struct socket_protocol socket_vsock_messages = {
+    .open = vsock_open,
+    .bind = vsock_bind_to,
+    .connect = vsock_connect_to,
+    .shutdown = vsock_shut,
+    .listen = vsock_listen_at,
+    .send = vsock_send_whole,
+    .receive = vsock_receive_whole,
     .name = vsock_name,
     .poll = vsock_poll_events,
     .readable = vsock_unread,

@@ -762,6 +762,10 @@ _Static_assert(sizeof(struct virtio_vsock_hdr) == 44, "5.10.6");
 #define VIRTIO_VSOCK_SHUTDOWN_SEND 2u
 #define VIRTIO_VSOCK_SHUTDOWN_BOTH 3u
 
+/* Flags of RW packets of SEQPACKET: their last byte is the last of a message, and of a record. */
+#define VIRTIO_VSOCK_SEQ_EOM 1u
+#define VIRTIO_VSOCK_SEQ_EOR 2u
+
 struct virtio_vsock_event {
     le32 id;
 };

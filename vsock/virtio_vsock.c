@@ -45,17 +45,23 @@ static uint32_t read_cid(struct virtio_device *device)
 
 /* ---- sending ---- */
 
-bool virtio_vsock_has_room(bool data)
+unsigned virtio_vsock_room_max(void)
 {
-    struct virtio_vsock *vsock = the_vsock;
-    unsigned limit = vsock ? vsock->tx_limit - (data ? vsock->tx_limit / 4 : 0) : 0;
+    return the_vsock ? the_vsock->tx_limit - the_vsock->tx_limit / 4 : 0;
+}
 
-    return vsock && vsock->device->driver_ok && vsock->tx_posted < limit;
+unsigned virtio_vsock_room(bool data)
+{
+    const struct virtio_vsock *vsock = the_vsock;
+    unsigned limit = vsock && !data ? vsock->tx_limit : virtio_vsock_room_max();
+
+    return vsock && vsock->device->driver_ok && vsock->tx_posted < limit ? limit - vsock->tx_posted
+                                                                         : 0;
 }
 
 struct vsock_packet *virtio_vsock_packet(bool data)
 {
-    return virtio_vsock_has_room(data) ? vsock_packet_take() : NULL;
+    return virtio_vsock_room(data) > 0 ? vsock_packet_take() : NULL;
 }
 
 bool virtio_vsock_transmit(struct vsock_packet *packet, uint32_t len)
@@ -255,6 +261,19 @@ static int refuse(struct virtio_device *device, const char *reason)
     return -ENODEV;
 }
 
+/* VSOCK-FEAT-2 and 3: one that says nothing of streams has them, unless it says that, too. */
+static unsigned types_of(const struct virtio_device *device)
+{
+    unsigned types = 0;
+
+    if (virtio_has_feature(device, VIRTIO_VSOCK_F_STREAM) ||
+        !virtio_has_feature(device, VIRTIO_VSOCK_F_NO_IMPLIED_STREAM))
+        types |= 1u << VIRTIO_VSOCK_TYPE_STREAM;
+    if (virtio_has_feature(device, VIRTIO_VSOCK_F_SEQPACKET))
+        types |= 1u << VIRTIO_VSOCK_TYPE_SEQPACKET;
+    return types;
+}
+
 static int vsock_probe(struct virtio_device *device)
 {
     struct virtio_vsock *vsock;
@@ -262,10 +281,8 @@ static int vsock_probe(struct virtio_device *device)
 
     if (the_vsock)
         return refuse(device, "there is a socket device already");
-    /* VSOCK-FEAT-2: a device that says nothing of streams has them, unless it says that, too. */
-    if (virtio_has_feature(device, VIRTIO_VSOCK_F_NO_IMPLIED_STREAM) &&
-        !virtio_has_feature(device, VIRTIO_VSOCK_F_STREAM))
-        return refuse(device, "it has no stream sockets");
+    if (!types_of(device))
+        return refuse(device, "it has neither streams nor messages");
     if (!read_cid(device))
         return refuse(device, "its CID is not valid");
     vsock = platform_dma_alloc(sizeof(*vsock), 64);
@@ -297,6 +314,7 @@ static int vsock_ready(struct virtio_device *device)
     struct virtio_vsock *vsock = device->driver_data;
     uint32_t cid = read_cid(device);
 
+    vsock_set_types(types_of(device));
     vsock_lose(cid);
     if (!device->recovering) {
         loop_add(&vsock->source);
@@ -338,7 +356,7 @@ static void vsock_remove(struct virtio_device *device)
 
 static const struct virtio_feature features[] = {
     {.bit = VIRTIO_VSOCK_F_STREAM, .name = "STREAM"},
-    {.bit = VIRTIO_VSOCK_F_SEQPACKET, .name = "SEQPACKET", .refusal = "streams are all there is"},
+    {.bit = VIRTIO_VSOCK_F_SEQPACKET, .name = "SEQPACKET"},
     {.bit = VIRTIO_VSOCK_F_NO_IMPLIED_STREAM, .name = "NO_IMPLIED_STREAM"},
 };
 

@@ -20,6 +20,7 @@
 struct listener {
     bool used;
     uint32_t port;
+    enum vsock_type type;
     int (*accept)(void *arg, struct vsock_connection *connection);
     void *arg;
 };
@@ -38,6 +39,7 @@ static struct answer answers[ANSWERS];
 static unsigned answer_head, answer_tail; /* run freely */
 
 static uint32_t own_cid; /* 0: there is none */
+static unsigned types;   /* of connections that the device has: bit n is type n */
 static bool has_work;    /* something to send or to tell, since the last look */
 static bool is_blocked;  /* something could not be sent for want of room */
 static uint64_t next_deadline_ns = PLATFORM_NO_DEADLINE; /* none is sooner */
@@ -114,8 +116,8 @@ static struct vsock_connection *find(uint32_t own_port, struct vsock_address pee
     return NULL;
 }
 
-static int open_connection(uint32_t own_port, struct vsock_address peer, enum vsock_state state,
-                           struct vsock_connection **out)
+static int open_connection(uint32_t own_port, struct vsock_address peer, enum vsock_type type,
+                           enum vsock_state state, struct vsock_connection **out)
 {
     struct vsock_connection *c = connections;
     int error;
@@ -131,27 +133,35 @@ static int open_connection(uint32_t own_port, struct vsock_address peer, enum vs
     *c = (struct vsock_connection){.state = state,
                                    .owned = true,
                                    .reserved = true,
+                                   .type = type,
                                    .own_port = own_port,
                                    .peer = peer,
                                    .deadline_ns = PLATFORM_NO_DEADLINE};
-    if (c == connections + used || c > connections + used)
+    if (type == VSOCK_TYPE_SEQPACKET && vsock_marks_make(c) != 0) {
+        vsock_packets_unreserve(1);
+        c->state = VSOCK_FREE;
+        return -ENOMEM;
+    }
+    if (c >= connections + used)
         used = (unsigned)(c - connections) + 1;
     *out = c;
     return 0;
 }
 
-int vsock_connect(const struct vsock_address *to, uint32_t own_port,
+int vsock_connect(const struct vsock_address *to, enum vsock_type type, uint32_t own_port,
                   const struct vsock_callbacks *callbacks, void *arg, struct vsock_connection **out)
 {
     int error;
 
     if (!own_cid || to->cid < VSOCK_CID_HOST || to->cid == UINT32_MAX || to->cid == own_cid)
         return -ENODEV;
+    if (!(types >> type & 1))
+        return -EPROTONOSUPPORT;
     if (own_port == VSOCK_PORT_ANY)
         own_port = vsock_free_port();
     if (find(own_port, *to))
         return -EADDRINUSE;
-    error = open_connection(own_port, *to, VSOCK_CONNECTING, out);
+    error = open_connection(own_port, *to, type, VSOCK_CONNECTING, out);
     if (error)
         return error;
     vsock_set_callbacks(*out, callbacks, arg);
@@ -170,8 +180,8 @@ static struct listener *listener_at(uint32_t port)
     return NULL;
 }
 
-int vsock_listen(uint32_t port, int (*accept)(void *arg, struct vsock_connection *connection),
-                 void *arg)
+int vsock_listen(uint32_t port, enum vsock_type type,
+                 int (*accept)(void *arg, struct vsock_connection *connection), void *arg)
 {
     unsigned i = 0;
 
@@ -181,7 +191,7 @@ int vsock_listen(uint32_t port, int (*accept)(void *arg, struct vsock_connection
         i++;
     if (i == VSOCK_LISTENERS_MAX)
         return -ENOSPC;
-    listeners[i] = (struct listener){true, port, accept, arg};
+    listeners[i] = (struct listener){true, port, type, accept, arg};
     return 0;
 }
 
@@ -234,7 +244,8 @@ static void take_request(const struct virtio_vsock_hdr *hdr, struct vsock_addres
     struct listener *listener = listener_at(le32_to_cpu(hdr->dst_port));
     struct vsock_connection *connection;
 
-    if (!listener || open_connection(listener->port, peer, VSOCK_CONNECTED, &connection) != 0) {
+    if (!listener || listener->type != le16_to_cpu(hdr->type) ||
+        open_connection(listener->port, peer, listener->type, VSOCK_CONNECTED, &connection) != 0) {
         answer(hdr, peer);
         return;
     }
@@ -259,18 +270,20 @@ bool vsock_receive(struct vsock_packet *packet, uint32_t len)
     struct virtio_vsock_hdr hdr = *(volatile struct virtio_vsock_hdr *)packet->hdr;
     struct vsock_address peer = {(uint32_t)le64_to_cpu(hdr.src_cid), le32_to_cpu(hdr.src_port)};
     struct vsock_connection *connection;
+    unsigned type = le16_to_cpu(hdr.type);
 
     vsock_counters.received++;
     if (!is_sound(&hdr, len)) {
         vsock_counters.bad++;
         return false;
     }
-    if (le16_to_cpu(hdr.type) != VIRTIO_VSOCK_TYPE_STREAM) { /* VSOCK-RXTX-2 */
+    connection = find(le32_to_cpu(hdr.dst_port), peer);
+    if (type > VSOCK_TYPE_SEQPACKET || !(types >> type & 1) ||
+        (connection && connection->type != type)) { /* VSOCK-RXTX-2 */
         vsock_counters.bad++;
         answer(&hdr, peer);
         return false;
     }
-    connection = find(le32_to_cpu(hdr.dst_port), peer);
     if (connection) /* else an RST is on its way to it */
         return connection->state != VSOCK_ENDED &&
                vsock_connection_receive(connection, &hdr, packet);
@@ -399,6 +412,11 @@ unsigned vsock_tell(void)
 
 /* ---- the device comes and goes ---- */
 
+void vsock_set_types(unsigned of_device)
+{
+    types = of_device;
+}
+
 void vsock_lose(uint32_t cid)
 {
     own_cid = cid;
@@ -422,6 +440,7 @@ void vsock_detach(void)
     vsock_lose(0);
     for (unsigned i = 0; i < used; i++) {
         vsock_connection_drop_unread(&connections[i]);
+        vsock_marks_free(&connections[i]);
         if (connections[i].reserved)
             vsock_packets_unreserve(1);
         connections[i].reserved = false;

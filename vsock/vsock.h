@@ -1,6 +1,6 @@
 /*
- * vsock.h - stream connections between this machine and its hypervisor, over a virtio socket device
- * (5.10).
+ * vsock.h - connections between this machine and its hypervisor, over a virtio socket device (5.10):
+ * streams of bytes, and sequences of messages.
  *
  * The user's side: sockets (socket/socket_vsock.c) and small services stand on it. Addresses are a
  * CID, which is the machine, and a port of 32 bits. There is one device, whose CID this machine has;
@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #define VSOCK_CONNECTIONS_MAX 64u
 #define VSOCK_LISTENERS_MAX 16u
@@ -36,6 +37,9 @@
 struct vsock_address {
     uint32_t cid, port;
 };
+
+/* What a connection carries; the numbers are the specification's (5.10.6). */
+enum vsock_type { VSOCK_TYPE_STREAM = 1, VSOCK_TYPE_SEQPACKET = 2 };
 
 struct vsock_connection;
 
@@ -63,8 +67,8 @@ bool vsock_own_cid(uint32_t *cid);
  * a negative result refuses, and is the only way to: it must not close the connection. Listeners stay
  * when the device is reset, removed or added. 0; -EADDRINUSE; -ENOSPC: too many.
  */
-int vsock_listen(uint32_t port, int (*accept)(void *arg, struct vsock_connection *connection),
-                 void *arg);
+int vsock_listen(uint32_t port, enum vsock_type type,
+                 int (*accept)(void *arg, struct vsock_connection *connection), void *arg);
 void vsock_unlisten(uint32_t port);
 
 /* Is the port anybody's here? And one that is nobody's. */
@@ -73,10 +77,10 @@ uint32_t vsock_free_port(void);
 
 /*
  * Asks for a connection, from `own_port` or any. 0: `connected` or `ended` will be called. -ENODEV,
- * also for a CID that leads nowhere: this machine's own and the reserved ones; -EADDRINUSE: there is
- * such a connection; -ENOSPC: too many; -ENOMEM.
+ * also for a CID that leads nowhere: this machine's own and the reserved ones; -EPROTONOSUPPORT: the
+ * device has no such type; -EADDRINUSE: there is such a connection; -ENOSPC: too many; -ENOMEM.
  */
-int vsock_connect(const struct vsock_address *to, uint32_t own_port,
+int vsock_connect(const struct vsock_address *to, enum vsock_type type, uint32_t own_port,
                   const struct vsock_callbacks *callbacks, void *arg,
                   struct vsock_connection **out);
 
@@ -90,10 +94,18 @@ void vsock_set_callbacks(struct vsock_connection *connection,
  */
 ssize_t vsock_send(struct vsock_connection *connection, const void *data, size_t len);
 
+/*
+ * A message, in pieces: all of it or nothing. 0; -EAGAIN: no room now, `writable` will be called;
+ * -EMSGSIZE: there will never be; or as above. An empty one is nothing. Only for VSOCK_TYPE_SEQPACKET,
+ * as vsock_send() is only for streams.
+ */
+int vsock_send_message(struct vsock_connection *connection, const struct iovec *pieces,
+                       size_t count, bool end_of_record);
+
 /* Would it take a byte now? If not, `writable` is called when it does. */
 bool vsock_can_send(struct vsock_connection *connection);
 
-/* Bytes to read; and whether no more than these will come. */
+/* Bytes to read, for messages: of the first whole one; and whether no more will come. */
 size_t vsock_readable(const struct vsock_connection *connection);
 bool vsock_is_at_end(const struct vsock_connection *connection);
 
@@ -105,6 +117,10 @@ bool vsock_is_at_end(const struct vsock_connection *connection);
 const void *vsock_peek(const struct vsock_connection *connection, size_t skip, size_t *len);
 void vsock_consume(struct vsock_connection *connection, size_t bytes);
 size_t vsock_read(struct vsock_connection *connection, void *data, size_t len);
+
+/* Does the first whole message end a record? And it was read, as far as is of interest. */
+bool vsock_ends_record(const struct vsock_connection *connection);
+void vsock_consume_message(struct vsock_connection *connection);
 
 /* VSOCK_NO_RECEIVE, VSOCK_NO_SEND or both, for good. 0 or -ENOTCONN. */
 int vsock_shutdown(struct vsock_connection *connection, unsigned flags);

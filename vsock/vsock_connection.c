@@ -23,6 +23,7 @@ void vsock_connection_settle(struct vsock_connection *connection)
     vsock_connection_drop_unread(connection);
     if (connection->reserved)
         vsock_packets_unreserve(1);
+    vsock_marks_free(connection);
     memset(connection, 0, sizeof(*connection));
 }
 
@@ -30,7 +31,7 @@ static void over(struct vsock_connection *connection, int error)
 {
     connection->state = VSOCK_ENDED;
     connection->pending = 0;
-    connection->wants_room = false;
+    connection->wanted = 0;
     connection->error = error;
     connection->deadline_ns = PLATFORM_NO_DEADLINE;
     vsock_connection_tell(connection, VSOCK_TELL_END);
@@ -98,6 +99,7 @@ void vsock_connection_drop_unread(struct vsock_connection *connection)
     connection->last = NULL;
     connection->fwd_cnt += connection->unread;
     connection->unread = 0;
+    vsock_marks_clear(connection);
 }
 
 static bool keep(struct vsock_connection *connection, struct vsock_packet *packet, uint32_t len)
@@ -124,9 +126,11 @@ static bool keep(struct vsock_connection *connection, struct vsock_packet *packe
 }
 
 static bool take_data(struct vsock_connection *connection, struct vsock_packet *packet,
-                      uint32_t len)
+                      uint32_t len, uint32_t flags)
 {
-    if (len == 0 || connection->state == VSOCK_CLOSING ||
+    bool kept;
+
+    if (connection->state == VSOCK_CLOSING ||
         (connection->own_shut & VIRTIO_VSOCK_SHUTDOWN_RECEIVE))
         return false;
     if ((connection->peer_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) ||
@@ -135,7 +139,9 @@ static bool take_data(struct vsock_connection *connection, struct vsock_packet *
         vsock_connection_reset(connection, -ECONNRESET);
         return false;
     }
-    return keep(connection, packet, len);
+    kept = len > 0 && keep(connection, packet, len);
+    vsock_marks_set(connection, flags);
+    return kept;
 }
 
 /* 5.10.6.5: flags add up, and RST is the answer to both. */
@@ -191,12 +197,13 @@ bool vsock_connection_receive(struct vsock_connection *connection,
         take_shutdown(connection, le32_to_cpu(hdr->flags));
     else if (op == VIRTIO_VSOCK_OP_CREDIT_REQUEST)
         vsock_connection_send(connection, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
-    return op == VIRTIO_VSOCK_OP_RW && take_data(connection, packet, le32_to_cpu(hdr->len));
+    return op == VIRTIO_VSOCK_OP_RW &&
+           take_data(connection, packet, le32_to_cpu(hdr->len), le32_to_cpu(hdr->flags));
 }
 
 size_t vsock_readable(const struct vsock_connection *connection)
 {
-    return connection->unread;
+    return connection->marks ? vsock_message_length(connection) : connection->unread;
 }
 
 bool vsock_is_at_end(const struct vsock_connection *connection)
@@ -224,6 +231,7 @@ const void *vsock_peek(const struct vsock_connection *connection, size_t skip, s
 void vsock_consume(struct vsock_connection *connection, size_t bytes)
 {
     uint32_t left = bytes < connection->unread ? (uint32_t)bytes : connection->unread;
+    uint32_t untold;
 
     connection->unread -= left;
     connection->fwd_cnt += left;
@@ -241,8 +249,10 @@ void vsock_consume(struct vsock_connection *connection, size_t bytes)
             connection->last = NULL;
         vsock_packet_give(packet);
     }
+    untold = connection->fwd_cnt - connection->told_fwd_cnt;
+    /* Who sends a message waits for room for all of it, which may be all that there is. */
     if (connection->state == VSOCK_CONNECTED &&
-        connection->fwd_cnt - connection->told_fwd_cnt >= VSOCK_BUFFER_SIZE / 4)
+        (untold >= VSOCK_BUFFER_SIZE / 4 || (connection->marks && connection->unread == 0)))
         vsock_connection_send(connection, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
 }
 
@@ -269,7 +279,7 @@ static bool transmit(struct vsock_connection *connection, struct vsock_packet *p
     struct virtio_vsock_hdr *hdr = packet->hdr;
 
     vsock_address_packet(hdr, connection->own_port, connection->peer, op, len);
-    hdr->type = cpu_to_le16(VIRTIO_VSOCK_TYPE_STREAM);
+    hdr->type = cpu_to_le16((uint16_t)connection->type);
     hdr->flags = cpu_to_le32(flags);
     hdr->buf_alloc = cpu_to_le32(VSOCK_BUFFER_SIZE);
     hdr->fwd_cnt = cpu_to_le32(connection->fwd_cnt);
@@ -302,71 +312,100 @@ bool vsock_connection_send_pending(struct vsock_connection *connection)
 }
 
 /* VSOCK-CREDIT-1. */
-static bool has_room(const struct vsock_connection *connection)
+static bool has_room(const struct vsock_connection *connection, uint32_t bytes)
 {
     unsigned opening = 1u << VIRTIO_VSOCK_OP_REQUEST | 1u << VIRTIO_VSOCK_OP_RESPONSE;
 
     return connection->state == VSOCK_CONNECTED && !(connection->pending & opening) &&
-           credit(connection) > 0 && virtio_vsock_has_room(true);
+           credit(connection) >= bytes && virtio_vsock_room(true) * VSOCK_PAYLOAD_MAX >= bytes;
+}
+
+/* Before the first packet there is nothing to ask about. */
+bool vsock_connection_want(struct vsock_connection *connection, uint32_t bytes)
+{
+    if (has_room(connection, bytes))
+        return true;
+    if (connection->state != VSOCK_CONNECTED)
+        return false;
+    connection->wanted = bytes;
+    vsock_set_work();
+    if (credit(connection) < bytes && !connection->asked_for_credit) {
+        connection->asked_for_credit = true;
+        vsock_connection_send(connection, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
+    }
+    return false;
 }
 
 bool vsock_can_send(struct vsock_connection *connection)
 {
-    if (has_room(connection))
-        return true;
-    connection->wants_room = connection->state == VSOCK_CONNECTED;
-    vsock_set_work();
-    return false;
+    return vsock_connection_want(connection, 1);
 }
 
 void vsock_connection_look_for_room(struct vsock_connection *connection)
 {
-    if (!connection->wants_room || !has_room(connection))
+    if (!connection->wanted || !has_room(connection, connection->wanted))
         return;
-    connection->wants_room = false;
+    connection->wanted = 0;
     vsock_connection_tell(connection, VSOCK_TELL_WRITABLE);
 }
 
 bool vsock_connection_is_blocked(const struct vsock_connection *connection)
 {
-    return connection->pending || (connection->wants_room && credit(connection) > 0);
+    return connection->pending || (connection->wanted && credit(connection) >= connection->wanted);
 }
 
-/* One packet of it; 0: no room. */
-static uint32_t send_some(struct vsock_connection *connection, const uint8_t *data, size_t len)
+int vsock_connection_cannot_send(const struct vsock_connection *connection)
 {
-    uint32_t n = credit(connection);
-    struct vsock_packet *packet;
+    if (connection->state != VSOCK_CONNECTED)
+        return -ENOTCONN;
+    return (connection->own_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) ||
+                   (connection->peer_shut & VIRTIO_VSOCK_SHUTDOWN_RECEIVE)
+               ? -EPIPE
+               : 0;
+}
 
-    if (!has_room(connection) || !(packet = virtio_vsock_packet(true)))
+uint32_t vsock_connection_send_data(struct vsock_connection *connection, uint32_t flags,
+                                    const struct iovec *pieces, size_t count, size_t skip,
+                                    uint32_t len)
+{
+    struct vsock_packet *packet = virtio_vsock_packet(true);
+    uint32_t done = 0;
+
+    if (!packet)
         return 0;
-    n = n < VSOCK_PAYLOAD_MAX ? n : (uint32_t)VSOCK_PAYLOAD_MAX;
-    n = n < len ? n : (uint32_t)len;
-    memcpy(vsock_payload(packet), data, n);
-    if (!transmit(connection, packet, VIRTIO_VSOCK_OP_RW, 0, n))
+    for (; count > 0 && done < len; pieces++, count--) {
+        size_t n = skip < pieces->iov_len ? pieces->iov_len - skip : 0;
+
+        n = n < len - done ? n : len - done;
+        if (n > 0)
+            memcpy(vsock_payload(packet) + done, (const uint8_t *)pieces->iov_base + skip, n);
+        skip -= skip < pieces->iov_len ? skip : pieces->iov_len;
+        done += (uint32_t)n;
+    }
+    if (!transmit(connection, packet, VIRTIO_VSOCK_OP_RW, flags, len))
         return 0;
-    connection->tx_cnt += n;
-    vsock_counters.sent_bytes += n;
-    return n;
+    connection->tx_cnt += len;
+    vsock_counters.sent_bytes += len;
+    return len;
 }
 
 ssize_t vsock_send(struct vsock_connection *connection, const void *data, size_t len)
 {
+    const struct iovec piece = {(void *)(uintptr_t)data, len};
+    int error = vsock_connection_cannot_send(connection);
     size_t done = 0;
-    uint32_t n;
 
-    if (connection->state != VSOCK_CONNECTED)
-        return -ENOTCONN;
-    if ((connection->own_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) ||
-        (connection->peer_shut & VIRTIO_VSOCK_SHUTDOWN_RECEIVE))
-        return -EPIPE;
-    while (done < len && (n = send_some(connection, (const uint8_t *)data + done, len - done)) > 0)
+    if (error)
+        return error;
+    while (done < len && vsock_can_send(connection)) {
+        uint32_t n = credit(connection);
+
+        n = n < VSOCK_PAYLOAD_MAX ? n : (uint32_t)VSOCK_PAYLOAD_MAX;
+        n = n < len - done ? n : (uint32_t)(len - done);
+        n = vsock_connection_send_data(connection, 0, &piece, 1, done, n);
+        if (n == 0)
+            break;
         done += n;
-    connection->wants_room = done < len;
-    vsock_set_work();
-    if (connection->wants_room && credit(connection) == 0 && !connection->asked_for_credit) {
-        connection->asked_for_credit = true;
-        vsock_connection_send(connection, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
     }
     return (ssize_t)done;
 }
@@ -402,7 +441,7 @@ void vsock_close(struct vsock_connection *connection, bool abort)
         vsock_connection_reset(connection, 0);
     } else if (connection->state == VSOCK_CONNECTED) {
         connection->state = VSOCK_CLOSING;
-        connection->wants_room = false;
+        connection->wanted = 0;
         shut(connection, VIRTIO_VSOCK_SHUTDOWN_BOTH);
     } else {
         vsock_connection_settle(connection);

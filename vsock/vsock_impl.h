@@ -73,6 +73,7 @@ struct vsock_connection {
     bool reserved; /* has its share of packets */
     const struct vsock_callbacks *callbacks;
     void *arg;
+    enum vsock_type type;
     uint32_t own_port;
     struct vsock_address peer;
     uint32_t own_shut, peer_shut; /* VIRTIO_VSOCK_SHUTDOWN_*, sticky */
@@ -84,11 +85,15 @@ struct vsock_connection {
 
     /* Sending (5.10.6.3): counts of bytes, which wrap. */
     uint32_t tx_cnt, peer_fwd_cnt, peer_buf_alloc;
-    bool wants_room, asked_for_credit;
+    uint32_t wanted; /* room for so many bytes, that the user waits for; 0: he does not */
+    bool asked_for_credit;
 
     /* Receiving: packets that are not read, and counts. */
     struct vsock_packet *first, *last;
     uint32_t unread, fwd_cnt, told_fwd_cnt;
+
+    struct vsock_marks *marks; /* of messages */
+    unsigned messages;         /* whole ones */
 };
 
 /* vsock_connection.c. A packet for the connection: true when it was kept. */
@@ -101,6 +106,13 @@ void vsock_connection_reset(struct vsock_connection *connection, int error);
 void vsock_connection_drop_unread(struct vsock_connection *connection);
 /* Its deadline is over. */
 void vsock_connection_expire(struct vsock_connection *connection);
+/* Adds to the counts of what is sent: one packet of data, 0: no room. */
+uint32_t vsock_connection_send_data(struct vsock_connection *connection, uint32_t flags,
+                                    const struct iovec *pieces, size_t count, size_t skip,
+                                    uint32_t len);
+/* Why nothing can be sent, or 0; and is there room for so many bytes? If not, the user waits. */
+int vsock_connection_cannot_send(const struct vsock_connection *connection);
+bool vsock_connection_want(struct vsock_connection *connection, uint32_t bytes);
 /* Frees the place of one that nobody needs any more. */
 void vsock_connection_settle(struct vsock_connection *connection);
 /* Sends one of the pending packets. False: there is no room. */
@@ -110,6 +122,14 @@ bool vsock_connection_send_pending(struct vsock_connection *connection);
 void vsock_connection_look_for_room(struct vsock_connection *connection);
 /* Does it wait for room in the transmit queue? */
 bool vsock_connection_is_blocked(const struct vsock_connection *connection);
+
+/* vsock_message.c. Memory for the ends of messages: -ENOMEM. The last byte received ends one, as the
+ * flags say. None ends any more. */
+int vsock_marks_make(struct vsock_connection *connection);
+void vsock_marks_free(struct vsock_connection *connection);
+void vsock_marks_set(struct vsock_connection *connection, uint32_t flags);
+void vsock_marks_clear(struct vsock_connection *connection);
+uint32_t vsock_message_length(const struct vsock_connection *connection);
 
 /* vsock.c: an operation is to be sent, and the user told something, in the next turn; and there may
  * be something of the kind. */
@@ -139,6 +159,7 @@ extern struct vsock_counters vsock_counters;
  */
 void vsock_lose(uint32_t cid);
 void vsock_detach(void);
+void vsock_set_types(unsigned types); /* that the device has: bit n is type n */
 /*
  * A packet has come, of which the device wrote `len` bytes: true when it was kept, else it is the
  * caller's again. Not to be called while vsock_can_receive() is false: answers wait for room.
@@ -160,7 +181,8 @@ uint64_t vsock_deadline(void); /* when vsock_work() has something to end */
 
 /* virtio_vsock.c, for the protocol. A packet for data, or for anything else; NULL: no room. */
 struct vsock_packet *virtio_vsock_packet(bool data);
-bool virtio_vsock_has_room(bool data);
+unsigned virtio_vsock_room(bool data); /* packets */
+unsigned virtio_vsock_room_max(void);  /* of data, ever */
 /* Its first `len` bytes; it is the device's then. False: no room after all, and it is free again. */
 bool virtio_vsock_transmit(struct vsock_packet *packet, uint32_t len);
 

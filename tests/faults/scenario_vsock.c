@@ -70,14 +70,14 @@ void vsock_use(void)
 {
     const struct vsock_address to = {2, 80};
 
-    vsock_listen(PORT, accept_one, NULL);
+    vsock_listen(PORT, VSOCK_TYPE_STREAM, accept_one, NULL);
     device_vsock_send(&vsock, 80, PORT, VSOCK_REQUEST, 0, NULL, 0);
     scenario_settle(&vsock.device);
     talk();
     device_vsock_send(&vsock, 80, PORT, VSOCK_SHUTDOWN, 3, NULL, 0);
     device_vsock_send(&vsock, 80, 999, VSOCK_RW, 0, NULL, 0);
     scenario_settle(&vsock.device);
-    if (vsock_connect(&to, 1000, &callbacks, &asked, &asked) == 0) {
+    if (vsock_connect(&to, VSOCK_TYPE_STREAM, 1000, &callbacks, &asked, &asked) == 0) {
         begins++;
         scenario_settle(&vsock.device);
         device_vsock_send(&vsock, 80, 1000, VSOCK_RESPONSE, 0, NULL, 0);

@@ -20,7 +20,7 @@
 #define BUFFER 100000u
 
 static struct vsock_connection *connection[CONNECTIONS];
-static bool over[CONNECTIONS];
+static bool over[CONNECTIONS], whole[CONNECTIONS]; /* of messages */
 static uint8_t *memory;
 
 /* What the device has to say: headers, each with `len` bytes of anything. */
@@ -44,7 +44,8 @@ static void check(void *arg, struct vsock_connection *c)
         hosted_fail("a callback for a connection that is nobody's");
     while (vsock_peek(c, total, &len))
         total += len;
-    if (total != vsock_readable(c) || total > VSOCK_BUFFER_SIZE)
+    if (total > VSOCK_BUFFER_SIZE || vsock_readable(c) > total ||
+        (!whole[number_of(arg)] && vsock_readable(c) < total))
         hosted_fail("%zu bytes to read, which are said to be %zu", total, vsock_readable(c));
 }
 
@@ -63,13 +64,13 @@ static int accept_one(void *arg, struct vsock_connection *c)
 {
     unsigned i = 0;
 
-    (void)arg;
     while (i < CONNECTIONS && connection[i])
         i++;
     if (i == CONNECTIONS)
         return -EAGAIN;
     connection[i] = c;
     over[i] = false;
+    whole[i] = arg != NULL;
     vsock_set_callbacks(c, &callbacks, &connection[i]);
     return 0;
 }
@@ -80,7 +81,8 @@ static void start(uint8_t *at)
     memset(connection, 0, sizeof(connection));
     memset(&last, 0, sizeof(last));
     head = tail = taken = 0;
-    vsock_listen(PORT, accept_one, NULL);
+    vsock_listen(PORT, VSOCK_TYPE_STREAM, accept_one, NULL);
+    vsock_listen(PORT + 1, VSOCK_TYPE_SEQPACKET, accept_one, &whole);
 }
 
 static void say(const struct virtio_vsock_hdr *to, uint16_t op, uint32_t len)
@@ -91,8 +93,9 @@ static void say(const struct virtio_vsock_hdr *to, uint16_t op, uint32_t len)
                                                         .src_port = to->dst_port,
                                                         .dst_port = to->src_port,
                                                         .len = len,
-                                                        .type = VIRTIO_VSOCK_TYPE_STREAM,
+                                                        .type = to->type,
                                                         .op = op,
+                                                        .flags = to->flags,
                                                         .buf_alloc = BUFFER,
                                                         .fwd_cnt = taken};
 }
@@ -104,10 +107,12 @@ static void say_anything(struct input *input)
     uint8_t what = input_u8(input);
 
     if (what & 0x80)
-        to = (struct virtio_vsock_hdr){.src_port = PORT, .dst_port = input_u8(input)};
+        to = (struct virtio_vsock_hdr){
+            .src_port = PORT + what % 2, .dst_port = input_u8(input), .type = 1 + what % 2};
     else if (connection[what % CONNECTIONS])
         to = (struct virtio_vsock_hdr){.src_port = vsock_own_port(connection[what % CONNECTIONS]),
-                                       .dst_port = vsock_peer(connection[what % CONNECTIONS]).port};
+                                       .dst_port = vsock_peer(connection[what % CONNECTIONS]).port,
+                                       .type = 1 + whole[what % CONNECTIONS]};
     if (head - tail == SAID)
         return;
     words = &said[head % SAID];
@@ -138,9 +143,18 @@ static void use(uint8_t op, struct input *input)
         say_anything(input);
     } else if (!connection[i]) {
         over[i] = false;
-        if (vsock_connect(&to, op & 64 ? 5 : VSOCK_PORT_ANY, &callbacks, &connection[i],
+        whole[i] = op & 32;
+        if (vsock_connect(&to, whole[i] ? VSOCK_TYPE_SEQPACKET : VSOCK_TYPE_STREAM,
+                          op & 64 ? 5 : VSOCK_PORT_ANY, &callbacks, &connection[i],
                           &connection[i]) != 0)
             connection[i] = NULL;
+    } else if (whole[i] && op % 8 < 2) {
+        struct iovec pieces[2] = {{memory, op}, {memory + op, input_u16(input) % 20000u}};
+
+        vsock_send_message(connection[i], pieces, 2, op & 8);
+    } else if (whole[i] && op % 8 < 4) {
+        vsock_ends_record(connection[i]);
+        vsock_consume_message(connection[i]);
     } else if (op % 8 < 2) {
         vsock_send(connection[i], memory, input_u16(input) % 20000u);
     } else if (op % 8 < 4) {
@@ -161,6 +175,7 @@ static void stop(void)
         if (connection[i])
             close_one(i, false);
     vsock_unlisten(PORT);
+    vsock_unlisten(PORT + 1);
 }
 
 /* ---- the good device ---- */
@@ -200,7 +215,7 @@ static const struct hostile_type type = {
     .driver = &virtio_vsock_driver,
     .id = 19,
     .queues = 3,
-    .features = 1u << VIRTIO_VSOCK_F_STREAM,
+    .features = 1u << VIRTIO_VSOCK_F_STREAM | 1u << VIRTIO_VSOCK_F_SEQPACKET,
     .config = {CID},
     .answer = answer,
     .start = start,

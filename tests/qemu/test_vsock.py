@@ -57,8 +57,8 @@ class Daemon:
         self.log.close()
         self._folder.cleanup()
 
-    def listen(self, port):
-        listener = socket.socket(socket.AF_UNIX)
+    def listen(self, port, kind=socket.SOCK_STREAM):
+        listener = socket.socket(socket.AF_UNIX, kind)
         listener.bind(f"{self.bridge}_{port}")
         listener.listen(8)
         listener.settimeout(TIMEOUT_S)
@@ -166,7 +166,7 @@ def serve_echo(listener):
 
     def echo(stream):
         with stream:
-            while data := stream.recv(65536):
+            while data := stream.recv(65536):  # a message is not longer
                 stream.sendall(data)
             stream.shutdown(socket.SHUT_WR)
 
@@ -187,6 +187,7 @@ def test_sockets():
     kernel = os.path.join(BUILD, "vsock.elf")
     with Daemon() as daemon, daemon.listen(5000) as listener:
         serve_echo(listener)
+        serve_echo(daemon.listen(5002, socket.SOCK_SEQPACKET))
         with vsock_guest(daemon, kernel=kernel) as guest:
             guest.wait_for(rf"vsock: this is CID {CID}\b")
             guest.wait_for(r"vsock: serving", TIMEOUT_S)

@@ -5,7 +5,7 @@
 
 SOCKET is where QEMU connects. A stream from the guest to port N of the host goes to the Unix socket BRIDGE_N, and is refused
 where nobody listens. Whoever connects to BRIDGE and writes "CONNECT N" and a line end gets a stream to port N of the guest:
-"OK" and a number come back first, as with Firecracker. Split rings, no event index; one guest. Written for clarity: the tests need
+"OK" and a number come back first, as with Firecracker. SEQPACKET connections of the guest lead to Unix sockets of that type. Split rings, no event index; one guest. Written for clarity: the tests need
 megabytes, not gigabytes. Read test_vsock.py next.
 """
 import mmap
@@ -29,7 +29,9 @@ RX, TX = 0, 1
 
 # 5.10.6
 HEADER = struct.Struct("<QQIIIHHIII")
-STREAM = 1
+STREAM, SEQPACKET = 1, 2
+END_OF_MESSAGE = 1
+F_SEQPACKET = 1 << 1
 REQUEST, RESPONSE, RST, SHUTDOWN, RW, CREDIT_UPDATE, CREDIT_REQUEST = range(1, 8)
 NO_RECEIVE, NO_SEND = 1, 2
 HOST = 2
@@ -107,8 +109,10 @@ class Ring:
 class Stream:
     """A connection: a Unix socket on one side, ports and credit on the other."""
 
-    def __init__(self, unix, host_port, guest_port):
+    def __init__(self, unix, host_port, guest_port, kind=STREAM):
         self.unix = unix
+        self.kind = kind
+        self.messages = []  # whole ones from the guest; `to_unix` is the beginning of another
         self.host_port = host_port
         self.guest_port = guest_port
         self.open = False  # both sides have agreed
@@ -172,7 +176,7 @@ class Daemon:
 
     def handle(self, request, payload, files):
         if request == GET_FEATURES:
-            return struct.pack("<Q", F_VERSION_1 | F_PROTOCOL_FEATURES)
+            return struct.pack("<Q", F_VERSION_1 | F_PROTOCOL_FEATURES | F_SEQPACKET)
         if request == GET_PROTOCOL_FEATURES:
             return struct.pack("<Q", PROTOCOL_F_CONFIG | PROTOCOL_F_REPLY_ACK)
         if request == SET_PROTOCOL_FEATURES:
@@ -260,7 +264,7 @@ class Daemon:
     def packet(self, stream, op, flags=0, data=b""):
         stream.told = stream.fwd_cnt
         return HEADER.pack(
-            *(HOST, self.cid, stream.host_port, stream.guest_port, len(data), STREAM, op, flags),
+            *(HOST, self.cid, stream.host_port, stream.guest_port, len(data), stream.kind, op, flags),
             *(BUFFER, stream.fwd_cnt % 2**32),
         ) + data
 
@@ -269,9 +273,35 @@ class Daemon:
 
     # --- streams ---
 
+    def pump_messages(self, stream):
+        """The same for messages, each as a whole."""
+        while stream.open and not stream.unix_ended and not self.waiting:
+            try:
+                data = stream.unix.recv(BUFFER, socket.MSG_PEEK)
+            except BlockingIOError:
+                return
+            if not data:
+                self.end_unix(stream)
+            if not data or len(data) > stream.credit():
+                return
+            stream.unix.recv(BUFFER)
+            stream.tx_cnt += len(data)
+            size = 4096 - HEADER.size
+            for at in range(0, len(data), size):
+                flags = END_OF_MESSAGE if at + size >= len(data) else 0
+                self.waiting.append(self.packet(stream, RW, flags, data[at : at + size]))
+
+    def end_unix(self, stream):
+        stream.unix_ended = True
+        self.watch(stream)
+        self.send(stream, SHUTDOWN, NO_SEND | (NO_RECEIVE if stream.guest_ended else 0))
+
     def pump(self, stream):
         """Data from the Unix side, as far as it is there and the guest has room."""
         sent = False
+        if stream.kind == SEQPACKET:
+            self.pump_messages(stream)
+            return False
         while stream.open and not stream.unix_ended and stream.credit() > 0 and not self.waiting:
             try:
                 data = stream.unix.recv(min(4096 - HEADER.size, stream.credit()), socket.MSG_PEEK)
@@ -282,9 +312,7 @@ class Daemon:
                 self.drop(stream)
                 break
             if not data:
-                stream.unix_ended = True
-                self.watch(stream)
-                self.send(stream, SHUTDOWN, NO_SEND | (NO_RECEIVE if stream.guest_ended else 0))
+                self.end_unix(stream)
                 break
             if not self.put(self.packet(stream, RW, 0, data)):
                 break
@@ -296,7 +324,10 @@ class Daemon:
     def flush(self, stream):
         """What the guest sent goes to the Unix side."""
         try:
-            while stream.to_unix:
+            while stream.messages:
+                stream.fwd_cnt += stream.unix.send(stream.messages[0])
+                stream.messages.pop(0)
+            while stream.to_unix and stream.kind == STREAM:
                 n = stream.unix.send(stream.to_unix)
                 stream.to_unix = stream.to_unix[n:]
                 stream.fwd_cnt += n
@@ -309,7 +340,7 @@ class Daemon:
         self.watch(stream)
         if stream.fwd_cnt - stream.told >= BUFFER // 4:
             self.send(stream, CREDIT_UPDATE)
-        if stream.guest_ended and not stream.to_unix and not stream.unix_told:
+        if stream.guest_ended and not (stream.to_unix or stream.messages or stream.unix_told):
             stream.unix_told = True
             stream.unix.shutdown(socket.SHUT_WR)
             if stream.unix_ended:
@@ -318,7 +349,7 @@ class Daemon:
     def watch(self, stream):
         self.unwatch(stream)
         events = 0 if stream.unix_ended else selectors.EVENT_READ
-        if stream.to_unix:
+        if stream.messages or (stream.to_unix and stream.kind == STREAM):
             events |= selectors.EVENT_WRITE
         if events and stream.unix.fileno() >= 0:
             self.selector.register(stream.unix, events, lambda _: self.flush(stream))
@@ -340,14 +371,14 @@ class Daemon:
 
     def take_packet(self, data):
         source, target, guest_port, host_port, size, kind, op, flags, alloc, fwd = HEADER.unpack_from(data)
-        assert source == self.cid and target == HOST and kind == STREAM, "a packet with a lie in it"
+        assert source == self.cid and target == HOST and kind in (STREAM, SEQPACKET), "a packet with a lie in it"
         assert len(data) == HEADER.size + size, "a packet with a wrong length"
         stream = self.streams.get((host_port, guest_port))
         if op == REQUEST and not stream:
-            stream = self.connect_unix(host_port, guest_port)
+            stream = self.connect_unix(host_port, guest_port, kind)
         if not stream:
             if op != RST:
-                self.send(Stream(None, host_port, guest_port), RST)
+                self.send(Stream(None, host_port, guest_port, kind), RST)
             return
         stream.peer_alloc, stream.peer_fwd = alloc, fwd
         if op == RST:
@@ -367,25 +398,30 @@ class Daemon:
         elif op == RW:
             assert len(stream.to_unix) + size <= BUFFER, "more than there is room for"
             stream.to_unix += data[HEADER.size :]
+            if kind == SEQPACKET and flags & END_OF_MESSAGE:
+                stream.messages.append(stream.to_unix)
+                stream.to_unix = b""
             self.flush(stream)
         elif op == CREDIT_REQUEST:
             self.send(stream, CREDIT_UPDATE)
 
-    def connect_unix(self, host_port, guest_port):
-        unix = socket.socket(socket.AF_UNIX)
+    def connect_unix(self, host_port, guest_port, kind):
+        unix = socket.socket(
+            socket.AF_UNIX, socket.SOCK_STREAM if kind == STREAM else socket.SOCK_SEQPACKET
+        )
         try:
             unix.connect(f"{self.bridge}_{host_port}")
         except OSError:
             unix.close()
             return None
-        stream = self.add(unix, host_port, guest_port)
+        stream = self.add(unix, host_port, guest_port, kind)
         stream.open = True
         self.send(stream, RESPONSE)
         return stream
 
-    def add(self, unix, host_port, guest_port):
+    def add(self, unix, host_port, guest_port, kind=STREAM):
         unix.setblocking(False)
-        stream = self.streams[host_port, guest_port] = Stream(unix, host_port, guest_port)
+        stream = self.streams[host_port, guest_port] = Stream(unix, host_port, guest_port, kind)
         self.watch(stream)
         return stream
 

@@ -1,4 +1,4 @@
-// sources: vsock/vsock.c vsock/vsock_connection.c vsock/vsock_packet.c vsock/virtio_vsock.c
+// sources: vsock/vsock.c vsock/vsock_connection.c vsock/vsock_message.c vsock/vsock_packet.c vsock/virtio_vsock.c
 // sources: tests/unit/vsock_rig.c hosted/device_vsock.c virtio/virtio.c virtio/virtio_config.c
 // sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_pci.c
 // sources: virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c
@@ -44,7 +44,7 @@ static void features(void **state)
 {
     static const struct {
         unsigned offered, accepted;
-    } sets[] = {{0, 0}, {1, 1}, {2, 0}, {3, 1}, {5, 5}, {7, 5}};
+    } sets[] = {{0, 0}, {1, 1}, {2, 2}, {3, 3}, {5, 5}, {7, 7}};
 
     (void)state;
     for (unsigned i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
@@ -57,12 +57,15 @@ static void features(void **state)
         vsock_close(user.connection, true);
         rig_end();
     }
-    for (unsigned offered = 4; offered < 8; offered += 2) { /* without streams */
-        assert_int_equal(
-            rig_start(&(struct device_vsock_setup){.features = offered, .cid = RIG_CID}), 0);
-        assert_string_equal(virtio_devices()->refusal, "it has no stream sockets");
-        rig_end();
-    }
+    assert_int_equal(rig_start(&(struct device_vsock_setup){.features = 4, .cid = RIG_CID}), 0);
+    assert_string_equal(virtio_devices()->refusal, "it has neither streams nor messages");
+    rig_end();
+    /* Messages without streams. */
+    const struct vsock_address to = {2, 80};
+    struct vsock_connection *none;
+    assert_int_equal(rig_start(&(struct device_vsock_setup){.features = 6, .cid = RIG_CID}), 1);
+    assert_int_equal(vsock_connect(&to, VSOCK_TYPE_STREAM, 1, NULL, NULL, &none), -EPROTONOSUPPORT);
+    rig_end();
 }
 
 /* covers: VSOCK-T-CID-1 */
@@ -92,12 +95,13 @@ static void the_transport_is_reset(void **state)
 
     (void)state;
     assert_int_equal(rig_start(NULL), 1);
-    assert_int_equal(vsock_listen(9, accept_nobody, NULL), 0);
+    assert_int_equal(vsock_listen(9, VSOCK_TYPE_STREAM, accept_nobody, NULL), 0);
     for (uint32_t i = 0; i < 20; i++) { /* as often as there are buffers, and again */
         rig_connect(&user, 80);
         memset(&asking, 0, sizeof(asking));
-        assert_int_equal(
-            vsock_connect(&to, VSOCK_PORT_ANY, &rig_callbacks, &asking, &asking.connection), 0);
+        assert_int_equal(vsock_connect(&to, VSOCK_TYPE_STREAM, VSOCK_PORT_ANY, &rig_callbacks,
+                                       &asking, &asking.connection),
+                         0);
         rig_expect(VSOCK_REQUEST, vsock_own_port(asking.connection), 80);
         assert_true(device_vsock_transport_reset(&rig_device, 100 + i));
         rig_expect_nothing();
@@ -118,7 +122,8 @@ static void the_transport_is_reset(void **state)
     assert_true(device_vsock_transport_reset(&rig_device, 2));
     rig_settle();
     assert_false(vsock_own_cid(&cid));
-    assert_int_equal(vsock_connect(&to, 1, NULL, NULL, &user.connection), -ENODEV);
+    assert_int_equal(vsock_connect(&to, VSOCK_TYPE_STREAM, 1, NULL, NULL, &user.connection),
+                     -ENODEV);
     device_vsock_send(&rig_device, 5, 9, VSOCK_REQUEST, 0, NULL, 0);
     rig_expect_nothing();
     assert_true(device_vsock_transport_reset(&rig_device, 77));
@@ -264,7 +269,8 @@ static void data_that_is_too_much(void **state)
     /* Before the answer to a request, only the answer makes sense. */
     const struct vsock_address to = {2, 80};
     memset(&user, 0, sizeof(user));
-    assert_int_equal(vsock_connect(&to, 99, &rig_callbacks, &user, &user.connection), 0);
+    assert_int_equal(
+        vsock_connect(&to, VSOCK_TYPE_STREAM, 99, &rig_callbacks, &user, &user.connection), 0);
     rig_expect(VSOCK_REQUEST, 99, 80);
     device_vsock_send(&rig_device, 80, 99, VSOCK_RW, 0, "early", 5);
     rig_expect(VSOCK_RST, 99, 80);

@@ -136,7 +136,7 @@ void rig_expect_nothing(void)
 void rig_accept(struct rig_user *user, uint32_t port, uint32_t driver_port)
 {
     memset(user, 0, sizeof(*user));
-    assert_int_equal(vsock_listen(driver_port, on_accept, user), 0);
+    assert_int_equal(vsock_listen(driver_port, VSOCK_TYPE_STREAM, on_accept, user), 0);
     assert_true(device_vsock_send(&rig_device, port, driver_port, VSOCK_REQUEST, 0, NULL, 0));
     rig_expect(VSOCK_RESPONSE, driver_port, port);
     vsock_unlisten(driver_port);
@@ -149,7 +149,8 @@ uint32_t rig_connect(struct rig_user *user, uint32_t port)
     uint32_t driver_port;
 
     memset(user, 0, sizeof(*user));
-    assert_int_equal(vsock_connect(&to, VSOCK_PORT_ANY, &rig_callbacks, user, &user->connection),
+    assert_int_equal(vsock_connect(&to, VSOCK_TYPE_STREAM, VSOCK_PORT_ANY, &rig_callbacks, user,
+                                   &user->connection),
                      0);
     driver_port = vsock_own_port(user->connection);
     rig_expect(VSOCK_REQUEST, driver_port, port);

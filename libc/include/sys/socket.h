@@ -32,6 +32,7 @@ extern "C" {
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define SOCK_RAW 3           /* a name only */
+#define SOCK_SEQPACKET 5     /* AF_VSOCK only */
 #define SOCK_NONBLOCK 0x4000 /* O_NONBLOCK */
 #define SOCK_CLOEXEC 0x40000 /* without effect: there is no exec() */
 

@@ -1,7 +1,7 @@
 /*
  * vsock.c - AF_VSOCK sockets as a program uses them: errors, connecting, data both ways, serving.
  *
- * The host listens at port 5000 and echoes there, and nobody at 5001. After the checks port 1234 is
+ * The host listens at port 5000 and echoes there, and at 5002 messages; nobody at 5001. After the checks port 1234 is
  * served, one thread a connection, until one of them sends "quit". The word `dead`: the host's side
  * of the device has died, and only that is checked. For test_vsock.py.
  */
@@ -20,6 +20,7 @@
 
 #define ECHO_PORT 5000u
 #define CLOSED_PORT 5001u
+#define MESSAGES_PORT 5002u
 #define OWN_PORT 1234u
 #define BULK (1u << 20)
 
@@ -195,6 +196,39 @@ static void both_ways(void)
     CHECK(close(bulk.fd) == 0);
 }
 
+/* Messages keep their bounds, whatever their length. */
+static void messages(void)
+{
+    static const size_t lengths[] = {1, 4052, 4053, 60000, 2};
+    static uint8_t data[100000], back[65536];
+    struct sockaddr_vm host = at(VMADDR_CID_HOST, MESSAGES_PORT);
+    int fd = socket(AF_VSOCK, SOCK_SEQPACKET, 0), value = 0;
+    struct iovec pieces[2] = {{back, 10}, {back + 10, 20}};
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)(i * 7 + (i >> 9));
+    CHECK(connect(fd, ADDRESS(host)) == 0);
+    CHECK_ERROR(send(fd, data, sizeof(data), 0), EMSGSIZE);
+    CHECK_ERROR(recv(fd, back, 1, MSG_DONTWAIT), EAGAIN);
+    for (unsigned i = 0; i < 5; i++)
+        CHECK(send(fd, data + i, lengths[i], 0) == (ssize_t)lengths[i]);
+    for (unsigned i = 0; i < 5; i++) {
+        CHECK(recv(fd, back, sizeof(back), MSG_PEEK) == (ssize_t)lengths[i]);
+        CHECK(ioctl(fd, FIONREAD, &value) == 0 && value == (int)lengths[i]);
+        CHECK(recv(fd, back, sizeof(back), 0) == (ssize_t)lengths[i]);
+        CHECK(memcmp(back, data + i, lengths[i]) == 0);
+    }
+    CHECK(writev(fd, (struct iovec[]){{data, 100}, {data + 100, 101}}, 2) == 201);
+    CHECK(write(fd, "next", 4) == 4);
+    CHECK(recvmsg(fd, &message, 0) == 30 && (message.msg_flags & MSG_TRUNC) != 0);
+    CHECK(memcmp(back, data, 30) == 0);
+    CHECK(recv(fd, back, 2, MSG_TRUNC) == 4 && memcmp(back, "ne", 2) == 0);
+    CHECK(shutdown(fd, SHUT_WR) == 0);
+    CHECK(recv(fd, back, 1, 0) == 0);
+    CHECK(close(fd) == 0);
+}
+
 static void dead(void)
 {
     struct sockaddr_vm host = at(VMADDR_CID_HOST, ECHO_PORT);
@@ -260,5 +294,6 @@ int app_main(int argc, char **argv)
     refused();
     conversation();
     both_ways();
+    messages();
     return server();
 }
