@@ -16,6 +16,9 @@
 #define LINE_SIZE (LINE_SECTORS * BLK_SECTOR_SIZE)
 #define WAYS 4u
 #define NO_LINE UINT64_MAX
+/* The cache of a volume: one part in so many of the free memory, and not more than is of use. */
+#define VOLUME_SHARE 32u
+#define VOLUME_MAX (1u << 20)
 /* Lines written in one request. */
 #define MERGE_MAX 32u
 #define ALL_SECTORS ((1u << LINE_SECTORS) - 1)
@@ -65,6 +68,19 @@ struct blk_cache *blk_cache_create(struct blk_device *device, size_t bytes)
     }
     for (i = 0; i < line_count(cache); i++)
         cache->line[i].number = NO_LINE;
+    return cache;
+}
+
+struct blk_cache *blk_cache_create_for_volume(struct blk_device *device)
+{
+    uint64_t total, available;
+    struct blk_cache *cache;
+
+    platform_memory(&total, &available);
+    available /= VOLUME_SHARE;
+    cache = blk_cache_create(device, available < VOLUME_MAX ? (size_t)available : VOLUME_MAX);
+    if (cache)
+        cache->write_back = true;
     return cache;
 }
 
@@ -200,7 +216,7 @@ static int clean_neighbours(struct blk_cache *cache, struct line *line, uint64_t
     return 0;
 }
 
-int blk_cache_flush(struct blk_cache *cache)
+int blk_cache_write_back(struct blk_cache *cache)
 {
     struct line *line;
     uint64_t from = 0;
@@ -211,7 +227,13 @@ int blk_cache_flush(struct blk_cache *cache)
         if (error && !first_error)
             first_error = error;
     }
-    error = blk_flush(cache->device);
+    return first_error;
+}
+
+int blk_cache_flush(struct blk_cache *cache)
+{
+    int first_error = blk_cache_write_back(cache), error = blk_flush(cache->device);
+
     return first_error ? first_error : error;
 }
 

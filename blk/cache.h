@@ -29,6 +29,9 @@ struct blk_cache_stats {
  * blk_cache_destroy() takes NULL, and forgets what was not flushed.
  */
 struct blk_cache *blk_cache_create(struct blk_device *device, size_t bytes);
+/* For a file system: one that writes back, in a part of the memory that is free, which is little on a
+ * small machine. NULL when that is not worth it: all works without, but slower. */
+struct blk_cache *blk_cache_create_for_volume(struct blk_device *device);
 void blk_cache_destroy(struct blk_cache *cache);
 
 /* Like blk_read() and blk_write(), with the same results. */
@@ -41,10 +44,13 @@ int blk_cache_write(struct blk_cache *cache, uint64_t sector, const void *data, 
  */
 void blk_cache_set_write_back(struct blk_cache *cache, bool on);
 
+/* Brings what is kept to the device, which may lose it when the power fails. 0, or the first error;
+ * what could not be written is still kept. */
+int blk_cache_write_back(struct blk_cache *cache);
+
 /*
- * Brings what is kept to the device, and then everything to stable storage: what fsync() needs. On an
- * error what could not be written is still kept, and tried again by the next flush. 0 or a negative
- * errno.
+ * The same, and then everything to stable storage: what fsync() needs. What could not be written is tried again
+ * by the next flush.
  */
 int blk_cache_flush(struct blk_cache *cache);
 

@@ -180,7 +180,8 @@ static int take_append_sector(struct blk_request *request, const struct slot *sl
     uint64_t zone_sectors = request->device->zoning.zone_sectors;
 
     request->result = sector;
-    return sector >= request->sector && request->length <= zone_sectors &&
+    /* One before the zone is far behind it in this subtraction. */
+    return request->length <= zone_sectors &&
                    sector - request->sector <= zone_sectors - request->length
                ? 0
                : -EIO;

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fat_internal.h"
+#include "fs/fat_internal.h"
 #include "log.h"
 #include "platform.h"
 
@@ -23,10 +23,6 @@
 #define LABEL_LEN 11u
 
 #define DAMAGE_COMPLAINTS_MAX 8u
-
-/* The cache of a volume: one part in so many of the free memory, and not more than is of use. */
-#define CACHE_SHARE 32u
-#define CACHE_MAX (1u << 20)
 
 struct fat_directory {
     FF_DIR dir;
@@ -333,8 +329,7 @@ static int fat_unmount(void *context)
     struct fat_volume *volume = context;
     int error = fat_disk_flush(volume);
     f_umount(&volume->fs);
-    blk_cache_destroy(volume->cache);
-    volume->cache = NULL;
+    fat_disk_close(volume);
     volume->unmounted = true;
     if (volume->open == 0)
         fat_volume_free(volume);
@@ -420,16 +415,6 @@ static void fat_log_mounted(const struct fat_volume *volume)
              volume->device->read_only ? "read-only" : "read-write");
 }
 
-/* A part of the memory that is free now, which is little on a small machine. Without a cache all
- * works, but slower. */
-static struct blk_cache *fat_make_cache(struct blk_device *device)
-{
-    uint64_t total, available;
-    platform_memory(&total, &available);
-    uint64_t bytes = available / CACHE_SHARE;
-    return blk_cache_create(device, bytes < CACHE_MAX ? (size_t)bytes : CACHE_MAX);
-}
-
 int fat_mount(struct blk_device *device, void **out)
 {
     struct fat_volume *volume = calloc(1, sizeof(*volume));
@@ -443,7 +428,7 @@ int fat_mount(struct blk_device *device, void **out)
         return error;
     }
     volume->device = device;
-    volume->cache = fat_make_cache(device);
+    fat_disk_open(volume);
     volume->fs.drv = volume;
     error = fat_probe_sector_size(volume);
     if (error)
@@ -465,7 +450,7 @@ int fat_mount(struct blk_device *device, void **out)
 
 fail:
     blk_release(device);
-    blk_cache_destroy(volume->cache);
+    fat_disk_close(volume);
     free(volume);
     return error;
 }

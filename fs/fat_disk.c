@@ -3,13 +3,15 @@
  *
  * Owns the step from FatFs's sectors (512 to 4096 bytes, as the volume says) to the block layer's
  * (always 512). Short transfers go through a small cache (blk/cache.h), large ones straight to the
- * caller's buffer. Read fat.c next.
+ * caller's buffer. FatFs writes the same few sectors of table and directory again and again, so short
+ * writes stay in the cache: until a flush, or a second. Which of them a power cut leaves is as open as
+ * with the cache of a disk (docs/DURABILITY.md). Read fat.c next.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "fat_internal.h"
+#include "fs/fat_internal.h"
 #include "log.h"
 #include "platform.h"
 
@@ -17,6 +19,9 @@
 
 /* Enough lines to see what is wrong, few enough not to drown the log when every sector is bad. */
 #define COMPLAINTS_MAX 8u
+
+/* How long a short write that nobody flushes may stay in memory. */
+#define WRITE_BACK_NS 1000000000u
 
 static void disk_complain(struct fat_volume *volume, const char *what, uint64_t sector,
                           uint32_t count, int error)
@@ -49,13 +54,66 @@ static int disk_transfer_in(struct fat_volume *volume, uint64_t sector, void *da
                          : blk_read(volume->device, sector, data, count);
 }
 
+/* --- Writing back ----------------------------------------------------------------------------- */
+
+static unsigned write_back_poll(void *arg, unsigned budget)
+{
+    struct fat_volume *volume = arg;
+    (void)budget;
+    if (platform_now_ns() < volume->write_back_ns)
+        return 0;
+    loop_remove(&volume->write_back);
+    volume->write_back_ns = 0;
+    int error = blk_cache_write_back(volume->cache);
+    /* What could not be written is still there for the next flush, whose caller hears of it. */
+    if (error)
+        disk_complain(volume, "writing back", 0, 0, error);
+    return 1;
+}
+
+static uint64_t write_back_deadline(void *arg)
+{
+    const struct fat_volume *volume = arg;
+    return volume->write_back_ns;
+}
+
+static void write_back_later(struct fat_volume *volume)
+{
+    if (volume->write_back_ns)
+        return;
+    volume->write_back_ns = platform_now_ns() + WRITE_BACK_NS;
+    volume->write_back = (struct loop_source){.name = "fat write back",
+                                              .poll = write_back_poll,
+                                              .deadline = write_back_deadline,
+                                              .arg = volume};
+    loop_add(&volume->write_back);
+}
+
+void fat_disk_open(struct fat_volume *volume)
+{
+    volume->cache = blk_cache_create_for_volume(volume->device);
+}
+
+void fat_disk_close(struct fat_volume *volume)
+{
+    if (volume->write_back_ns)
+        loop_remove(&volume->write_back);
+    volume->write_back_ns = 0;
+    blk_cache_destroy(volume->cache);
+    volume->cache = NULL;
+}
+
+/* --- Sectors ---------------------------------------------------------------------------------- */
+
 static int disk_transfer_out(struct fat_volume *volume, uint64_t sector, const void *data,
                              uint32_t count)
 {
     if (volume->unmounted)
         return -EIO;
-    return volume->cache ? blk_cache_write(volume->cache, sector, data, count)
-                         : blk_write(volume->device, sector, data, count);
+    if (!volume->cache)
+        return blk_write(volume->device, sector, data, count);
+    write_back_later(volume);
+    return blk_cache_write(volume->cache, sector, data, count);
 }
 
 int fat_disk_read(struct fat_volume *volume, void *data, uint64_t sector, uint32_t count)
@@ -84,7 +142,7 @@ int fat_disk_flush(struct fat_volume *volume)
 {
     if (!volume->unflushed)
         return 0;
-    int error = blk_flush(volume->device);
+    int error = volume->cache ? blk_cache_flush(volume->cache) : blk_flush(volume->device);
     if (error)
         disk_complain(volume, "flushing after", 0, 0, error);
     else

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fat_internal.h"
+#include "fs/fat_internal.h"
 #include "platform.h"
 
 #define FAT_FILE_MAX UINT32_MAX /* bytes: the size field of a directory entry */
@@ -42,6 +42,7 @@ struct fat_file {
     uint8_t attributes;
     time_t modified;
     uint32_t position;
+    bool grows; /* its chain was ended where it ends */
     bool mapped;
     struct fat_extent *extents;
     uint32_t extent_count, extent_room;
@@ -214,6 +215,19 @@ static ssize_t fat_file_read(void *object, void *data, size_t count)
     return done ? (ssize_t)done : fat_result(file->volume, result);
 }
 
+/* Before it grows at first: nothing may be linked behind its last cluster. */
+static int fat_prepare_growth(struct fat_file *file)
+{
+    if (file->grows)
+        return 0;
+    FRESULT result = f_lseek(&file->fil, f_size(&file->fil));
+    int error = fat_result(file->volume, result);
+    if (!error && f_size(&file->fil))
+        error = fat_end_chain(file->volume, file->fil.clust);
+    file->grows = !error;
+    return error;
+}
+
 /* Lets the file grow to `end` with zeros; FatFs alone would show what the sectors held before. */
 static int fat_fill_gap(struct fat_file *file, uint32_t end)
 {
@@ -255,8 +269,10 @@ static ssize_t fat_file_write(void *object, const void *data, size_t count)
     UINT wanted =
         count < FAT_FILE_MAX - file->position ? (UINT)count : FAT_FILE_MAX - file->position;
     fat_touch(file);
-    if (file->position > f_size(&file->fil)) {
-        int error = fat_fill_gap(file, file->position);
+    if ((uint64_t)file->position + wanted > f_size(&file->fil)) {
+        int error = fat_prepare_growth(file);
+        if (!error && file->position > f_size(&file->fil))
+            error = fat_fill_gap(file, file->position);
         if (error)
             return error;
     }
@@ -310,8 +326,10 @@ static int fat_file_truncate(void *object, int64_t size)
     if (size > (int64_t)FAT_FILE_MAX)
         return -EFBIG;
     fat_touch(file);
-    if (size > (int64_t)f_size(&file->fil))
-        return fat_fill_gap(file, (uint32_t)size);
+    if (size > (int64_t)f_size(&file->fil)) {
+        int error = fat_prepare_growth(file);
+        return error ? error : fat_fill_gap(file, (uint32_t)size);
+    }
     FRESULT result = f_lseek(&file->fil, (FSIZE_t)size);
     if (result == FR_OK)
         result = f_truncate(&file->fil);

@@ -18,14 +18,19 @@
 #include "blk/block.h"
 #include "blk/cache.h"
 #include "fs/fs.h"
+#include "loop.h"
 
 struct fat_volume {
     FATFS fs;
     struct blk_device *device;
-    struct blk_cache *cache; /* for directories, allocation tables and small files; may be NULL */
-    uint32_t sector_size;    /* the volume's, at least the device's block size */
-    bool unflushed;          /* something was written since the last BLK_FLUSH */
-    unsigned open;           /* files and directories */
+    /* For directories, allocation tables and small files; may be NULL. It keeps short writes back, for
+     * WRITE_BACK_NS at most while the loop runs. */
+    struct blk_cache *cache;
+    struct loop_source write_back;
+    uint64_t write_back_ns; /* when the first of them goes; 0: nothing is kept */
+    uint32_t sector_size;   /* the volume's, at least the device's block size */
+    bool unflushed;         /* something was written since the last BLK_FLUSH */
+    unsigned open;          /* files and directories */
     bool unmounted;
     /*
      * The sector of the directory entry that is being brought up to date, or 0. It is written only
@@ -43,6 +48,16 @@ struct fat_volume {
 int fat_disk_read(struct fat_volume *volume, void *data, uint64_t sector, uint32_t count);
 int fat_disk_write(struct fat_volume *volume, const void *data, uint64_t sector, uint32_t count);
 int fat_disk_flush(struct fat_volume *volume);
+
+/* Makes the cache, and ends it: what it keeps is forgotten. */
+void fat_disk_open(struct fat_volume *volume);
+void fat_disk_close(struct fat_volume *volume);
+
+/*
+ * In fat_tail.c: makes `cluster` the last one of its chain. Clusters behind it, if there are any, belong
+ * to no file from now on.
+ */
+int fat_end_chain(struct fat_volume *volume, uint32_t cluster);
 
 /* A file or directory of the volume was closed. It may have been what an unmounted one waited for. */
 void fat_volume_put(struct fat_volume *volume);

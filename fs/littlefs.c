@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "littlefs_internal.h"
+#include "fs/littlefs_internal.h"
 #include "log.h"
 
 #define DAMAGE_COMPLAINTS_MAX 8u

@@ -5,16 +5,16 @@
  * littlefs promises to survive a power cut if what it has written earlier is there when something
  * written later is. A disk with a write cache promises that only across a flush. littlefs asks for
  * one after each commit of metadata; the one before it, between a file's data and the metadata that
- * points to it, is added here. Read littlefs.c next.
+ * points to it, is added here. Between two of them the order is open, so that short writes may wait in
+ * memory (blk/cache.h) until the next one. Read littlefs.c next.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fs/littlefs.h"
-#include "littlefs_internal.h"
+#include "fs/littlefs_internal.h"
 #include "log.h"
-#include "platform.h"
 
 /* Enough lines to see what is wrong, few enough not to drown the log when every sector is bad. */
 #define COMPLAINTS_MAX 8u
@@ -28,10 +28,6 @@
 #define BUFFER_MAX 4096u
 /* The map of free blocks: a bit for each block, so that one pass finds them all, but no more. */
 #define LOOKAHEAD_MAX 65536u
-
-/* The cache of a volume: one part in so many of the free memory, and not more than is of use. */
-#define CACHE_SHARE 32u
-#define CACHE_MAX (1u << 20)
 
 /* Where block 0 or 1 says what (littlefs SPEC.md, "The superblock"). */
 #define SUPERBLOCK_MAGIC 8u
@@ -115,7 +111,7 @@ int littlefs_disk_flush(struct littlefs_volume *volume)
 {
     if (volume->unflushed == NOTHING_UNFLUSHED)
         return 0;
-    int error = blk_flush(volume->device);
+    int error = volume->cache ? blk_cache_flush(volume->cache) : blk_flush(volume->device);
     if (error)
         disk_complain(volume, "flushing", volume->unflushed_block, error);
     else
@@ -198,7 +194,6 @@ int littlefs_disk_open(struct littlefs_volume *volume, const struct littlefs_geo
 {
     struct lfs2_config *config = &volume->config;
     struct blk_device *device = volume->device;
-    uint64_t total, available;
     int error = check_geometry(device, geometry);
     if (error)
         return error;
@@ -223,9 +218,7 @@ int littlefs_disk_open(struct littlefs_volume *volume, const struct littlefs_geo
     config->lookahead_buffer = malloc(config->lookahead_size);
     if (!config->read_buffer || !config->prog_buffer || !config->lookahead_buffer)
         return -ENOMEM;
-    platform_memory(&total, &available);
-    uint64_t bytes = available / CACHE_SHARE;
-    volume->cache = blk_cache_create(device, bytes < CACHE_MAX ? (size_t)bytes : CACHE_MAX);
+    volume->cache = blk_cache_create_for_volume(device);
     return 0;
 }
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "littlefs_internal.h"
+#include "fs/littlefs_internal.h"
 #include "platform.h"
 
 struct littlefs_file {

@@ -34,6 +34,7 @@ bool disk_present;
 uint64_t cache_memory = CACHE_MEMORY;
 unsigned disk_reads, disk_writes, disk_flushes;
 int read_error, write_error;
+void (*disk_watch)(uint64_t sector, const void *data, uint32_t count);
 const char *buffer_start, *buffer_end;
 size_t bytes_direct;
 
@@ -150,6 +151,8 @@ int blk_write(struct blk_device *to, uint64_t sector, const void *data, uint32_t
         undo[undo_count++] = (uint32_t)sector + i;
     }
     memcpy(disk + sector * BLK_SECTOR_SIZE, data, (size_t)count * BLK_SECTOR_SIZE);
+    if (disk_watch)
+        disk_watch(sector, data, count);
     return 0;
 }
 
@@ -182,8 +185,41 @@ int blk_flush(struct blk_device *of)
 {
     (void)of;
     disk_flushes++;
+    if (disk_watch && !write_error)
+        disk_watch(0, NULL, 0);
     cut_event(true);
     return write_error;
+}
+
+static uint64_t clock_ns = 1;
+
+uint64_t platform_now_ns(void)
+{
+    return clock_ns;
+}
+
+/* What waits to be written back. */
+static struct loop_source *waiting;
+
+void loop_add(struct loop_source *source)
+{
+    assert_null(waiting);
+    waiting = source;
+}
+
+void loop_remove(struct loop_source *source)
+{
+    assert_ptr_equal(waiting, source);
+    waiting = NULL;
+}
+
+bool fat_image_wait(void)
+{
+    if (!waiting)
+        return false;
+    clock_ns = waiting->deadline(waiting->arg);
+    waiting->poll(waiting->arg, 64);
+    return true;
 }
 
 char logged[8192];

@@ -48,11 +48,17 @@ extern size_t undo_count, undo_room;
 void cut_arm(unsigned n);
 bool cut_apply(void);
 
+/* Told of each write, and with `data` NULL of each flush, that the disk does. May be NULL. */
+extern void (*disk_watch)(uint64_t sector, const void *data, uint32_t count);
+
 /* Numbers that depend on dice_state only. */
 extern uint32_t dice_state;
 uint32_t dice(uint32_t sides);
 
 extern const char *kernel_words; /* the kernel command line */
+
+/* Lets the time pass until what waits to be written back is. False: nothing waits. */
+bool fat_image_wait(void);
 
 /* All log lines, and how many. */
 extern char logged[8192];

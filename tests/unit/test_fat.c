@@ -1,4 +1,4 @@
-// sources: tests/unit/fat_image.c fs/fat.c fs/fat_file.c fs/fat_disk.c fs/mount.c fs/fs.c fs/disks.c
+// sources: tests/unit/fat_image.c fs/fat.c fs/fat_file.c fs/fat_disk.c fs/fat_tail.c fs/mount.c fs/fs.c fs/disks.c
 // sources: fs/littlefs.c fs/littlefs_file.c fs/littlefs_disk.c littlefs/lfs2.c littlefs/lfs2_util.c
 // sources: blk/cache.c libc/files.c libc/console.c fatfs/ff.c fatfs/ffunicode.c
 // sources: fs/ninep.c fs/ninep_file.c fs/ninep_rpc.c fs/fuse.c boot/cmdline.c boot/format.c
@@ -173,6 +173,63 @@ static void what_is_written_is_there_for_others(void **state)
     }
 }
 
+/*
+ * Directories and tables are written over and over: in memory, until a flush, or until a second has
+ * passed. Nothing is kept longer than that.
+ */
+static void short_writes_wait_in_memory(void **state)
+{
+    char path[64];
+    (void)state;
+    format(&shapes[1]);
+    load("disk.img");
+    mount_loaded();
+    disk_writes = disk_flushes = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        snprintf(path, sizeof(path), "/small %u", i);
+        write_file(path, i, 1000, 500);
+    }
+    assert_true(disk_writes < 10); /* what had to give way */
+    assert_int_equal(disk_flushes, 0);
+    assert_true(fat_image_wait());
+    assert_in_range(disk_writes, 1, 100); /* 384 when each goes at once */
+    assert_int_equal(disk_flushes, 0);
+    assert_false(fat_image_wait());
+    judge();
+    make_host_file("expected", 63, 1000);
+    assert_int_equal(shell("rm -f got && mcopy -i judged.img '::small 63' got && cmp got expected"),
+                     0);
+    /* And a sync makes all of it stable. */
+    disk_writes = disk_flushes = 0;
+    write_file("/more", 7, 1000, 500);
+    fs_sync_all();
+    assert_true(disk_writes > 0);
+    assert_int_equal(disk_flushes, 1);
+    disk_writes = 0;
+    assert_true(fat_image_wait());
+    assert_int_equal(disk_writes, 0);
+}
+
+/* What could not be written back is kept, and said to the next who asks. */
+static void a_failed_write_back_is_heard_of(void **state)
+{
+    (void)state;
+    format(&shapes[1]);
+    load("disk.img");
+    mount_loaded();
+    int fd = file_open("/a", O_WRONLY | O_CREAT);
+    assert_int_equal(file_write(fd, "text", 4), 4);
+    assert_int_equal(file_close(fd), 0);
+    write_error = -EIO;
+    assert_true(fat_image_wait());
+    assert_non_null(strstr(logged, "writing back"));
+    assert_int_equal(fs_sync_all(), -EIO);
+    write_error = 0;
+    assert_int_equal(fs_sync_all(), 0);
+    judge();
+    assert_int_equal(shell("rm -f got && mcopy -i judged.img ::a got && grep -q text got"), 0);
+}
+
 static void writing_in_the_middle_appending_and_cutting(void **state)
 {
     (void)state;
@@ -307,6 +364,8 @@ int main(void)
         FAT_TEST(seeking_finds_every_byte),
         FAT_TEST(large_reads_go_straight_to_the_caller),
         FAT_TEST(what_is_written_is_there_for_others),
+        FAT_TEST(short_writes_wait_in_memory),
+        FAT_TEST(a_failed_write_back_is_heard_of),
         FAT_TEST(writing_in_the_middle_appending_and_cutting),
         FAT_TEST(directories_list_what_is_in_them),
     };

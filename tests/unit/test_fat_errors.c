@@ -1,4 +1,4 @@
-// sources: tests/unit/fat_image.c fs/fat.c fs/fat_file.c fs/fat_disk.c fs/mount.c fs/fs.c fs/disks.c
+// sources: tests/unit/fat_image.c fs/fat.c fs/fat_file.c fs/fat_disk.c fs/fat_tail.c fs/mount.c fs/fs.c fs/disks.c
 // sources: fs/littlefs.c fs/littlefs_file.c fs/littlefs_disk.c littlefs/lfs2.c littlefs/lfs2_util.c
 // sources: blk/cache.c libc/files.c libc/console.c fatfs/ff.c fatfs/ffunicode.c
 // sources: fs/ninep.c fs/ninep_file.c fs/ninep_rpc.c fs/fuse.c boot/cmdline.c boot/format.c
@@ -538,6 +538,85 @@ static void what_was_synced_survives_power_cuts(void **state)
     assert_true(cuts > 200);
 }
 
+/* The entry of a cluster in the table of a volume of this shape (0: FAT12, 1: FAT16, 2: FAT32). */
+static uint32_t link_of(unsigned shape, uint32_t cluster, uint32_t *to)
+{
+    uint32_t fat_bytes = (bpb(22, 2) ? bpb(22, 2) : bpb(36, 4)) * 512, value = 0;
+    uint32_t at = shape == 0 ? cluster + cluster / 2 : shape == 1 ? cluster * 2 : cluster * 4;
+    unsigned bytes = shape == 2 ? 4 : 2, shift = shape == 0 && cluster % 2 ? 4 : 0;
+    uint32_t mask = (shape == 0 ? 0xfffu : shape == 1 ? 0xffffu : 0x0fffffffu) << shift;
+    for (unsigned copy = 0; copy < 2; copy++) {
+        uint8_t *entry = disk + bpb(14, 2) * 512 + copy * fat_bytes + at;
+        value = 0;
+        memcpy(&value, entry, bytes);
+        if (to) {
+            value = (value & ~mask) | (*to << shift & mask);
+            memcpy(entry, &value, bytes);
+        }
+    }
+    return (value & mask) >> shift;
+}
+
+static uint32_t first_cluster(const char *short_name)
+{
+    uint32_t fat_bytes = (bpb(22, 2) ? bpb(22, 2) : bpb(36, 4)) * 512;
+    const uint8_t *entry = disk + bpb(14, 2) * 512 + 2 * fat_bytes;
+    while (*entry && memcmp(entry, short_name, 11))
+        entry += 32;
+    assert_int_not_equal(*entry, 0);
+    return entry[26] | (uint32_t)entry[27] << 8 | (uint32_t)entry[20] << 16;
+}
+
+/* The chain of the one goes on with the other's. */
+static void link_behind(unsigned shape, const char *short_name, const char *behind)
+{
+    uint32_t cluster = first_cluster(short_name), to = first_cluster(behind), next;
+    unsigned left = 100;
+    while ((next = link_of(shape, cluster, NULL)) < (shape == 0 ? 0xff8u : 0xfff8u) && left--)
+        cluster = next;
+    link_of(shape, cluster, &to);
+}
+
+/*
+ * What such a cut may leave: the chain goes on behind the file's end, to a cluster that is free, and that
+ * another file takes. Found by make power-cut.
+ */
+static void a_chain_behind_the_end_is_cut_off(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        format(&shapes[i]);
+        load("disk.img");
+        mount_loaded();
+        unsigned cluster = bpb(13, 1) * 512;
+        /* An odd and an even number of clusters: entries of FAT12 come in two kinds. */
+        for (unsigned count = 4; count < 6; count++) {
+            char path[20], other[20], name[12];
+            snprintf(path, sizeof(path), "/grows%u", count);
+            snprintf(other, sizeof(other), "/other%u", count);
+            snprintf(name, sizeof(name), "GROWS%u     ", count);
+            write_file(path, 3, count * cluster, 1000);
+            /* As much is linked, and then the entry is as it was. */
+            write_file("/tail", 4, 3 * cluster, 1000);
+            fs_shutdown();
+            link_behind(i, name, "TAIL       ");
+            mount_loaded();
+            assert_int_equal(fs_remove("/tail", false), 0);
+            write_file(other, 5, 3 * cluster, 1000);
+            int fd = file_open(path, O_WRONLY | O_APPEND);
+            unsigned char data[100];
+            for (size_t n = 0; n < sizeof(data); n++)
+                data[n] = content(3, count * cluster + n);
+            assert_int_equal(file_write(fd, data, sizeof(data)), sizeof(data));
+            assert_int_equal(file_close(fd), 0);
+            read_exactly(path, 3, count * cluster + sizeof(data), 4096);
+            read_exactly(other, 5, 3 * cluster, 4096);
+        }
+        fs_shutdown();
+        judge();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -552,6 +631,7 @@ int main(void)
         FAT_TEST(device_errors_end_in_eio),
         FAT_TEST(damaged_volumes_neither_crash_nor_hang),
         FAT_TEST(what_was_synced_survives_power_cuts),
+        FAT_TEST(a_chain_behind_the_end_is_cut_off),
     };
     return cmocka_run_group_tests_name("fat errors", tests, fat_begin, fat_end);
 }
