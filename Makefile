@@ -446,8 +446,9 @@ $(HOST)/ring_torture: $(TORTURE_OBJS)
 	$(call note,LINK,$@)$(CC) $^ -o $@
 
 .PHONY: crash-check
-crash-check: $(HOST)/unit/test_crash
+crash-check: $(HOST)/unit/test_crash $(HOST)/unit/test_crash_fs
 	@CRASH_RUNS='$(or $(N),1000)' $<
+	@CRASH_RUNS='$(or $(N),1000)' $(HOST)/unit/test_crash_fs
 
 .PHONY: ring-torture
 ring-torture: $(HOST)/ring_torture
