@@ -42,6 +42,7 @@ static const struct vhost_user_kind kinds[] = {
                               BIT(VIRTIO_NET_F_STANDBY) | BIT(VIRTIO_NET_F_SPEED_DUPLEX)}},
     /* Up to max_write_zeroes_seg and its flag: back ends refuse to be asked for more than they have. */
     {.type = VIRTIO_ID_BLOCK, .rings_each = 1, .config_length = 60},
+    {.type = VIRTIO_ID_VSOCK, .rings_each = 3, .config_length = 8},
 };
 static const struct vhost_user_kind other_kind = {.rings_each = 1};
 

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""A vhost-user back end for QEMU's vhost-user-vsock device: bridges its streams to Unix sockets.
+"""A vhost-user back end of a socket device, for QEMU's vhost-user-vsock or hosted/vhost_user.c: bridges to Unix sockets.
 
     vsock_daemon.py SOCKET BRIDGE CID
 
-SOCKET is where QEMU connects. A stream from the guest to port N of the host goes to the Unix socket BRIDGE_N, and is refused
-where nobody listens. Whoever connects to BRIDGE and writes "CONNECT N" and a line end gets a stream to port N of the guest:
-"OK" and a number come back first, as with Firecracker. SEQPACKET connections of the guest lead to Unix sockets of that type. Split rings, no event index; one guest. Written for clarity: the tests need
-megabytes, not gigabytes. Read test_vsock.py next.
+SOCKET is where the front end connects. A stream from the guest to port N of the host goes to the Unix socket BRIDGE_N, and is
+refused where nobody listens; for SEQPACKET that is a Unix socket of the same type. Whoever connects to BRIDGE and writes
+"CONNECT N" and a line end gets a stream to port N of the guest: "OK" and a number come back first, as with Firecracker. SIGUSR1
+resets the transport, where the front end hands over the event queue; QEMU does not. Split rings without event indices; one
+guest; written for clarity, since the tests need megabytes, not gigabytes. Read test_vsock.py next.
 """
 import mmap
 import os
 import selectors
+import signal
 import socket
 import struct
 import sys
@@ -25,7 +27,7 @@ PROTOCOL_F_REPLY_ACK, PROTOCOL_F_CONFIG = 1 << 3, 1 << 9
 VERSION, REPLY, NEED_REPLY = 1, 4, 8
 
 DESC_NEXT, DESC_WRITE = 1, 2
-RX, TX = 0, 1
+RX, TX, EVENT = 0, 1, 2
 
 # 5.10.6
 HEADER = struct.Struct("<QQIIIHHIII")
@@ -132,16 +134,21 @@ class Daemon:
         self.cid = cid
         self.bridge = bridge
         self.selector = selectors.DefaultSelector()
-        self.rings = [Ring(), Ring()]
+        self.rings = [Ring(), Ring(), Ring()]
         self.memory = None
         self.streams = {}
         self.waiting = []  # packets for the guest that found no buffer
         self.next_port = 100000
         self.acknowledges = False
+        self.resets, wake = os.pipe()
+        self.selector.register(self.resets, selectors.EVENT_READ, self.reset_transport)
+        signal.signal(signal.SIGUSR1, lambda *_: os.write(wake, b"!"))
         self.listen(path, self.accept_front_end)
         self.listen(bridge, self.accept_unix)
 
     def listen(self, path, callback):
+        if os.path.exists(path):
+            os.unlink(path)
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)
         listener.listen(64)
@@ -250,16 +257,22 @@ class Daemon:
             gave = True
         return gave
 
-    def put(self, packet):
-        buffer = self.rings[RX].take(self.memory)
+    def put(self, packet, ring=RX):
+        buffer = self.rings[ring].take(self.memory)
         if buffer is None:
             return False
         head, pieces = buffer
         at, size, writable = pieces[0]
         assert writable and len(pieces) == 1 and size >= len(packet), "not a receive buffer"
         self.memory.write(at, packet)
-        self.rings[RX].give(self.memory, head, len(packet))
+        self.rings[ring].give(self.memory, head, len(packet))
         return True
+
+    def reset_transport(self, resets):
+        os.read(resets, 1)
+        self.forget_streams()
+        assert self.put(struct.pack("<I", 0), EVENT), "no buffer for an event"
+        self.rings[EVENT].signal()
 
     def packet(self, stream, op, flags=0, data=b""):
         stream.told = stream.fwd_cnt
