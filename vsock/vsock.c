@@ -422,6 +422,7 @@ void vsock_lose(uint32_t cid)
     own_cid = cid;
     answer_tail = answer_head;
     is_blocked = false;
+    next_deadline_ns = PLATFORM_NO_DEADLINE; /* else the loop would not sleep without a device */
     for (unsigned i = 0; i < used; i++) {
         if (connections[i].state == VSOCK_FREE)
             continue;

@@ -15,6 +15,7 @@
 #include "ring_variants.h"
 #include "virtio/virtio.h"
 #include "virtio/virtio_pci.h"
+#include "vsock/vsock_impl.h"
 #include "vsock_rig.h"
 
 static uint8_t data[70000];
@@ -110,6 +111,7 @@ static void the_transport_is_reset(void **state)
         assert_int_equal(user.ended, 1);
         assert_int_equal(user.error, -ECONNRESET);
         assert_int_equal(asking.ended, 1);
+        assert_true(vsock_deadline() == PLATFORM_NO_DEADLINE);
         assert_int_equal(vsock_send(user.connection, "x", 1), -ENOTCONN);
         vsock_close(user.connection, false);
         vsock_close(asking.connection, false);
