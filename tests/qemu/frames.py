@@ -55,15 +55,27 @@ def ipv4(
     return header[:10] + checksum(header) + header[12:] + payload
 
 
+def _pseudo_header(source, target, length):
+    if ":" in source:
+        addresses = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(
+            socket.AF_INET6, target
+        )
+        return addresses + struct.pack("!II", length, TCP)
+    return socket.inet_aton(source) + socket.inet_aton(target) + struct.pack("!HH", TCP, length)
+
+
 def tcp_syn(source, target, source_port, sequence, good=True, port=80):
-    """A SYN, with a right checksum or a wrong one."""
+    """A SYN, with a right checksum or a wrong one, for IPv4 or IPv6 as the addresses are."""
     segment = struct.pack("!HHIIBBHHH", source_port, port, sequence, 0, 5 << 4, 2, 1000, 0, 0)
-    pseudo = (
-        socket.inet_aton(source) + socket.inet_aton(target) + struct.pack("!HH", TCP, len(segment))
-    )
-    right = checksum(pseudo + segment)
+    right = checksum(_pseudo_header(source, target, len(segment)) + segment)
     used = right if good else bytes([right[0] ^ 0x55, right[1]])
     return segment[:16] + used + segment[18:]
+
+
+def ipv6(source, target, protocol, payload):
+    header = struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64)
+    addresses = (socket.inet_pton(socket.AF_INET6, address) for address in (source, target))
+    return header + b"".join(addresses) + payload
 
 
 def arp_request(mac, source, target):

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from ferrule import Guest, TOP
+from frames import GUEST_LINK_LOCAL
 from test_net import download, tap_guest
 from netns import GUEST, STATIC, BadCable, Network, why_not
 from website import sha256
@@ -45,8 +46,12 @@ def counters(guest):
     return {name: int(re.search(pattern, text).group(1)) for name, pattern in patterns.items()}
 
 
-@pytest.mark.parametrize("ports", [(80,), (7, 9, 19, 80)], ids=["one-port", "all-ports"])
-def test_syn_flood(ports, site, tmp_path):
+@pytest.mark.parametrize(
+    "ports, over_ipv6",
+    [((80,), False), ((7, 9, 19, 80), False), ((80,), True)],
+    ids=["one-port", "all-ports", "ipv6"],
+)
+def test_syn_flood(ports, over_ipv6, site, tmp_path):
     """While SYNs of peers that do not exist keep coming, from neighbours and from afar, real clients
     get through, and half-open connections take no more memory than they may.
     """
@@ -54,14 +59,22 @@ def test_syn_flood(ports, site, tmp_path):
     with Network() as network, tap_guest(network, site.disk, words=words) as guest:
         guest.wait_ready()
         network.ping(GUEST)
-        with SynFlood(network, random.Random(8), ports) as flood:
+        if over_ipv6:
+            guest.wait_for(rf"(?i)eth0: {GUEST_LINK_LOCAL}/64")
+        address = f"[{GUEST_LINK_LOCAL}%tap0]" if over_ipv6 else GUEST
+        with SynFlood(network, random.Random(8), ports, over_ipv6) as flood:
             while counters(guest)["given_up"] < 300:
                 assert flood.sent < 100000, guest.tail()
             start = time.monotonic()
             for number in range(10):
                 output = tmp_path / f"{number}"
                 # An attempt may be given up while its handshake is under way.
-                client = network.curl("sizes/65537.bin", output, "--retry", "5", "--retry-all-errors")
+                client = network.curl(
+                    "sizes/65537.bin",
+                    output,
+                    *("--retry", "5", "--retry-all-errors"),
+                    address=address,
+                )
                 assert client.wait() == 0
                 assert sha256(output.read_bytes()) == site.files["sizes/65537.bin"][1]
             # Without the help of net/lwip_backlog.c and net/lwip_neighbours.c one takes that long.

@@ -6,7 +6,16 @@ loose in.
 import threading
 import time
 
-from frames import ETHERTYPE_IPV4, TCP, ipv4, tcp_syn, to_guest
+from frames import (
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    GUEST_LINK_LOCAL,
+    TCP,
+    ipv4,
+    ipv6,
+    tcp_syn,
+    to_guest,
+)
 from netns import GUEST
 
 # Enough to fill the largest backlog (255) in a tenth of a second.
@@ -15,11 +24,12 @@ BURST_S = 0.01
 
 
 class SynFlood:
-    """Sends bursts of SYNs to ports of the guest as long as the block lasts. Half of the peers are
-    neighbours, the others behind a router."""
+    """Sends bursts of SYNs to ports of the guest as long as the block lasts. Of IPv4's peers half are
+    neighbours, the others behind a router; IPv6's are all on the link.
+    """
 
-    def __init__(self, network, random, ports=(80,)):
-        self._random = random
+    def __init__(self, network, random, ports=(80,), over_ipv6=False):
+        self._random, self._over_ipv6 = random, over_ipv6
         self._ports = ports
         self._wire = network.packet_socket("tap0")
         self._stop = threading.Event()
@@ -37,12 +47,17 @@ class SynFlood:
 
     def _frame(self):
         random = self._random
+        port = random.choice(self._ports)
+        numbers = (random.randrange(1024, 65536), random.randrange(2**32))
+        if self._over_ipv6:
+            peer = f"fe80::{random.randrange(1, 65536):x}:{random.randrange(65536):x}"
+            syn = tcp_syn(peer, GUEST_LINK_LOCAL, *numbers, port=port)
+            return to_guest(ETHERTYPE_IPV6, ipv6(peer, GUEST_LINK_LOCAL, TCP, syn))
         if random.random() < 0.5:
             peer = f"10.77.0.{random.randrange(10, 250)}"
         else:
             peer = f"203.0.{random.randrange(256)}.{random.randrange(1, 255)}"
-        port = random.choice(self._ports)
-        syn = tcp_syn(peer, GUEST, random.randrange(1024, 65536), random.randrange(2**32), port=port)
+        syn = tcp_syn(peer, GUEST, *numbers, port=port)
         return to_guest(ETHERTYPE_IPV4, ipv4(peer, GUEST, TCP, syn))
 
     def _run(self):
