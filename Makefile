@@ -580,9 +580,11 @@ help:
 ##   make conformance   tests, then the requirements of VIRTIO 1.4 that they cover (CONFORMANCE_ARGS=--missing)
 ##   make sanitize      the unit tests under ThreadSanitizer, MemorySanitizer and Valgrind
 ##   make fault-points  every register access, allocation, interrupt and completion of every driver goes wrong once
-##   make bounded-work  the same in a build that counts what each entry point does (N=every nth point, for both)
+##   make bounded-work  the same, the fuzzer's inputs and the unit tests in a build that counts what each entry point does
+##                      (N=every nth point, for both)
 ##   make prove         models of waking up, checked in all their states, and proofs about the sources (T=part of a name)
-##   make fuzz          devices, disks and frames made of a fuzzer's input (TIME=seconds a target, T="targets")
+##   make fuzz          devices, disks and frames made of a fuzzer's input (TIME=seconds a target, T="targets",
+##                      WORK=1 counts as well)
 ##   make fuzz-coverage  which lines and branches the fuzzer's inputs reach (T="targets")
 ##   make APP=my.c      build/my.elf: the kernel with your application (a file or a folder); also with run, gdb, size
 ##   make gdb           boot it under gdb, stopped at app_main

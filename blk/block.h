@@ -142,14 +142,16 @@ struct blk_part {
 struct blk_ops {
     /*
      * Takes a part (it may even complete it at once), or -ENOSPC (full, or being reset: tried again
-     * at a later poll), or another error, which ends the request.
+     * at a later poll), or another error, which ends the request. Work: in proportion to its
+     * segments.
      */
     int (*submit)(struct blk_device *device, const struct blk_part *part);
     /* Makes the parts submitted since the last call visible to the device: one notification for
      * all. */
     void (*kick)(struct blk_device *device);
     /* Completes at most `budget` finished parts by blk_complete() and returns how many. Device
-     * notifications are off after it. */
+     * notifications are off after it. Work: a look at each queue, `budget` parts (whose words the
+     * CPU may have to move, with IDE), and a reset besides. */
     unsigned (*poll)(struct blk_device *device, unsigned budget);
     /* Turns device notifications on; false: something finished meanwhile, poll again. */
     bool (*arm)(struct blk_device *device);

@@ -38,12 +38,13 @@ struct fuse_transport {
     /*
      * Sends the request and waits for the answer, for a bounded time. 0; -EIO: there will be none,
      * and nothing is written to our memory any more; -EFAULT: nothing was sent, since data or room
-     * lie where the other side cannot reach them. Loop context.
+     * lie where the other side cannot reach them. Loop context. Work: as in ninep.h.
      */
     int (*exchange)(struct fuse_transport *transport, struct fuse_exchange *exchange);
     /*
      * Sends a request that has no answer: `len` bytes, at most FUSE_FORGET_SIZE, copied. -EIO as
      * above. It may overtake nothing that exchange() has returned from, and nothing waits for it.
+     * Work: takes back at most all of those that the other side may have.
      */
     int (*post)(struct fuse_transport *transport, const void *request, uint32_t len);
     void *driver; /* the transport's own */

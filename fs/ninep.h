@@ -38,7 +38,8 @@ struct ninep_transport {
     /*
      * Sends the request and waits for the answer, for a bounded time. 0; -EIO: there will be none,
      * and nothing is written to our memory any more; -EFAULT: nothing was sent, since data or room
-     * lie where the other side cannot reach them. Loop context.
+     * lie where the other side cannot reach them. Loop context. Work: one request of four pieces,
+     * one answer, a turn of the wait for each interrupt, and a reset besides.
      */
     int (*exchange)(struct ninep_transport *transport, struct ninep_exchange *exchange);
     void *driver; /* the transport's own */

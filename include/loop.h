@@ -20,7 +20,8 @@
 struct loop_source {
     const char *name;
     /* Does at most `budget` units of work, with notifications off, and returns how many were done.
-     * Required. */
+     * Required. Work, of a driver's: `budget` buffers, what its rings hold, a notification for each
+     * of them, and a reset besides; a balloon's is one request. */
     unsigned (*poll)(void *arg, unsigned budget);
     /* Asks for a notification when there is work again. False: there is work already, poll again.
      * NULL: nothing to arm. */

@@ -69,7 +69,7 @@ int input_read_range(struct input_device *device, uint16_t axis, struct input_ra
 
 /*
  * Tells the device something, such as the state of a light. Does not wait. -ENOSPC: it has not
- * taken earlier ones; -EIO: it does not work now.
+ * taken earlier ones; -EIO: it does not work now. Work: takes back at most eight that it has taken.
  */
 int input_send(struct input_device *device, const struct input_event *event);
 

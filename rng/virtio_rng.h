@@ -1,6 +1,6 @@
 /*
  * virtio_rng.h - the entropy device driver (5.4). What it brings goes into the generator of
- * random.h.
+ * random.h. Work of a turn: one answer.
  */
 #ifndef FERRULE_RNG_VIRTIO_RNG_H
 #define FERRULE_RNG_VIRTIO_RNG_H

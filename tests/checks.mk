@@ -29,9 +29,17 @@ SANITIZED_SHARE := $(filter %/test_virtqueue_threads %/test_virtqueue_lies %/msa
 sanitize: $(SANITIZED) | packages-test
 	@T='$(T)' tools/run-tests $(BUILD) $(SANITIZED)
 
+# Where steps are counted, and what stands in front of entry points to compare them with their limits.
+COUNTED_FOLDERS := virtio blk net console rng balloon input fs vsock socket
+COUNTED_C := tests/bounds/work.c tests/bounds/drivers.c
+COUNTED_WRAP := __sanitizer_cov_trace_pc virtqueue_add virtqueue_kick_prepare virtqueue_get_buf virtqueue_enable_cb virtqueue_detach_unused virtio_config_read \
+  virtio_config_write virtio_recover virtio_mend nic_register blk_add blk_complete loop_add ninep_mount fuse_mount scsi_host_poll \
+  console_stream_poll vsock_receive vsock_work input_send ide_reset e1000_start hosted_relax platform_wait
+
 # Devices, disks and frames made of a fuzzer's input: one program, called by the names of its targets. Sources that are
 # about text or numbers in memory also trace comparisons; it would slow the others down and teach them nothing.
-FUZZ := $(HOST)/fuzz
+# With WORK=1 they count, too (see bounded-work below), without UBSan, whose checks would be steps.
+FUZZ := $(HOST)/fuzz$(if $(WORK),-work)
 FUZZ_TARGETS := $(patsubst tests/fuzz/corpus/%.hex,%,$(wildcard tests/fuzz/corpus/*.hex))
 FUZZ_C := $(wildcard $(call host_sources,tests/fuzz/fuzz.c)) \
   $(addprefix $(LWIP)/src/,$(addsuffix .c,$(filter core/% api/% netif/% apps/mdns/% apps/sntp/%,$(LWIP_C)))) \
@@ -39,11 +47,14 @@ FUZZ_C := $(wildcard $(call host_sources,tests/fuzz/fuzz.c)) \
 FUZZ_OBJS := $(FUZZ_C:%.c=$(FUZZ)/obj/%.o)
 # tests/fuzz/quiet.c and target_littlefs.c stand in front of these.
 FUZZ_WRAPPED := virtio_log_features virtio_log_queues virtio_log_device lfs2_crc
-FUZZ_FLAGS = $(CHECKED_FLAGS) -O2 -Itests/fuzz -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+comma := ,
+FUZZ_SANITIZERS := address$(if $(WORK),,$(comma)undefined)
+FUZZ_FLAGS = $(CHECKED_FLAGS) -O2 -Itests/fuzz -fsanitize=$(FUZZ_SANITIZERS),fuzzer-no-link -fno-sanitize-recover=all
 FUZZ_TRACED := $(LWIP)/% boot/bootinfo boot/cmdline boot/pci_caps net/frame% net/lwip% net/net_config blk/partition%
 $(filter-out $(FUZZ_TRACED:%=$(FUZZ)/obj/%.o),$(FUZZ_OBJS)): private TRACE := -fno-sanitize-coverage=trace-cmp
-$(FUZZ)/obj/hosted/%.o: private MODE := -fno-sanitize=fuzzer-no-link
-fuzz_compile = $(call note,HOSTCC,$< (fuzz))mkdir -p $(@D) && clang $(FUZZ_FLAGS) $(TRACE) $(MODE) $(1) -c $< -o $@
+$(FUZZ)/obj/hosted/%.o $(FUZZ)/obj/tests/bounds/%.o: private MODE := -fno-sanitize=fuzzer-no-link
+$(foreach folder,$(COUNTED_FOLDERS),$(FUZZ)/obj/$(folder)/%.o): private COUNT := $(if $(WORK),-fsanitize-coverage=trace-pc)
+fuzz_compile = $(call note,HOSTCC,$< (fuzz))mkdir -p $(@D) && clang $(FUZZ_FLAGS) $(TRACE) $(COUNT) $(MODE) $(1) -c $< -o $@
 
 $(FUZZ)/obj/$(LITTLEFS)/%.o: private MODE := $(LITTLEFS_FLAGS)
 $(FUZZ)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY) | packages-test
@@ -52,8 +63,9 @@ $(FUZZ)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY) | packages-test
 $(FUZZ)/obj/%.o: %.c $(HOST_READY) tests/checks.mk | packages-test
 	$(call fuzz_compile,-Werror)
 
-$(FUZZ)/fuzzer: $(FUZZ_OBJS)
-	$(call note,LINK,$@)clang -fsanitize=address,undefined,fuzzer $(WRAPPED:%=-Wl,--wrap=%) $(FUZZ_WRAPPED:%=-Wl,--wrap=%) $^ -o $@
+$(FUZZ)/fuzzer: $(FUZZ_OBJS) $(if $(WORK),$(COUNTED_C:%.c=$(FUZZ)/obj/%.o))
+	$(call note,LINK,$@)clang -fsanitize=$(FUZZ_SANITIZERS),fuzzer \
+	  $(patsubst %,-Wl$(comma)--wrap=%,$(WRAPPED) $(FUZZ_WRAPPED) $(if $(WORK),$(COUNTED_WRAP))) $^ -o $@
 
 $(FUZZ_TARGETS:%=$(FUZZ)/%): $(FUZZ)/fuzzer
 	$(Q)ln -sf fuzzer $@
@@ -95,23 +107,38 @@ fault-points: $(HOST)/fault_points
 	@$(HOST)/fault_points '$(or $(N),1)'
 
 # The counting build: each basic block of the portable code is a step, and entry points may take no more of them, and of
-# register accesses, than tests/bounds/work.c allows. Walked through with the fault points.
-WORK := $(HOST)/work
-WORK_C := $(FAULT_POINTS_C) tests/bounds/work.c
-WORK_WRAP := virtqueue_add virtqueue_kick_prepare virtqueue_get_buf virtqueue_enable_cb virtqueue_detach_unused virtio_config_read \
-  virtio_config_write virtio_recover virtio_mend nic_register scsi_host_poll console_stream_poll vsock_receive vsock_work hosted_relax platform_wait
-$(filter-out $(WORK)/obj/hosted/% $(WORK)/obj/tests/% $(WORK)/obj/boot/%,$(WORK_C:%.c=$(WORK)/obj/%.o)): private MODE := \
+# register accesses, than their headers and tests/bounds say. Walked through with the fault points, the fuzzer's inputs and
+# the unit tests.
+COUNTED := $(HOST)/work
+COUNTED_OBJS := $(COUNTED_C:%.c=$(COUNTED)/obj/%.o)
+$(foreach folder,$(COUNTED_FOLDERS),$(COUNTED)/obj/$(folder)/%.o): private MODE := \
   -fsanitize-coverage=trace-pc
+$(COUNTED)/obj/$(LITTLEFS)/%.o: private MODE := $(LITTLEFS_FLAGS)
+counted_compile = $(call note,HOSTCC,$< (work))mkdir -p $(@D) && \
+  gcc $(CHECKED_FLAGS) -Wno-maybe-uninitialized -Itests/fuzz $(MODE) $(1) -c $< -o $@
+counted_link = $(call note,LINK,$@)gcc $(COUNTED_WRAP:%=-Wl,--wrap=%) $(1:%=-Wl,--wrap=%) $(filter %.o,$^) -lcmocka -lm -o $@
 
-$(WORK)/obj/%.o: %.c $(HOST_READY) | packages-test
-	$(call note,HOSTCC,$< (work))mkdir -p $(@D) && gcc $(CHECKED_FLAGS) -Werror $(MODE) -c $< -o $@
+$(COUNTED)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY) tests/checks.mk | packages-test
+	$(call counted_compile,-w)
 
-$(WORK)/fault_points: $(WORK_C:%.c=$(WORK)/obj/%.o)
-	$(call note,LINK,$@)gcc $(FAULT_POINTS_WRAP:%=-Wl,--wrap=%) $(WORK_WRAP:%=-Wl,--wrap=%) $^ -lcmocka -o $@
+$(COUNTED)/obj/%.o: %.c $(HOST_READY) tests/checks.mk | packages-test
+	$(call counted_compile,-Werror)
+
+$(COUNTED)/fault_points: $(FAULT_POINTS_C:%.c=$(COUNTED)/obj/%.o) $(COUNTED_OBJS)
+	$(call counted_link,$(FAULT_POINTS_WRAP))
+
+# What the fuzzer's inputs make of it, and the unit tests of all drivers.
+$(COUNTED)/replay: $(FUZZ_C:%.c=$(COUNTED)/obj/%.o) $(COUNTED)/obj/tests/bounds/replay.o $(COUNTED_OBJS)
+	$(call counted_link,$(WRAPPED) $(FUZZ_WRAPPED))
+
+COUNTED_UNIT := $(filter test_virtio_% test_virtqueue% test_ide test_e1000,$(filter-out test_virtqueue_threads,$(UNIT_NAMES)))
+$(foreach name,$(COUNTED_UNIT),$(eval $(COUNTED)/$(name): $($(name)_C:%.c=$(COUNTED)/obj/%.o) $(COUNTED_OBJS) ; $$(call counted_link,)))
 
 .PHONY: bounded-work
-bounded-work: $(WORK)/fault_points
-	@$(WORK)/fault_points '$(or $(N),1)'
+bounded-work: $(COUNTED)/fault_points $(COUNTED)/replay $(COUNTED_UNIT:%=$(COUNTED)/%)
+	@$(COUNTED)/fault_points '$(or $(N),1)'
+	@$(COUNTED)/replay tests/fuzz/corpus/*.hex
+	@T='$(T)' tools/run-tests $(BUILD) $(COUNTED_UNIT:%=$(COUNTED)/%)
 
 # What holds in every case: models of waking up, and proofs about the sources.
 .PHONY: prove
@@ -119,5 +146,5 @@ prove: | packages-test
 	@tools/prove $(BUILD) --only '$(T)'
 
 # What "make test" has to build of all this, and what it tells tools/run-tests of it.
-CHECKS := $(SANITIZED_SHARE) $(FUZZ_TARGETS:%=$(FUZZ)/%) $(HOST)/fault_points $(WORK)/fault_points
+CHECKS := $(SANITIZED_SHARE) $(FUZZ_TARGETS:%=$(FUZZ)/%) $(HOST)/fault_points $(COUNTED)/fault_points $(COUNTED)/replay
 CHECK_WORDS := $(SANITIZED_SHARE) fuzz faults work proofs

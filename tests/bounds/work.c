@@ -2,17 +2,17 @@
  * work.c - counts what entry points do, and fails where one does more than its header allows.
  *
  * The counting build compiles the portable code so that each basic block calls
- * __sanitizer_cov_trace_pc(), a step; the linker (--wrap) puts the functions below in front of the
+ * __sanitizer_cov_trace_pc(), a step; the linker (--wrap) puts the functions below in front of it and of
  * entry points. So nothing in the code under test knows. Register accesses are counted by
  * hosted/registers.c. Besides the limits there is an allowance for each turn of a bounded wait
  * (platform_relax, platform_wait) and for each reset of a device, which have limits of their own in
  * time and number. What a callback does is not the caller's work.
  */
-#include "blk/block.h"
 #include "blk/scsi_host.h"
 #include "console/console_stream.h"
 #include "hosted/hosted.h"
-#include "net/nic.h"
+#include "input/input.h"
+#include "counting.h"
 #include "virtio/virtio.h"
 #include "vsock/vsock_impl.h"
 #include "work.h"
@@ -22,14 +22,13 @@
 #define REGISTERS_A_TURN 2u
 #define REGISTERS_A_RESET 600u
 
-struct work {
-    uint64_t steps, registers, turns, resets;
-};
+uint64_t work_divisor = 1;
 
 static struct work total, nested;
 
-void __sanitizer_cov_trace_pc(void);
-void __sanitizer_cov_trace_pc(void)
+/* libFuzzer has one of this name, which does not count. */
+void __wrap___sanitizer_cov_trace_pc(void);
+void __wrap___sanitizer_cov_trace_pc(void)
 {
     total.steps++;
 }
@@ -48,6 +47,8 @@ static void check(const char *name, const struct work *start, uint64_t steps, ui
     uint64_t turns = end.turns - start->turns, resets = end.resets - start->resets;
     uint64_t taken = end.steps - start->steps, touched = end.registers - start->registers;
 
+    steps /= work_divisor;
+    registers /= work_divisor;
     steps += turns * STEPS_A_TURN + resets * STEPS_A_RESET;
     registers += turns * REGISTERS_A_TURN + resets * REGISTERS_A_RESET;
     if (taken > steps || touched > registers)
@@ -56,24 +57,41 @@ static void check(const char *name, const struct work *start, uint64_t steps, ui
                     (unsigned long long)steps, (unsigned long long)registers);
 }
 
-/* The same for functions that call back: what others of them did within is theirs. */
-static void check_outer(const char *name, struct work *start, const struct work *nested_before,
-                        uint64_t steps, uint64_t registers)
+/* A program need not have all that is counted. */
+#pragma weak virtqueue_size
+
+struct work_mark work_begin(void)
+{
+    return (struct work_mark){now(), nested};
+}
+
+void work_add_reset(void)
+{
+    total.resets++;
+}
+
+void work_end_foreign(const struct work_mark *mark)
 {
     struct work end = now();
-    struct work shifted = *start;
 
-    shifted.steps += nested.steps - nested_before->steps;
-    shifted.registers += nested.registers - nested_before->registers;
-    check(name, &shifted, steps, registers);
-    nested.steps = nested_before->steps + (end.steps - start->steps);
-    nested.registers = nested_before->registers + (end.registers - start->registers);
+    nested.steps = mark->nested.steps + (end.steps - mark->start.steps);
+    nested.registers = mark->nested.registers + (end.registers - mark->start.registers);
+}
+
+void work_end(const char *name, struct work_mark *mark, uint64_t steps, uint64_t registers)
+{
+    struct work own = mark->start;
+
+    own.steps += nested.steps - mark->nested.steps;
+    own.registers += nested.registers - mark->nested.registers;
+    check(name, &own, steps, registers);
+    work_end_foreign(mark);
 }
 
 /* COUNTED(result, function, parameters, arguments, steps, registers): a layer that calls nobody
  * back. */
 #define COUNTED(type, name, parameters, arguments, steps, registers) \
-    type __real_##name parameters;                                   \
+    type __real_##name parameters __attribute__((weak));             \
     type __wrap_##name parameters;                                   \
     type __wrap_##name parameters                                    \
     {                                                                \
@@ -85,14 +103,14 @@ static void check_outer(const char *name, struct work *start, const struct work 
     }
 
 #define COUNTED_OUTER(type, name, parameters, arguments, steps, registers) \
-    type __real_##name parameters;                                         \
+    type __real_##name parameters __attribute__((weak));                   \
     type __wrap_##name parameters;                                         \
     type __wrap_##name parameters                                          \
     {                                                                      \
-        struct work start = now(), before = nested;                        \
+        struct work_mark mark = work_begin();                              \
         type result = __real_##name arguments;                             \
                                                                            \
-        check_outer(#name, &start, &before, steps, registers);             \
+        work_end(#name, &mark, steps, registers);                          \
         return result;                                                     \
     }
 
@@ -122,81 +140,24 @@ COUNTED(int, virtio_config_write,
         WORK_CONFIG_REGISTERS *len)
 
 /* A reset and what comes after it has the allowance; a call that ends in none has almost nothing. */
-#define COUNTED_RESET(name)                                              \
-    int __real_##name(struct virtio_device *device, const char *reason); \
-    int __wrap_##name(struct virtio_device *device, const char *reason); \
-    int __wrap_##name(struct virtio_device *device, const char *reason)  \
-    {                                                                    \
-        struct work start = now(), before = nested;                      \
-        int result;                                                      \
-                                                                         \
-        total.resets++;                                                  \
-        result = __real_##name(device, reason);                          \
-        check_outer(#name, &start, &before, WORK_FIXED, 0);              \
-        return result;                                                   \
+#define COUNTED_RESET(name)                                                                    \
+    int __real_##name(struct virtio_device *device, const char *reason) __attribute__((weak)); \
+    int __wrap_##name(struct virtio_device *device, const char *reason);                       \
+    int __wrap_##name(struct virtio_device *device, const char *reason)                        \
+    {                                                                                          \
+        struct work_mark mark = work_begin();                                                  \
+        int result;                                                                            \
+                                                                                               \
+        total.resets++;                                                                        \
+        result = __real_##name(device, reason);                                                \
+        work_end(#name, &mark, WORK_FIXED, 0);                                                 \
+        return result;                                                                         \
     }
 
 COUNTED_RESET(virtio_recover)
 COUNTED_RESET(virtio_mend)
 
-/* ---- the drivers ---- */
-
-static const struct nic_ops *driver_ops;
-
-static unsigned counted_nic_poll(struct nic *nic, unsigned budget)
-{
-    struct work start = now(), before = nested;
-    unsigned result = driver_ops->poll(nic, budget);
-
-    check_outer("nic_poll", &start, &before,
-                WORK_FIXED + WORK_BUFFER * (WORK_RING + budget * (uint64_t)NIC_MAX_RX_PIECES), 2);
-    return result;
-}
-
-static int counted_nic_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n,
-                          uint32_t headroom, const struct nic_offload *offload, void *token)
-{
-    struct work start = now(), before = nested;
-    int result = driver_ops->tx(nic, sg, n, headroom, offload, token);
-
-    check_outer("nic_tx", &start, &before, WORK_FIXED + WORK_BUFFER * (WORK_RING + n), 2);
-    return result;
-}
-
-static int counted_nic_provide(struct nic *nic, void *buffer, uint32_t len, void *token)
-{
-    struct work start = now(), before = nested;
-    int result = driver_ops->rx_provide(nic, buffer, len, token);
-
-    check_outer("nic_rx_provide", &start, &before, 2 * WORK_FIXED, 0);
-    return result;
-}
-
-static bool counted_nic_arm(struct nic *nic)
-{
-    struct work start = now(), before = nested;
-    bool result = driver_ops->arm(nic);
-
-    check_outer("nic_arm", &start, &before, 4 * WORK_FIXED, 2);
-    return result;
-}
-
-/* A driver's operations are a table, which is exchanged for one that counts. */
-int __real_nic_register(struct nic *nic);
-int __wrap_nic_register(struct nic *nic);
-int __wrap_nic_register(struct nic *nic)
-{
-    static struct nic_ops counted;
-
-    driver_ops = nic->ops;
-    counted = *driver_ops;
-    counted.poll = counted_nic_poll;
-    counted.tx = counted_nic_tx;
-    counted.rx_provide = counted_nic_provide;
-    counted.arm = counted_nic_arm;
-    nic->ops = &counted;
-    return __real_nic_register(nic);
-}
+/* ---- the drivers; those behind tables of operations are in drivers.c ---- */
 
 COUNTED_OUTER(unsigned, scsi_host_poll, (struct scsi_host * host, unsigned budget), (host, budget),
               WORK_FIXED + WORK_BUFFER * 8 * (WORK_RING + budget), 4)
@@ -212,6 +173,9 @@ COUNTED_OUTER(unsigned, vsock_work, (bool more_room), (more_room),
               WORK_FIXED + WORK_PIECE * 2 * VSOCK_CONNECTIONS_MAX +
                   (WORK_BUFFER + WORK_PIECE * VSOCK_KEPT_MAX) * 32,
               0)
+
+COUNTED_OUTER(int, input_send, (struct input_device * device, const struct input_event *event),
+              (device, event), WORK_FIXED + WORK_BUFFER * INPUT_STATES, 1)
 
 /* ---- turns of waits ---- */
 

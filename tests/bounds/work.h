@@ -11,6 +11,18 @@
 #define WORK_PIECE 16u
 #define WORK_BUFFER 160u
 #define WORK_RING 256u
+/* Places for what goes to an input device (input.h). */
+#define INPUT_STATES 8u
+/* Queues of a disk; an exchange with a host's share takes as much as so many buffers, and so many
+ * requests without answer may be with it. */
+#define WORK_DISK_QUEUES 4u
+#define WORK_EXCHANGE 8u
+#define WORK_POSTS 40u
+/* What an IDE disk moves at a time by the CPU, in words. */
+#define WORK_IDE_WORDS 4096u
+/* A turn of a driver: a notification for each of its queues, and what it tells by its
+ * configuration. */
+#define WORK_SOURCE_REGISTERS 24u
 
 /* virtio_config_read(): reads until the generation stays, and register accesses for a byte at most
  * (a window in PCI configuration space needs several for one). */
