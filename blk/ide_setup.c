@@ -82,12 +82,23 @@ static bool on_controller_interrupt(void *arg)
     return ours;
 }
 
+/* Has another channel of its controller taken the pin? */
+static bool shares_pin(const struct ide_channel *channel)
+{
+    for (unsigned i = 0; i < channel_count; i++)
+        if (channels[i] != channel && channels[i]->fn == channel->fn && channels[i]->interrupts &&
+            channels[i]->line == IDE_NO_LINE)
+            return true;
+    return false;
+}
+
 static void enable_interrupts(struct ide_channel *channel, bool native, unsigned number)
 {
     unsigned line = irq_isa_line(compatible[number].isa_irq);
 
     if (native) {
         channel->interrupts =
+            shares_pin(channel) ||
             pci_intx_enable(channel->fn, on_controller_interrupt, channel->fn, "ide") == 0;
     } else if (irq_line_add(line, false, on_channel_interrupt, channel, "ide") == 0) {
         channel->interrupts = true;
@@ -381,7 +392,7 @@ static void free_channel(struct ide_channel *channel)
     pio_write8(channel->control, IDE_CONTROL_NO_INTERRUPT);
     if (channel->line != IDE_NO_LINE)
         irq_line_remove(channel->line, on_channel_interrupt, channel);
-    else if (channel->interrupts)
+    else if (channel->interrupts && !shares_pin(channel))
         pci_intx_disable(channel->fn);
     pci_command(channel->fn, 0, PCI_COMMAND_MASTER);
     channel->fn->driver = NULL;

@@ -45,6 +45,7 @@ static struct {
     unsigned errors; /* so many commands end in `error_bits` */
     uint8_t error_bits;
     bool packet_device;
+    bool native; /* the controller's ports and interrupt are those of a PCI function */
 
     unsigned commands[256], resets;
     bool (*handler)(void *arg);
@@ -83,7 +84,9 @@ void irq_line_remove(unsigned gsi, bool (*handler)(void *arg), void *arg)
 static void on_interrupt(void *arg)
 {
     (void)arg;
-    if (model.handler)
+    if (model.native && model.pci->intx_handler)
+        model.pci->intx_handler(model.pci->intx_arg);
+    else if (model.handler)
         model.handler(model.handler_arg);
 }
 
@@ -332,6 +335,19 @@ static void control_write(void *arg, uint64_t offset, unsigned width, uint64_t v
     model.control = (uint8_t)value;
 }
 
+/* The control register is the third of the four in its BAR. */
+static uint64_t native_control_read(void *arg, uint64_t offset, unsigned width)
+{
+    assert_int_equal(offset, 2);
+    return control_read(arg, 0, width);
+}
+
+static void native_control_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
+{
+    assert_int_equal(offset, 2);
+    control_write(arg, 0, width, value);
+}
+
 static uint64_t master_read(void *arg, uint64_t offset, unsigned width)
 {
     (void)arg;
@@ -393,6 +409,10 @@ static unsigned make_disk(const char *mode, bool interrupts)
                                                     .size = 1,
                                                     .read = control_read,
                                                     .write = control_write};
+    static const struct hosted_registers native_command = {
+        .name = "native command block", .read = command_read, .write = command_write};
+    static const struct hosted_registers native_control = {
+        .name = "native control block", .read = native_control_read, .write = native_control_write};
     static const struct hosted_registers master = {
         .name = "bus master", .read = master_read, .write = master_write};
     unsigned disks;
@@ -402,9 +422,17 @@ static unsigned make_disk(const char *mode, bool interrupts)
     model.pci->fn.class_code = 0x010180;
     model.pci->config[0x41] = model.pci->config[0x43] = 0x80; /* both channels are decoded */
     fake_pci_set_io_bar(model.pci, 4, 16, &master);
+    if (model.native) {
+        model.pci->fn.class_code = 0x010185;
+        for (unsigned channel = 0; channel < 2; channel++) {
+            fake_pci_set_io_bar(model.pci, 2 * channel, 8, &native_command);
+            fake_pci_set_io_bar(model.pci, 2 * channel + 1, 4, &native_control);
+        }
+    } else {
+        hosted_registers_add(&command);
+        hosted_registers_add(&control);
+    }
     pci_command(&model.pci->fn, PCI_COMMAND_IO, 0);
-    hosted_registers_add(&command);
-    hosted_registers_add(&control);
     for (unsigned i = 0; i < sizeof(model.image); i++)
         model.image[i] = (uint8_t)(i * 7 + i / BLK_SECTOR_SIZE);
     model.status = 0x40;
@@ -412,7 +440,7 @@ static unsigned make_disk(const char *mode, bool interrupts)
     data = platform_dma_alloc(DATA_SIZE, 4096);
     disks = ide_scan(mode, interrupts);
     disk = blk_device_at(0);
-    assert_int_equal(disk != NULL, disks);
+    assert_int_equal(disk != NULL, disks > 0);
     return disks;
 }
 
@@ -671,6 +699,32 @@ static void test_busy_from_the_start(void **state)
     refused("it stays busy");
 }
 
+/* Ports in BARs, and one pin for both channels, which here lead to the same disk. */
+static void test_native_mode(void **state)
+{
+    (void)state;
+    model.native = true;
+    assert_int_equal(make_disk("pio", true), 2);
+    assert_null(model.handler);
+    for (unsigned i = 0; i < 2; i++) {
+        disk = blk_device_at(i);
+        round_trips(11 + i, 40, 0);
+    }
+    assert_non_null(model.pci->intx_handler);
+    end();
+}
+
+/* A controller without ports where it says that they are is left alone. */
+static void test_native_mode_without_ports(void **state)
+{
+    (void)state;
+    fake_pci_reset();
+    model.pci = fake_pci_add(0x1106, 0x0571);
+    model.pci->fn.class_code = 0x010185;
+    assert_int_equal(ide_scan("pio", true), 0);
+    fake_pci_reset();
+}
+
 static void test_unknown_word(void **state)
 {
     (void)state;
@@ -698,6 +752,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large_sectors, setup, support_teardown),
         cmocka_unit_test_setup_teardown(test_no_capacity, setup, support_teardown),
         cmocka_unit_test_setup_teardown(test_busy_from_the_start, setup, support_teardown),
+        cmocka_unit_test_setup_teardown(test_native_mode, setup, support_teardown),
+        cmocka_unit_test_setup_teardown(test_native_mode_without_ports, setup, support_teardown),
         cmocka_unit_test_setup_teardown(test_unknown_word, setup, support_teardown),
     };
 
