@@ -38,6 +38,7 @@ FAT_ALLOWED = [
     r"[Ff]irst FAT.*|FATs differ.*|Using (first|second) FAT|\d\) (Use|Swap).*",
     r"Leaving filesystem unchanged|fsck\.fat .*|.*\d+ files, \d+/\d+ clusters",
     r"^/(?i:store\.db(-wal)?)$|cluster chain length is > \d+ bytes|Truncating file to \d+ bytes",
+    r"Contains a free cluster \(\d+\)\. Assuming EOF",  # right behind the file's end
     r"Automatically .*|\s*Auto-correcting\.|Correcting .*",
 ]
 
