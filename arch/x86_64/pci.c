@@ -421,8 +421,10 @@ static unsigned scan_bus(struct pci_function *bridge, unsigned bus, unsigned las
             add_function(bridge, bus, device, f, &other);
     }
     end = function_count;
+    if (bus == 0 && !renumbering)
+        pci_find_roots(last_bus);
     if (bus == 0)
-        last_bus = pci_find_roots(last_bus);
+        last_bus = pci_last_behind_bus_0();
     next_bus = scan_numbered(first, end, bus, last_bus);
     return scan_unnumbered(first, end, bus, next_bus, last_bus) - 1;
 }

@@ -31,12 +31,14 @@ static inline struct pci_bridge *pci_bridge_of(const struct pci_function *fn)
 void pci_buses_behind(const struct pci_function *fn, unsigned *last);
 
 /*
- * Root buses beyond bus 0, as expander bridges have them (pci_roots.c). To be called when the
- * functions on bus 0 are in the table and those behind its bridges are not; returns the last bus
- * number that is left for bus 0 and its bridges. Work: no access without an expander bridge; else
- * 32 reads for each bus below `last_bus` that no bridge has a number for.
+ * Looks for root buses beyond bus 0, as expander bridges have them (pci_roots.c). To be called when
+ * the functions on bus 0 are in the table and those behind its bridges are not. Work: no access
+ * without an expander bridge; else 32 reads for each bus up to `last_bus` that no bridge has a
+ * number for, and two for each device that is found.
  */
-unsigned pci_find_roots(unsigned last_bus);
+void pci_find_roots(unsigned last_bus);
+/* The last bus number that is left for bus 0 and its bridges. */
+unsigned pci_last_behind_bus_0(void);
 /* The root bus with that index, the first behind bus 0 being 0, and the last bus it may have behind
  * it; false: there are no more. */
 bool pci_root_bus(unsigned index, unsigned *bus, unsigned *last_bus);

@@ -17,7 +17,6 @@
 static uint8_t roots[ROOTS_MAX];
 static unsigned root_count;
 static unsigned last_of_all;
-static bool searched;
 
 /* The host bridge itself is device 0; another one leads elsewhere. */
 static bool has_expander(void)
@@ -52,7 +51,7 @@ static bool answers(unsigned bus, unsigned *last)
 }
 
 /* The last bus that firmware has numbered behind the bridges on bus 0. */
-static unsigned last_behind_bus_0(void)
+static unsigned numbered_behind_bus_0(void)
 {
     unsigned last = 0;
 
@@ -61,25 +60,29 @@ static unsigned last_behind_bus_0(void)
     return last;
 }
 
-unsigned pci_find_roots(unsigned last_bus)
+void pci_find_roots(unsigned last_bus)
 {
     unsigned last;
 
-    if (!searched && has_expander()) {
-        for (unsigned bus = last_behind_bus_0() + 1; bus <= last_bus; bus = last + 1) {
-            if (!answers(bus, &last))
-                continue;
-            if (root_count == ROOTS_MAX) {
-                log_warn("pci: more than %u root buses, the others are left out", ROOTS_MAX + 1);
-                break;
-            }
-            log_info("pci: bus %02x is another root bus", bus);
-            roots[root_count++] = (uint8_t)bus;
-        }
-    }
-    searched = true;
+    root_count = 0;
     last_of_all = last_bus;
-    return root_count > 0 ? roots[0] - 1u : last_bus;
+    if (!has_expander())
+        return;
+    for (unsigned bus = numbered_behind_bus_0() + 1; bus <= last_bus; bus = last + 1) {
+        if (!answers(bus, &last))
+            continue;
+        if (root_count == ROOTS_MAX) {
+            log_warn("pci: more than %u root buses, the others are left out", ROOTS_MAX + 1);
+            return;
+        }
+        log_info("pci: bus %02x is another root bus", bus);
+        roots[root_count++] = (uint8_t)bus;
+    }
+}
+
+unsigned pci_last_behind_bus_0(void)
+{
+    return root_count > 0 ? roots[0] - 1u : last_of_all;
 }
 
 bool pci_root_bus(unsigned index, unsigned *bus, unsigned *last_bus)
