@@ -177,9 +177,16 @@ static unsigned scan_new(void *arg, unsigned budget)
     return work;
 }
 
+static bool nothing_new(void *arg)
+{
+    (void)arg;
+    return seen == blk_devices_added();
+}
+
 void partition_init(void)
 {
-    static struct loop_source source = {.name = "partitions", .poll = scan_new};
+    static struct loop_source source = {
+        .name = "partitions", .poll = scan_new, .arm = nothing_new, .arm_finds_all = true};
 
     scan_new(NULL, 0);
     loop_add(&source);

@@ -223,14 +223,20 @@ static unsigned blk_op_poll(struct blk_device *block, unsigned budget)
     return done;
 }
 
+/* Finds all that poll would: requests that wait for a kick, and a broken queue, too. */
 static bool blk_op_arm(struct blk_device *block)
 {
     struct virtio_blk *blk = to_virtio_blk(block);
     bool idle = true;
     unsigned i;
 
-    for (i = 0; i < blk->queue_count; i++)
-        idle &= virtqueue_enable_cb(blk->queue[i].vq);
+    blk_op_kick(block);
+    for (i = 0; i < blk->queue_count; i++) {
+        if (virtqueue_is_broken(blk->queue[i].vq))
+            idle &= blk->device->failed;
+        else if (virtqueue_in_flight(blk->queue[i].vq) > 0)
+            idle &= virtqueue_enable_cb(blk->queue[i].vq);
+    }
     return idle;
 }
 
@@ -351,6 +357,7 @@ static int blk_ready(struct virtio_device *device)
     if (device->recovering)
         return 0;
     error = blk_add(&blk->block);
+    blk->block.source.arm_finds_all = true;
     if (error)
         return error;
     blk->listed = true;

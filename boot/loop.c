@@ -18,6 +18,10 @@
  */
 #define POLL_BUDGET 64
 
+/* After a turn that did no more than this there is hardly more to find: the look that belongs to arming
+ * takes the place of another one, where it finds as much. */
+#define LITTLE_WORK 4u
+
 /* A turn under way. A callback may run a turn of its own, which then knows the outer one. */
 struct turn {
     const struct loop_source *polled; /* whose poll is running */
@@ -76,7 +80,7 @@ static bool is_polled_already(const struct loop_source *source, const struct tur
     return false;
 }
 
-unsigned loop_turn(void)
+static unsigned poll_all(bool again)
 {
     struct turn turn = {.outer = current_turn};
     unsigned done = 0;
@@ -84,13 +88,18 @@ unsigned loop_turn(void)
     current_turn = &turn;
     for (struct loop_source *source = sources; source != NULL; source = turn.next) {
         turn.next = source->next;
-        if (is_polled_already(source, turn.outer))
+        if ((again && source->arm_finds_all) || is_polled_already(source, turn.outer))
             continue;
         turn.polled = source;
         done += source->poll(source->arg, POLL_BUDGET);
     }
     current_turn = turn.outer;
     return done;
+}
+
+unsigned loop_turn(void)
+{
+    return poll_all(false);
 }
 
 bool loop_is_nested(void)
@@ -136,10 +145,24 @@ bool loop_is_turning(void)
     return current_turn != NULL;
 }
 
+/* The sources whose arming finds less than their poll; mostly there are none. */
+static unsigned poll_others_again(void)
+{
+    const struct loop_source *source = sources;
+
+    while (source != NULL && source->arm_finds_all)
+        source = source->next;
+    return source != NULL ? poll_all(true) : 0;
+}
+
 void loop_step(void)
 {
+    unsigned done = poll_all(false);
+
     stats.turns++;
-    if (loop_turn() == 0 && arm_all()) {
+    if (done > 0 && done <= LITTLE_WORK && !platform_stop_requested())
+        done = poll_others_again();
+    if (done == 0 && arm_all()) {
         stats.halts++;
         platform_wait(first_deadline());
     }

@@ -299,6 +299,12 @@ static unsigned monitor_poll(void *arg, unsigned budget)
     return done;
 }
 
+static bool monitor_arm(void *arg)
+{
+    (void)arg;
+    return !console_pending();
+}
+
 static uint64_t monitor_deadline(void *arg)
 {
     (void)arg;
@@ -307,8 +313,11 @@ static uint64_t monitor_deadline(void *arg)
 
 void monitor_start(void)
 {
-    static struct loop_source source = {
-        .name = "monitor", .poll = monitor_poll, .deadline = monitor_deadline};
+    static struct loop_source source = {.name = "monitor",
+                                        .poll = monitor_poll,
+                                        .arm = monitor_arm,
+                                        .deadline = monitor_deadline,
+                                        .arm_finds_all = true};
 
     /* Also without a serial port: another console may come at any time. */
     serial_interrupts = serial_enable_interrupts();

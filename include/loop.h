@@ -4,7 +4,8 @@
  *
  * Interrupts are hints to poll: no work is done in them. A turn polls each source up to a budget;
  * when a whole turn found nothing, every source is armed (asks its device for a notification); a
- * source that finds new work while arming vetoes the halt. See docs/ARCHITECTURE.md. Everything
+ * source that finds new work while arming vetoes the halt. After a turn that found little, only those
+ * are polled again whose arming would not find all there is. See docs/ARCHITECTURE.md. Everything
  * here runs in loop context.
  */
 #ifndef FERRULE_LOOP_H
@@ -30,6 +31,9 @@ struct loop_source {
      * PLATFORM_NO_DEADLINE. May be NULL. */
     uint64_t (*deadline)(void *arg);
     void *arg;
+    /* arm() finds whatever poll() would, left by it or brought by another source since, and gives the
+     * device what waits for it. */
+    bool arm_finds_all;
     struct loop_source *next; /* private */
 };
 

@@ -401,6 +401,7 @@ struct port *port_create(struct nic *nic)
     port->source.name = port->name;
     port->source.poll = port_poll;
     port->source.arm = port_arm;
+    port->source.arm_finds_all = true;
     port->source.arg = port;
     loop_add(&port->source);
     return port;

@@ -69,13 +69,15 @@ static uint64_t stack_deadline(void *arg)
     u32_t sleep_ms = sys_timeouts_sleeptime();
     if (sleep_ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE)
         return PLATFORM_NO_DEADLINE;
-    return platform_now_ns() + (uint64_t)sleep_ms * NS_PER_MS;
+    /* The same moment each time, so that the machine's timer need not be set again. */
+    return (platform_now_ns() / NS_PER_MS + sleep_ms) * NS_PER_MS;
 }
 
 static struct loop_source stack_source = {
     .name = "lwip",
     .poll = stack_poll,
     .arm = stack_arm,
+    .arm_finds_all = true,
     .deadline = stack_deadline,
 };
 

@@ -52,6 +52,8 @@ static unsigned reap_transmitted(struct virtio_net *net, struct virtqueue *tx)
     while ((slot = virtqueue_get_buf(tx, NULL)) != NULL) {
         end_tx(net, slot);
         done++;
+        if (virtqueue_in_flight(tx) == 0)
+            break;
     }
     return done;
 }
@@ -418,6 +420,9 @@ static bool net_arm(struct nic *nic)
     for (i = 0; i < net->active; i++) {
         struct net_pair *pair = &net->pair[i];
 
+        /* The next poll mends it. */
+        if (virtqueue_is_broken(pair->rx) || virtqueue_is_broken(pair->tx))
+            return !net->device->driver_ok;
         idle = virtqueue_enable_cb(pair->rx) && idle;
         /* Sent frames are reaped when something else happens, unless so many are out that the room
          * for more may be waited for. */

@@ -35,6 +35,8 @@ static const struct virtio_driver *const *driver_table;
 static unsigned driver_count;
 static enum virtio_interrupt_mode interrupt_limit = VIRTIO_INTERRUPT_MSIX;
 static struct virtio_device *first_device;
+static volatile bool news; /* config_pending of some device is set */
+static bool polls;         /* some device has no interrupt for that */
 
 /* ---- status and reset ---- */
 
@@ -211,7 +213,7 @@ static int enable_queue(struct virtio_device *device, unsigned i)
         log_error("%s: %s: the device did not take the queue", device->name, virtqueue_name(vq));
     /* Nothing but looking tells us about such a device, so the loop may not sleep for long. */
     else if (device->interrupt_mode == VIRTIO_INTERRUPT_NONE)
-        loop_set_polling(true);
+        loop_set_polling(polls = true);
     return error;
 }
 
@@ -358,13 +360,8 @@ out_queues:
 
 static bool loop_arm(void *arg)
 {
-    struct virtio_device *device;
-
     (void)arg;
-    for (device = first_device; device; device = device->next)
-        if (device->config_pending)
-            return false;
-    return true;
+    return !news;
 }
 
 static uint64_t loop_deadline(void *arg)
@@ -373,7 +370,7 @@ static uint64_t loop_deadline(void *arg)
     struct virtio_device *device;
 
     (void)arg;
-    for (device = first_device; device; device = device->next)
+    for (device = polls ? first_device : NULL; device; device = device->next)
         if (device->driver_ok && device->interrupt_mode == VIRTIO_INTERRUPT_NONE &&
             device->ops->poll_config_change && device->config_poll_ns < deadline)
             deadline = device->config_poll_ns;
@@ -389,8 +386,11 @@ static unsigned loop_poll(void *arg, unsigned budget)
 
 int virtio_add_device(struct virtio_device *device)
 {
-    static struct loop_source source = {
-        .name = "virtio", .poll = loop_poll, .arm = loop_arm, .deadline = loop_deadline};
+    static struct loop_source source = {.name = "virtio",
+                                        .poll = loop_poll,
+                                        .arm = loop_arm,
+                                        .deadline = loop_deadline,
+                                        .arm_finds_all = true};
     struct virtio_device **link = &first_device;
     int error = 0;
 
@@ -586,6 +586,7 @@ void virtio_config_interrupt(void *arg)
     struct virtio_device *device = arg;
 
     device->config_pending = true;
+    news = true;
 }
 
 static bool config_change_is_due(struct virtio_device *device)
@@ -611,9 +612,14 @@ unsigned virtio_poll(void)
     const char *reason;
     unsigned handled = 0;
 
+    if (!news && !polls)
+        return 0;
+    news = false;
     for (device = first_device; device; device = device->next) {
-        if (!device->driver_ok || !(device->config_pending || config_change_is_due(device)))
+        if (!device->driver_ok || !(device->config_pending || config_change_is_due(device))) {
+            news |= device->config_pending;
             continue;
+        }
         device->config_pending = false;
         handled++;
         /* 2.1.1: the same notification announces DEVICE_NEEDS_RESET. */

@@ -166,12 +166,16 @@ void virtqueue_reinit(struct virtqueue *vq)
 int virtqueue_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out, unsigned in,
                   void *token)
 {
+    vq->news = true;
     return vq->ops->add(vq, sg, out, in, token);
 }
 
 bool virtqueue_kick_prepare(struct virtqueue *vq)
 {
-    return !vq->broken && vq->ops->kick_prepare(vq);
+    if (!vq->news || vq->broken)
+        return false;
+    vq->news = false;
+    return vq->ops->kick_prepare(vq);
 }
 
 void virtqueue_notify(struct virtqueue *vq)

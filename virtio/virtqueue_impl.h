@@ -107,6 +107,7 @@ struct virtqueue {
     uint16_t in_flight; /* buffers */
     uint16_t detached;  /* virtqueue_detach_unused() has looked at the ids below */
     bool broken;
+    bool news; /* virtqueue_add() was called since the last kick_prepare */
     struct virtqueue_stats stats;
 
     /* IN_ORDER: buffers come back in the order of their adding, several of them by one used element

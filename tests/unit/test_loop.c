@@ -39,7 +39,7 @@ static bool script_arm(void *arg)
 
     script->arms++;
     if (!script->more_on_arm)
-        return true;
+        return !script->work;
     script->more_on_arm = false;
     script->work++;
     return false;
@@ -108,6 +108,35 @@ static void there_is_no_halt_while_there_is_work(void **state)
     assert_true(a.arms >= 1);
     assert_int_equal(hosted_wait_count(), 0);
     loop_remove(&a.source);
+}
+
+/* After little work the look that arming makes takes the place of another one where it finds as much,
+ * and what it finds is work again. */
+static void after_little_work_only_some_are_polled_again(void **state)
+{
+    struct script a, b;
+
+    (void)state;
+    add(&a, "a");
+    add(&b, "b");
+    a.source.arm_finds_all = true;
+    a.work = 2;
+    a.more_on_arm = true;
+    a.deadline_ns = platform_now_ns() + 1000000;
+    loop_step();
+    assert_int_equal(a.polls, 1);
+    assert_int_equal(b.polls, 2);
+    assert_int_equal(a.arms, 1);
+    assert_int_equal(hosted_wait_count(), 0);
+    loop_step();
+    assert_int_equal(a.polls, 2);
+    assert_int_equal(a.work, 0);
+    assert_int_equal(hosted_wait_count(), 1);
+    a.work = 500;
+    loop_step();
+    assert_int_equal(a.arms, 2); /* after much work the next turn comes first */
+    loop_remove(&a.source);
+    loop_remove(&b.source);
 }
 
 static void stop_after_three_waits(struct script *script)
@@ -209,9 +238,13 @@ static void a_turn_inside_of_a_turn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(every_source_has_its_turn),           TEST(there_is_no_halt_while_there_is_work),
-        TEST(a_halt_ends_at_the_first_deadline),   TEST(with_polling_halts_are_short),
-        TEST(sources_may_be_removed_while_polled), TEST(a_turn_inside_of_a_turn),
+        TEST(every_source_has_its_turn),
+        TEST(there_is_no_halt_while_there_is_work),
+        TEST(after_little_work_only_some_are_polled_again),
+        TEST(a_halt_ends_at_the_first_deadline),
+        TEST(with_polling_halts_are_short),
+        TEST(sources_may_be_removed_while_polled),
+        TEST(a_turn_inside_of_a_turn),
     };
 
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
