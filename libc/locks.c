@@ -56,6 +56,11 @@ void __retarget_lock_close_recursive(_LOCK_T lock)
 void __retarget_lock_acquire(_LOCK_T lock)
 {
     const struct thread *self = thread_self();
+    if (lock->depth == 0) {
+        lock->owner = self;
+        lock->depth = 1;
+        return;
+    }
     while (lock->depth > 0 && lock->owner != self && thread_can_wait())
         thread_wait(&lock->waiters, PLATFORM_NO_DEADLINE);
     lock->owner = self;

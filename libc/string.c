@@ -1,9 +1,9 @@
 /*
- * string.c - memcpy, memmove and memset for the whole image, linked before newlib's.
+ * string.c - memcpy, memmove, memset and memchr for the whole image, linked before newlib's.
  *
- * Owns the three functions every other file may call without knowing it, because the compiler does.
- * It owns nothing else of string.h. Built -mgeneral-regs-only: interrupt handlers and drivers use
- * it too. newlib's versions turn to non-temporal stores at 256 bytes and leave a frame that the
+ * Owns the three functions every other file may call without knowing it, because the compiler does,
+ * and the one that looking through text is made of. It owns nothing else of string.h. Built
+ * -mgeneral-regs-only: interrupt handlers and drivers use it too. newlib's versions turn to non-temporal stores at 256 bytes and leave a frame that the
  * driver touches next out of the cache. Bulk goes by `rep movsq`, which is fast both on real
  * processors and under emulation; `rep movsb` is not used, since an emulator executes it byte by
  * byte. Read tests/unit/test_string.c next.
@@ -133,4 +133,36 @@ void *memset(void *to, int value, size_t n)
         __asm__ volatile("rep stosq" : "+D"(p), "+c"(words) : "a"(word) : "memory");
     }
     return to;
+}
+
+/* Bytes of a word that are 0 have their highest bit set, at least as far as the first of them. */
+static inline uint64_t zero_bytes(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    return (word - ones) & ~word & ones << 7;
+}
+
+/*
+ * Looks at whole aligned words, none of which reaches into a page without any of the bytes; those of
+ * the first one that lie in front of the area are made to differ.
+ */
+void *memchr(const void *area, int value, size_t n)
+{
+    const uint64_t wanted = 0x0101010101010101u * (unsigned char)value;
+    size_t before = (uintptr_t)area % sizeof(wanted);
+    const unsigned char *at = (const unsigned char *)area - before;
+    const unsigned char *end = (const unsigned char *)area + n;
+    if (n == 0)
+        return NULL;
+    uint64_t equal = zero_bytes((*(const word64 *)at ^ wanted) | ((UINT64_C(1) << 8 * before) - 1));
+    if (end < (const unsigned char *)area)
+        end = (const unsigned char *)UINTPTR_MAX;
+    while (equal == 0) {
+        at += sizeof(wanted);
+        if (at >= end)
+            return NULL;
+        equal = zero_bytes(*(const word64 *)at ^ wanted);
+    }
+    at += __builtin_ctzll(equal) / 8;
+    return at < end ? (void *)(uintptr_t)at : NULL;
 }

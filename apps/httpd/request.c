@@ -6,7 +6,6 @@
 #include "request.h"
 
 #include <string.h>
-#include <strings.h>
 
 struct span {
     const char *start;
@@ -40,22 +39,34 @@ static bool separates(char c)
     return c == ',' || c == ' ' || c == '\t';
 }
 
-/* Is `word` among the comma-separated words of a field's value? */
-static bool has_word(const char *value, size_t len, const char *word)
+/* Does the text begin with these letters and signs, whatever the case? `word` is in small letters. */
+static bool begins_with(const char *text, size_t len, const char *word)
 {
-    size_t word_len = strlen(word);
+    for (; *word != '\0'; word++, text++, len--)
+        if (len == 0 || (*text != *word && (*word < 'a' || (*text | 0x20) != *word)))
+            return false;
+    return true;
+}
+
+static bool is_word(const char *text, size_t len, const char *word)
+{
+    return len == strlen(word) && begins_with(text, len, word);
+}
+
+/* Looks which of two words are among the comma-separated ones of a field. */
+static void read_words(const char *value, size_t len, bool *keeps, bool *closes)
+{
     while (len > 0) {
         size_t skip = 0, count = 0;
         while (skip < len && separates(value[skip]))
             skip++;
         while (skip + count < len && !separates(value[skip + count]))
             count++;
-        if (count == word_len && strncasecmp(value + skip, word, count) == 0)
-            return true;
+        *keeps = *keeps || is_word(value + skip, count, "keep-alive");
+        *closes = *closes || is_word(value + skip, count, "close");
         value += skip + count;
         len -= skip + count;
     }
-    return false;
 }
 
 bool request_keeps_open(const char *request, size_t len)
@@ -65,16 +76,9 @@ bool request_keeps_open(const char *request, size_t len)
     struct span text = {request, len}, line;
     if (!next_line(&text, &line))
         return false;
-    bool open = ends_with(&line, " HTTP/1.1");
-    while (next_line(&text, &line) && line.len > 0) {
-        /* Most fields differ in the first letter. */
-        if (line.len < name_len || (line.start[0] | 0x20) != name[0] ||
-            strncasecmp(line.start, name, name_len) != 0)
-            continue;
-        if (has_word(line.start + name_len, line.len - name_len, "close"))
-            return false;
-        if (has_word(line.start + name_len, line.len - name_len, "keep-alive"))
-            open = true;
-    }
-    return open;
+    bool keeps = ends_with(&line, " HTTP/1.1"), closes = false;
+    while (next_line(&text, &line) && line.len > 0)
+        if (begins_with(line.start, line.len, name))
+            read_words(line.start + name_len, line.len - name_len, &keeps, &closes);
+    return keeps && !closes;
 }

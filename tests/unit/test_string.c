@@ -1,9 +1,9 @@
 // sources:
 /*
- * test_string.c - memcpy, memmove and memset of libc/string.c against plain byte loops.
+ * test_string.c - memcpy, memmove, memset and memchr of libc/string.c against plain byte loops.
  *
  * Every size around the switching points, every alignment of source and destination, and every
- * overlap; guard bytes on both sides show a store outside. The three functions get other names
+ * overlap; guard bytes on both sides show a store outside. The functions get other names
  * here, since the host's libc has them too. Read libc/string.c next.
  */
 #include <setjmp.h>
@@ -18,13 +18,16 @@
 #define memcpy own_memcpy
 #define memmove own_memmove
 #define memset own_memset
+#define memchr own_memchr
 void *own_memcpy(void *restrict to, const void *restrict from, size_t n);
 void *own_memmove(void *to, const void *from, size_t n);
 void *own_memset(void *to, int value, size_t n);
+void *own_memchr(const void *area, int value, size_t n);
 #include "libc/string.c"
 #undef memcpy
 #undef memmove
 #undef memset
+#undef memchr
 
 #define AREA 9000u
 
@@ -112,12 +115,33 @@ static void memset_every_size_and_alignment(void **state)
     }
 }
 
+/* Every alignment and length, with equal bytes in front, behind, or nowhere, and others that differ in
+ * one bit. */
+static void memchr_finds_the_first(void **state)
+{
+    static const unsigned char wanted[] = {0, 1, 0x7f, 0x80, 0xff};
+    (void)state;
+    for (unsigned v = 0; v < sizeof(wanted); v++)
+        for (size_t start = 8; start < 16; start++)
+            for (size_t n = 0; n < 40; n++)
+                for (size_t place = 0; place <= n; place++) {
+                    unsigned char *base = area + start;
+                    memset(area, wanted[v] ^ 1, 128);
+                    base[-1] = base[n] = base[place] =
+                        wanted[v]; /* not among the n when place == n */
+                    assert_ptr_equal(own_memchr(base, wanted[v] - 256, n),
+                                     place < n ? base + place : NULL);
+                }
+    assert_ptr_equal(own_memchr(area, area[0], SIZE_MAX), area);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memcpy_every_size_and_alignment),
         cmocka_unit_test(memmove_every_overlap),
         cmocka_unit_test(memset_every_size_and_alignment),
+        cmocka_unit_test(memchr_finds_the_first),
     };
     return cmocka_run_group_tests_name("string", tests, NULL, NULL);
 }
