@@ -119,14 +119,13 @@ bool frame_is_syn(const void *frame, size_t len, const struct frame_transport *t
     return true;
 }
 
+/* The carry of each addition goes round. */
 static uint16_t fold(uint64_t sum)
 {
-    sum = (sum & 0xffffffffu) + (sum >> 32);
-    sum = (sum & 0xffffffffu) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)sum;
+    uint32_t half = (uint32_t)sum + (uint32_t)(sum >> 32);
+    half += half < (uint32_t)sum;
+    uint16_t quarter = (uint16_t)(half + (half >> 16));
+    return (uint16_t)(quarter + (quarter < (uint16_t)half));
 }
 
 uint16_t frame_pseudo_sum(const void *frame, const struct frame_transport *transport)
@@ -153,6 +152,13 @@ static uint64_t load64(const uint8_t *bytes)
     return value;
 }
 
+static uint64_t load32(const uint8_t *bytes)
+{
+    uint32_t value;
+    memcpy(&value, bytes, sizeof(value));
+    return value;
+}
+
 uint16_t frame_checksum(const void *data, int len)
 {
     const uint8_t *bytes = data;
@@ -167,10 +173,12 @@ uint16_t frame_checksum(const void *data, int len)
     }
     for (; len >= 8; len -= 8, bytes += 8)
         sum = add_round(sum, load64(bytes));
-    if (len > 0) {
-        uint64_t last = 0;
-        memcpy(&last, bytes, (size_t)len);
-        sum = add_round(sum, last);
+    if (len >= 4) {
+        sum = add_round(sum, load32(bytes));
+        len -= 4;
+        bytes += 4;
     }
+    for (int i = 0; i < len; i++)
+        sum = add_round(sum, (uint64_t)bytes[i] << 8 * i);
     return fold(sum);
 }

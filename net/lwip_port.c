@@ -8,7 +8,6 @@
  */
 #include "net/lwip_port.h"
 
-#include <malloc.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +38,25 @@
 /* RFC 6528: the clock behind initial sequence numbers ticks every four microseconds. */
 #define ISN_TICK_NS 4000u
 
+/*
+ * Most requests are for a packet that is freed as soon as it was sent: headers, or a segment with its
+ * headers. A few blocks of either size are kept for the next ones, at no cost in the heap.
+ */
+#define SPARE_MAX 16u
+
+/* In front of what lwIP gets. */
+struct block {
+    size_t size;        /* of what it gets */
+    struct block *next; /* while it is spare */
+};
+
+static struct {
+    size_t least, size; /* for requests of more than `least` bytes */
+    struct block *first;
+    unsigned spare;
+} classes[] = {{.least = 0, .size = 256}, {.least = 1024, .size = 1792}};
+#define CLASSES (sizeof(classes) / sizeof(classes[0]))
+
 static struct lwip_port_stats stats;
 static uint64_t isn_key[2];
 
@@ -60,23 +78,49 @@ const struct lwip_port_stats *lwip_port_stats(void)
     return &stats;
 }
 
+/* The size of the blocks that a request is met from, or 0: one of its own. */
+static unsigned size_class(size_t size)
+{
+    unsigned i = 0;
+    while (i < CLASSES && size > classes[i].size)
+        i++;
+    return i < CLASSES && size > classes[i].least ? i : CLASSES;
+}
+
+static struct block *take_block(size_t *size)
+{
+    unsigned i = size_class(*size);
+    if (i < CLASSES) {
+        struct block *block = classes[i].first;
+        *size = classes[i].size;
+        if (block != NULL) {
+            classes[i].first = block->next;
+            classes[i].spare--;
+            return block;
+        }
+    }
+    return malloc(sizeof(struct block) + *size);
+}
+
 void *lwip_port_malloc(size_t size)
 {
     size_t limit = stats.limit;
     if (size > HEAP_SMALL)
         limit -= limit / HEAP_RESERVE_SHARE;
-    void *memory = stats.used <= limit && size <= limit - stats.used ? malloc(size) : NULL;
-    if (memory == NULL) {
+    struct block *block =
+        stats.used <= limit && size <= limit - stats.used ? take_block(&size) : NULL;
+    if (block == NULL) {
         stats.refused++;
         return NULL;
     }
-    stats.used += malloc_usable_size(memory);
-    /* The allocator may have given a little more than was asked for. */
+    block->size = size;
+    stats.used += size;
+    /* The block may be a little larger than what was asked for. */
     if (stats.used > stats.limit)
         stats.limit = stats.used;
     if (stats.used > stats.peak)
         stats.peak = stats.used;
-    return memory;
+    return block + 1;
 }
 
 void *lwip_port_calloc(size_t count, size_t size)
@@ -91,8 +135,16 @@ void *lwip_port_calloc(size_t count, size_t size)
 
 void lwip_port_free(void *memory)
 {
-    stats.used -= malloc_usable_size(memory);
-    free(memory);
+    struct block *block = (struct block *)memory - 1;
+    unsigned i = size_class(block->size);
+    stats.used -= block->size;
+    if (i == CLASSES || classes[i].spare == SPARE_MAX) {
+        free(block);
+        return;
+    }
+    classes[i].spare++;
+    block->next = classes[i].first;
+    classes[i].first = block;
 }
 
 /* lwIP's clock: milliseconds, wraps. */
@@ -104,15 +156,14 @@ u32_t sys_now(void)
 /* `token` in the first n bytes of `buffer`, of which only those before a NUL count. */
 char *lwip_port_strnstr(const char *buffer, const char *token, size_t n)
 {
-    size_t token_len = strlen(token);
-    const char *nul = memchr(buffer, '\0', n);
-    const char *end = nul != NULL ? nul : buffer + n;
-    for (const char *at = buffer; (size_t)(end - at) >= token_len; at++) {
-        at = memchr(at, token[0], (size_t)(end - at) - token_len + 1);
-        if (at == NULL)
-            return NULL;
-        if (memcmp(at, token, token_len) == 0)
-            return (char *)(uintptr_t)at;
+    const char *at = buffer, *end = buffer + n;
+    for (; (at = memchr(at, token[0], (size_t)(end - at))) != NULL; at++) {
+        size_t same = 1;
+        while (token[same] != '\0' && same < (size_t)(end - at) && at[same] == token[same])
+            same++;
+        if (token[same] == '\0')
+            return memchr(buffer, '\0', (size_t)(at - buffer)) == NULL ? (char *)(uintptr_t)at
+                                                                       : NULL;
     }
     return NULL;
 }

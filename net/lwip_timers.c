@@ -40,7 +40,6 @@ struct timeout {
 struct periodic {
     u32_t interval_ms;
     lwip_cyclic_timer_handler handler;
-    bool (*is_needed)(void); /* NULL: always, since lwIP keeps to itself what it counts down */
     bool runs;
     u32_t due_ms;
 };
@@ -56,10 +55,8 @@ static struct timeout *first; /* the one that is due first */
 
 /* ---- which periodic timers have something to do ---- */
 
-static bool tcp_is_needed(void)
-{
-    return tcp_active_pcbs != NULL || tcp_tw_pcbs != NULL;
-}
+/* What some timer counts down, by the order of `periodics`; the others always run. */
+enum { TCP, DHCP, DHCP6, IGMP, MLD6, CONDITIONAL };
 
 /* Whether a tick may let a connection do anything soon: send again, probe, acknowledge, hand on. */
 static bool tcp_is_urgent(void)
@@ -72,71 +69,52 @@ static bool tcp_is_urgent(void)
     return false;
 }
 
-static bool dhcp_is_needed(void)
+static unsigned needs_of(const struct netif *netif)
 {
-    const struct netif *netif;
-    NETIF_FOREACH(netif)
-    {
-        const struct dhcp *dhcp = netif_dhcp_data(netif);
-        if (dhcp != NULL && dhcp->request_timeout > 0)
-            return true;
-    }
-    return false;
+    const struct dhcp *dhcp = netif_dhcp_data(netif);
+    const struct dhcp6 *dhcp6 = netif_dhcp6_data(netif);
+    const struct igmp_group *group = netif_igmp_data(netif);
+    const struct mld_group *group6 = netif_mld6_data(netif);
+    unsigned needs = 0;
+    if (dhcp != NULL && dhcp->request_timeout > 0)
+        needs |= 1u << DHCP;
+    if (dhcp6 != NULL && dhcp6->request_timeout > 0)
+        needs |= 1u << DHCP6;
+    for (; group != NULL; group = group->next)
+        if (group->timer > 0)
+            needs |= 1u << IGMP;
+    for (; group6 != NULL; group6 = group6->next)
+        if (group6->timer > 0)
+            needs |= 1u << MLD6;
+    return needs;
 }
 
-static bool dhcp6_is_needed(void)
+static unsigned all_needs(void)
 {
     const struct netif *netif;
+    unsigned needs = tcp_active_pcbs != NULL || tcp_tw_pcbs != NULL ? 1u << TCP : 0;
     NETIF_FOREACH(netif)
     {
-        const struct dhcp6 *dhcp6 = netif_dhcp6_data(netif);
-        if (dhcp6 != NULL && dhcp6->request_timeout > 0)
-            return true;
+        needs |= needs_of(netif);
     }
-    return false;
-}
-
-static bool igmp_is_needed(void)
-{
-    const struct netif *netif;
-    NETIF_FOREACH(netif)
-    {
-        const struct igmp_group *group = netif_igmp_data(netif);
-        for (; group != NULL; group = group->next)
-            if (group->timer > 0)
-                return true;
-    }
-    return false;
-}
-
-static bool mld6_is_needed(void)
-{
-    const struct netif *netif;
-    NETIF_FOREACH(netif)
-    {
-        const struct mld_group *group = netif_mld6_data(netif);
-        for (; group != NULL; group = group->next)
-            if (group->timer > 0)
-                return true;
-    }
-    return false;
+    return needs;
 }
 
 static struct periodic periodics[] = {
-    {.interval_ms = TCP_TMR_INTERVAL, .handler = tcp_tmr, .is_needed = tcp_is_needed},
-    {.interval_ms = IP_TMR_INTERVAL, .handler = ip_reass_tmr},
+    [TCP] = {.interval_ms = TCP_TMR_INTERVAL, .handler = tcp_tmr},
+    [DHCP] = {.interval_ms = DHCP_FINE_TIMER_MSECS, .handler = dhcp_fine_tmr},
+    [DHCP6] = {.interval_ms = DHCP6_TIMER_MSECS, .handler = dhcp6_tmr},
+    [IGMP] = {.interval_ms = IGMP_TMR_INTERVAL, .handler = igmp_tmr},
+    [MLD6] = {.interval_ms = MLD6_TMR_INTERVAL, .handler = mld6_tmr},
+    [CONDITIONAL] = {.interval_ms = IP_TMR_INTERVAL, .handler = ip_reass_tmr},
     {.interval_ms = ARP_TMR_INTERVAL, .handler = etharp_tmr},
     {.interval_ms = DHCP_COARSE_TIMER_MSECS, .handler = dhcp_coarse_tmr},
-    {.interval_ms = DHCP_FINE_TIMER_MSECS, .handler = dhcp_fine_tmr, .is_needed = dhcp_is_needed},
-    {.interval_ms = IGMP_TMR_INTERVAL, .handler = igmp_tmr, .is_needed = igmp_is_needed},
     {.interval_ms = DNS_TMR_INTERVAL, .handler = dns_tmr},
     {.interval_ms = ND6_TMR_INTERVAL, .handler = nd6_tmr},
     {.interval_ms = IP6_REASS_TMR_INTERVAL, .handler = ip6_reass_tmr},
-    {.interval_ms = DHCP6_TIMER_MSECS, .handler = dhcp6_tmr, .is_needed = dhcp6_is_needed},
-    {.interval_ms = MLD6_TMR_INTERVAL, .handler = mld6_tmr, .is_needed = mld6_is_needed},
 };
 
-#define TCP_TIMER (&periodics[0])
+#define TCP_TIMER (&periodics[TCP])
 
 /* ---- when ---- */
 
@@ -164,15 +142,33 @@ static void start(struct periodic *timer, u32_t now_ms)
     timer->due_ms = now_ms - now_ms % timer->interval_ms + timer->interval_ms;
 }
 
+/* When the first of those is due that always run, since lwIP keeps to itself what they count down. */
+static u32_t always_ms;
+
+static void run_always(u32_t now_ms)
+{
+    always_ms = now_ms + DHCP_COARSE_TIMER_MSECS;
+    for (struct periodic *timer = periodics + CONDITIONAL; timer < periodics + PERIODICS; timer++) {
+        if (!timer->runs)
+            start(timer, now_ms);
+        if (is_due(timer->due_ms, always_ms))
+            always_ms = timer->due_ms;
+    }
+}
+
 /*
  * Starts the timers that have got something to do, stops those that have not, and looks who is next.
  * A machine that is awake serves TCP's ticks in time, so that what begins then begins at the right one.
  */
 static void look(u32_t now_ms, bool asleep)
 {
-    earliest_ms = first != NULL ? first->due_ms : now_ms + DHCP_COARSE_TIMER_MSECS;
-    for (struct periodic *timer = periodics; timer < periodics + PERIODICS; timer++) {
-        bool needed = timer->is_needed == NULL || timer->is_needed();
+    unsigned needs = all_needs();
+    earliest_ms = always_ms;
+    if (first != NULL)
+        not_later(first->due_ms);
+    for (unsigned i = 0; i < CONDITIONAL; i++) {
+        struct periodic *timer = &periodics[i];
+        bool needed = needs >> i & 1;
         if (needed && !timer->runs)
             start(timer, now_ms);
         timer->runs = needed;
@@ -188,7 +184,9 @@ static void look(u32_t now_ms, bool asleep)
 
 void sys_timeouts_init(void)
 {
-    look(sys_now(), false);
+    u32_t now_ms = sys_now();
+    run_always(now_ms);
+    look(now_ms, false);
 }
 
 bool lwip_timers_due(void)
@@ -230,6 +228,7 @@ void sys_check_timeouts(void)
         first = timeout.next;
         timeout.handler(timeout.arg);
     }
+    run_always(now_ms);
     look(now_ms, false);
 }
 

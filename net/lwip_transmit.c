@@ -28,6 +28,9 @@
 /* Pieces that one segment may take in a ring without indirect descriptors, the header included. */
 #define CUT_PIECES 4u
 
+/* Where an untagged frame says what an IPv4 packet carries. */
+#define IPV4_PROTOCOL 23u
+
 /* ---- one frame ---- */
 
 /*
@@ -246,6 +249,14 @@ static uint16_t segment_size(const struct port *port, const struct pbuf *p, unsi
     return p->tot_len > most && most > headers ? (uint16_t)(most - headers) : 0;
 }
 
+/* Most of what is not TCP's is known by one look: an untagged IPv4 packet of another protocol. */
+static bool is_clearly_not_tcp(const struct pbuf *p)
+{
+    const uint8_t *frame = p->payload;
+    return p->len > IPV4_PROTOCOL && frame[12] == 0x08 && frame[13] == 0x00 &&
+           frame[IPV4_PROTOCOL] != FRAME_PROTOCOL_TCP;
+}
+
 /* netif->linkoutput: a complete frame. */
 err_t port_link_output(struct netif *netif, struct pbuf *p)
 {
@@ -254,7 +265,7 @@ err_t port_link_output(struct netif *netif, struct pbuf *p)
     struct nic_offload offload = {0};
     bool by_device = (port->checksum_flags & NETIF_CHECKSUM_GEN_TCP) == 0;
     MIB2_STATS_NETIF_ADD(netif, ifoutoctets, p->tot_len);
-    if (!by_device && p->segment_size == 0)
+    if ((!by_device && p->segment_size == 0) || is_clearly_not_tcp(p))
         return tx_submit(port, p, NULL);
     if (!frame_find_transport(p->payload, p->len, &large.transport) ||
         large.transport.protocol != FRAME_PROTOCOL_TCP)

@@ -22,6 +22,10 @@ typedef uint32_t sys_prot_t;
 
 #define LWIP_RAND() ((uint32_t)platform_random())
 
+/* One instruction each, where lwIP has a function. */
+#define lwip_htons(x) __builtin_bswap16(x)
+#define lwip_htonl(x) __builtin_bswap32(x)
+
 /* An assertion of lwIP is about its own lists and buffers: going on would write through a broken
  * pointer. */
 #define LWIP_PLATFORM_ASSERT(message) \
