@@ -27,7 +27,7 @@ class UserLine:
     name = "user networking"
     command = []  # what goes in front of a program that talks to the guest
     guest_address, gateway = "10.0.2.15", "10.0.2.2"
-    has_ping = False
+    nic = ""  # options of the card
 
     def __init__(self, tcp=(HTTP,), udp=()):
         self.ports = {port: free_port() for port in tcp}
@@ -54,16 +54,19 @@ class UserLine:
 
 
 class TapLine:
-    """tap0 of a namespace, for one machine after the other."""
+    """tap0 of a namespace, for one machine after the other. The namespace must have been made for so many queues."""
 
     name = "a tap interface"
-    netdev = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off"
     guest_address, gateway = netns.GUEST, netns.HOST
-    has_ping = True
 
-    def __init__(self, network):
+    def __init__(self, network, queues=1):
         self.network = network
         self.command = ["ip", "netns", "exec", network.name]
+        self.netdev = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off"
+        self.nic = ""
+        if queues > 1:
+            self.netdev += f",queues={queues}"
+            self.nic = f",mq=on,vectors={2 * queues + 2}"
 
     def address(self, port):
         return self.guest_address, port

@@ -49,7 +49,9 @@ class Connection(http.client.HTTPConnection):
 class Machine:
     """Context manager: QEMU runs from entering to leaving."""
 
-    def __init__(self, guest, disk, memory_mib, firmware=None, more=(), line=None, nic="virtio-net-pci,netdev=net0", kind="q35"):
+    def __init__(
+        self, guest, disk, memory_mib, firmware=None, more=(), line=None, nic="virtio-net-pci,netdev=net0", kind="q35", cpus=1, accel="tcg"
+    ):
         self.guest = guest
         self.line = line or UserLine()
         self.console = bytearray()
@@ -57,10 +59,11 @@ class Machine:
         self.command = [
             *self.line.command,
             os.environ.get("QEMU") or "qemu-system-x86_64",
-            *("-machine", kind, "-accel", "tcg", "-cpu", CPU_MODEL, "-m", f"{memory_mib}M"),
+            *("-machine", kind, "-accel", accel, "-cpu", CPU_MODEL, "-m", f"{memory_mib}M"),
             *("-nodefaults", "-display", "none", "-no-reboot", "-monitor", "none", "-serial", "stdio"),
+            *(("-smp", str(cpus)) if cpus > 1 else ()),
             *("-netdev", self.line.netdev),
-            *("-device", f"{nic},romfile="),
+            *("-device", f"{nic},romfile={self.line.nic}"),
             *("-drive", f"if=none,id=disk0,format=raw,readonly=on,file={str(disk).replace(',', ',,')}"),
             *("-device", "virtio-blk-pci,drive=disk0"),
             *(("-bios", firmware) if firmware else ()),
