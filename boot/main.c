@@ -140,9 +140,32 @@ static void queues_from_cmdline(void)
         log_warn("queues=%s: not a number from 1 to %u", word, VIRTIO_NET_MAX_PAIRS);
 }
 
+#define COALESCE_USECS_MAX 100000u
+#define COALESCE_FRAMES_MAX 256u
+
+/* `coalesce=USECS,FRAMES`: how long network devices may wait with an interrupt. */
+static void coalescing_from_cmdline(void)
+{
+    char word[WORD_SIZE], *comma;
+    uint64_t usecs, frames;
+
+    if (!cmdline_get(info.cmdline, "coalesce", word, sizeof(word)))
+        return;
+    comma = strchr(word, ',');
+    if (comma)
+        *comma = '\0';
+    if (comma && cmdline_parse_size(word, &usecs) && cmdline_parse_size(comma + 1, &frames) &&
+        usecs <= COALESCE_USECS_MAX && frames >= 1 && frames <= COALESCE_FRAMES_MAX)
+        virtio_net_coalesce((unsigned)usecs, (unsigned)frames);
+    else
+        log_warn("coalesce=: not up to %u microseconds, a comma, and 1 to %u frames",
+                 COALESCE_USECS_MAX, COALESCE_FRAMES_MAX);
+}
+
 static void virtio_init(void)
 {
     queues_from_cmdline();
+    coalescing_from_cmdline();
     virtio_set_interrupt_limit(interrupts_from_cmdline());
     virtio_set_drivers(drivers, sizeof(drivers) / sizeof(drivers[0]));
     virtio_pci_scan();

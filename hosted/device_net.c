@@ -25,7 +25,9 @@ static uint32_t header_size(const struct device *device)
 {
     bool full = !device_is_legacy(device) || device_has(device, NET_F_MRG_RXBUF);
 
-    return full ? sizeof(struct wire_net_hdr) : offsetof(struct wire_net_hdr, num_buffers);
+    if (device_has(device, NET_F_HASH_REPORT))
+        return sizeof(struct wire_net_hdr);
+    return full ? WIRE_NET_HDR_SIZE : offsetof(struct wire_net_hdr, num_buffers);
 }
 
 /* 5.1.9.8 */
@@ -44,6 +46,9 @@ static const struct device_field fields[] = {
     {NET_CONFIG_MTU, 2, 1, NET_F_MTU},
     {NET_CONFIG_SPEED, 4, 1, NET_F_SPEED_DUPLEX},
     {NET_CONFIG_DUPLEX, 1, 1, NET_F_SPEED_DUPLEX},
+    {NET_CONFIG_KEY_SIZE, 1, 1, NET_F_RSS},
+    {NET_CONFIG_TABLE_SIZE, 2, 1, NET_F_RSS},
+    {NET_CONFIG_HASH_TYPES, 4, 1, NET_F_RSS},
 };
 
 /* 5.1.3.1: what needs what, as pairs of bits. */
@@ -100,6 +105,8 @@ static void check_tx_segments(struct device *device, const struct wire_net_hdr *
         violation("NET-TX-23", "gso_type %u without NEEDS_CSUM", h->gso_type);
     if (!h->gso_size)
         violation("NET-TX-24", "no gso_size");
+    if (headers && h->hdr_len != headers && device_has(device, NET_F_GUEST_HDRLEN))
+        violation("NET-TX-25", "hdr_len %u for %u bytes of headers", h->hdr_len, headers);
     if (headers && h->hdr_len < headers)
         violation("NET-TX-26", "hdr_len %u for %u bytes of headers", h->hdr_len, headers);
 }
@@ -107,6 +114,8 @@ static void check_tx_segments(struct device *device, const struct wire_net_hdr *
 static void check_tx_header(struct device *device, const struct wire_net_hdr *h,
                             const uint8_t *frame, uint32_t len)
 {
+    if (h->hash_value || h->hash_report || h->padding)
+        violation("NET-TX-1", "a hash in the header of a frame that is sent");
     if (h->num_buffers)
         violation("NET-TX-2", "num_buffers %u", h->num_buffers);
     if (!device_has(device, NET_F_CSUM) && h->flags)
@@ -149,7 +158,7 @@ static void take_frame(struct device_net *net, unsigned pair, struct ring_chain 
                   "a frame on transmit queue %u of %u", pair, net->control.pairs);
     frame->pair = pair;
     frame->pieces = chain->out;
-    frame->header.num_buffers = 0;
+    memset(&frame->header, 0, sizeof(frame->header));
     ring_chain_read(chain, 0, &frame->header, header);
     frame->len = (uint32_t)ring_chain_read(chain, header, frame->data, DEVICE_NET_FRAME_SIZE);
     check_tx_header(&net->device, &frame->header, frame->data, frame->len);
@@ -208,8 +217,21 @@ static const struct device_type net_type = {
 void device_net_init(struct device_net *net, uint64_t features, uint16_t queue_size,
                      unsigned msix_vectors)
 {
-    static const uint8_t config[NET_CONFIG_LENGTH] = {
-        0x52, 0x54, 0, 0x12, 0x34, 0x56, 1, 0, DEVICE_NET_PAIRS, 0, 9000 & 0xff, 9000 >> 8};
+    static const uint8_t config[NET_CONFIG_LENGTH] = {0x52,
+                                                      0x54,
+                                                      0,
+                                                      0x12,
+                                                      0x34,
+                                                      0x56,
+                                                      1,
+                                                      0,
+                                                      DEVICE_NET_PAIRS,
+                                                      0,
+                                                      9000 & 0xff,
+                                                      9000 >> 8,
+                                                      [NET_CONFIG_KEY_SIZE] = 40,
+                                                      [NET_CONFIG_TABLE_SIZE] = DEVICE_NET_TABLE,
+                                                      [NET_CONFIG_HASH_TYPES] = 0x3f};
 
     unsigned pairs = features >> NET_F_MQ & 1 ? DEVICE_NET_PAIRS : 1;
     bool control = features >> NET_F_CTRL_VQ & 1;
@@ -259,6 +281,20 @@ static void check_rx_buffer(const struct device *device, const struct ring_chain
                   mtu);
 }
 
+/* 5.1.9.5.7: which receive queue a frame goes to; its hash is reported where that was asked for. */
+static unsigned steer(const struct device_net *net, const uint8_t *frame, uint32_t len,
+                      struct wire_net_hdr *header)
+{
+    uint32_t hash;
+    unsigned kind = device_net_hash(&net->control, frame, len, &hash);
+
+    if (!net->control.steered)
+        hosted_fail("the driver has not told what to steer by");
+    header->hash_value = kind ? hash : 0;
+    header->hash_report = (uint16_t)kind;
+    return kind ? net->control.table[hash & net->control.mask] : 0;
+}
+
 unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t len,
                             const struct device_net_rx *how)
 {
@@ -267,16 +303,21 @@ unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t 
     struct ring_chain *chain[256];
     uint32_t used[256];
     uint32_t header = header_size(&net->device), total = len + header, done = 0;
-    unsigned n = 0;
+    unsigned n = 0, pair;
+    struct wire_net_hdr header_sent;
 
     how = how ? how : &honest;
-    if (how->pair >= net->control.pairs)
-        hosted_fail("a frame for receive queue %u of %u", how->pair, net->control.pairs);
-    ring = &net->device.queue[2 * how->pair].ring;
+    pair = how->pair;
+    header_sent = how->header;
+    if (how->steered)
+        pair = steer(net, frame, len, &header_sent);
+    if (pair >= net->control.pairs)
+        hosted_fail("a frame for receive queue %u of %u", pair, net->control.pairs);
+    ring = &net->device.queue[2 * pair].ring;
     uint8_t *bytes = calloc(1, total);
     if (!bytes)
         hosted_fail("out of memory for a frame");
-    memcpy(bytes, &how->header, header);
+    memcpy(bytes, &header_sent, header);
     memcpy(bytes + header, frame, len);
     while (done < total && n < 256 && (chain[n] = ring_device_pop(ring))) {
         uint32_t room = chain[n]->writable;
@@ -296,8 +337,8 @@ unsigned device_net_receive(struct device_net *net, const void *frame, uint32_t 
     uint16_t buffers = how->lie_num_buffers                        ? how->header.num_buffers
                        : device_has(&net->device, NET_F_MRG_RXBUF) ? (uint16_t)n
                                                                    : 1;
-    if (header == sizeof(how->header))
-        memcpy(bytes + 10, &buffers, 2);
+    if (header >= WIRE_NET_HDR_SIZE)
+        memcpy(bytes + offsetof(struct wire_net_hdr, num_buffers), &buffers, 2);
     done = 0;
     for (unsigned i = 0; i < n; i++) {
         ring_chain_write(chain[i], 0, bytes + done, used[i]);

@@ -22,7 +22,8 @@ struct device_net_frame {
 struct device_net_rx {
     struct wire_net_hdr header; /* num_buffers is filled in unless lie_num_buffers */
     bool lie_num_buffers;
-    unsigned pair;      /* the queue pair that it goes to */
+    unsigned pair;      /* the queue pair that it goes to, unless steered */
+    bool steered;       /* goes where the table that was set says */
     unsigned split_at;  /* bytes of a buffer that are used at most; 0: all of it */
     unsigned short_by;  /* claims to have written so many bytes less in the last buffer */
     unsigned keep_back; /* buffers of the frame, from its end, that are not made used */
@@ -69,6 +70,9 @@ enum {
     NET_CONFIG_MTU = 10,
     NET_CONFIG_SPEED = 12,
     NET_CONFIG_DUPLEX = 16,
+    NET_CONFIG_KEY_SIZE = 17,
+    NET_CONFIG_TABLE_SIZE = 18,
+    NET_CONFIG_HASH_TYPES = 20,
     NET_CONFIG_LENGTH = 24
 };
 

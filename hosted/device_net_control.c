@@ -13,11 +13,15 @@ enum {
     CLASS_VLAN = 2,
     CLASS_ANNOUNCE = 3,
     CLASS_MQ = 4,
-    CLASS_OFFLOADS = 5
+    CLASS_OFFLOADS = 5,
+    CLASS_COALESCE = 6
 };
 #define CONFIG_PAIRS 8u
+#define CONFIG_HASH_TYPES 20u
+#define MQ_RSS_CONFIG 1
 enum { RX_PROMISC, RX_ALLMULTI, RX_ALLUNI, RX_NOMULTI, RX_NOUNI, RX_NOBCAST };
 enum { MAC_TABLE_SET, MAC_ADDR_SET };
+#define COALESCE_VQ 2
 #define MESSAGE_MAX 2048u
 #define HEADER 2u
 #define STATUS_ANNOUNCE 2u
@@ -84,14 +88,99 @@ static bool set_table(struct device *device, struct device_net_control *control,
     return second != 0;
 }
 
-/* 5.1.9.5.6: VQ_PAIRS_SET, the only command of its class that a device without RSS has. */
+static bool set_pairs(struct device *device, struct device_net_control *control, uint8_t code,
+                      const uint8_t *data, uint32_t len);
+
+/* 5.1.9.5.7: hash types, mask, queue for the rest, table, transmit queues, key. */
+static bool set_rss(struct device *device, struct device_net_control *control, const uint8_t *data,
+                    uint32_t len)
+{
+    uint32_t supported, table;
+    uint16_t pairs, unclassified;
+
+    if (!device_has(device, NET_F_RSS))
+        violation("NET-RSS-1", "RSS_CONFIG without RSS");
+    if (len < 8)
+        return false;
+    memcpy(&control->hash_types, data, 4);
+    memcpy(&control->mask, data + 4, 2);
+    memcpy(&unclassified, data + 6, 2);
+    memcpy(&supported, device->config + CONFIG_HASH_TYPES, 4);
+    table = 2 * (control->mask + 1u);
+    if (control->hash_types & ~supported)
+        violation("NET-RSS-5", "hash types %#x of %#x", control->hash_types, supported);
+    if (control->mask & (control->mask + 1u))
+        violation("NET-RSS-3", "a table of %u entries", control->mask + 1u);
+    if (control->mask >= DEVICE_NET_TABLE) {
+        violation("NET-RSS-4", "a table of %u entries", control->mask + 1u);
+        return false;
+    }
+    if (len != 8 + table + 3 + sizeof(control->key) || data[8 + table + 2] != sizeof(control->key))
+        return false;
+    memcpy(control->table, data + 8, table);
+    memcpy(&pairs, data + 8 + table, 2);
+    memcpy(control->key, data + 8 + table + 3, sizeof(control->key));
+    if (!set_pairs(device, control, 0, data + 8 + table, 2))
+        return false;
+    for (unsigned i = 0; i <= control->mask; i++)
+        if (control->table[i] >= pairs || unclassified >= pairs)
+            violation("NET-RSS-2", "entry %u names receive queue %u of %u", i, control->table[i],
+                      pairs);
+    control->steered = true;
+    return true;
+}
+
+/* As the specification has it: for each bit of the input that is set, the key's leftmost 32 bits. */
+static uint32_t toeplitz(const uint8_t *key, const uint8_t *input, unsigned len)
+{
+    uint32_t hash = 0;
+
+    for (unsigned i = 0; i < 8 * len; i++) {
+        uint32_t window = 0;
+        if (!(input[i / 8] >> (7 - i % 8) & 1))
+            continue;
+        for (unsigned k = i; k < i + 32; k++)
+            window = window << 1 | (key[k / 8] >> (7 - k % 8) & 1);
+        hash ^= window;
+    }
+    return hash;
+}
+
+unsigned device_net_hash(const struct device_net_control *control, const uint8_t *frame,
+                         uint32_t len, uint32_t *hash)
+{
+    uint8_t input[36];
+    uint32_t ip = frame[12] == 0x81 ? 18 : 14;
+    bool v6 = frame[ip - 2] == 0x86, v4 = frame[ip - 2] == 8 && frame[ip - 1] == 0;
+    unsigned addresses = v6 ? 32 : 8, first = v6 ? 4 : 1;
+    uint32_t ports = v6 ? ip + 40 : ip + (frame[ip] & 15u) * 4;
+    uint8_t protocol = frame[ip + (v6 ? 6 : 9)];
+    unsigned kind = first + (protocol == 6 ? 1 : 2);
+    bool whole = v6 || !((frame[ip + 6] & 0x3f) | frame[ip + 7]);
+
+    if ((!v4 && !v6) || ports + 4 > len)
+        return 0;
+    memcpy(input, frame + ip + (v6 ? 8 : 12), addresses);
+    memcpy(input + addresses, frame + ports, 4);
+    if ((protocol == 6 || protocol == 17) && whole && (control->hash_types >> (kind - 1) & 1)) {
+        *hash = toeplitz(control->key, input, addresses + 4);
+        return kind;
+    }
+    *hash = toeplitz(control->key, input, addresses);
+    return control->hash_types >> (first - 1) & 1 ? first : 0;
+}
+
+/* 5.1.9.5.6: VQ_PAIRS_SET, or the number in RSS_CONFIG. */
 static bool set_pairs(struct device *device, struct device_net_control *control, uint8_t code,
                       const uint8_t *data, uint32_t len)
 {
     uint16_t pairs, most;
 
+    if (code == MQ_RSS_CONFIG)
+        return set_rss(device, control, data, len);
     if (!device_has(device, NET_F_MQ) || code != 0 || len != sizeof(pairs))
         return false;
+    control->steered = false;
     memcpy(&pairs, data, sizeof(pairs));
     memcpy(&most, device->config + CONFIG_PAIRS, sizeof(most));
     if (pairs == 0 || pairs > most) {
@@ -141,6 +230,35 @@ static bool set_offloads(struct device *device, struct device_net_control *contr
         if ((offloads >> bit & 1) && !device_has(device, bit))
             violation("NET-OFFLOADS-1", "offload %u without its feature", bit);
     control->offloads = offloads;
+    return true;
+}
+
+/* 5.1.9.5.10: packets and microseconds, for all queues of a direction or for one. */
+static bool set_coalescing(struct device *device, struct device_net_control *control, uint8_t code,
+                           const uint8_t *data, uint32_t len)
+{
+    uint16_t queue = code, index[2] = {0, 0};
+    bool one = code == COALESCE_VQ;
+
+    if (!one && !device_has(device, NET_F_NOTF_COAL))
+        violation("NET-COAL-2", "command %u without NOTF_COAL", code);
+    if (one && !device_has(device, NET_F_VQ_NOTF_COAL))
+        violation("NET-COAL-3", "VQ_SET without VQ_NOTF_COAL");
+    if (code > COALESCE_VQ || len != (one ? 12u : 8u))
+        return false;
+    if (one) {
+        memcpy(index, data, sizeof(index));
+        queue = index[0];
+        data += sizeof(index);
+    }
+    if (index[1] || queue >= 2 * control->pairs) {
+        violation("NET-COAL-1", "queue %u of %u pairs", queue, control->pairs);
+        return false;
+    }
+    /* Transmit queues are the odd ones, TX_SET is command 0. */
+    for (unsigned i = 0; i < 2 * DEVICE_NET_PAIRS_MAX; i++)
+        if (one ? i == queue : i % 2 != code)
+            memcpy(&control->coalesce[i], data, sizeof(control->coalesce[i]));
     return true;
 }
 
@@ -197,6 +315,8 @@ void device_net_command(struct device *device, struct device_net_control *contro
         good = set_vlan(device, control, control->code, message + HEADER, len - HEADER);
     else if (control->class == CLASS_OFFLOADS)
         good = set_offloads(device, control, control->code, message + HEADER, len - HEADER);
+    else if (control->class == CLASS_COALESCE)
+        good = set_coalescing(device, control, control->code, message + HEADER, len - HEADER);
     else if (control->class == CLASS_MQ && !control->refuse)
         good = set_pairs(device, control, control->code, message + HEADER, len - HEADER);
     else if (control->class == CLASS_ANNOUNCE)
@@ -213,6 +333,8 @@ void device_net_control_reset(struct device_net_control *control)
     memset(control->mac, 0, sizeof(control->mac));
     memset(control->vlan, 0, sizeof(control->vlan));
     control->offloads = 0;
+    control->steered = false;
+    memset(control->coalesce, 0, sizeof(control->coalesce));
     control->pairs = 1;
     control->unicasts = control->multicasts = 0;
 }

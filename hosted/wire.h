@@ -170,6 +170,7 @@ enum {
     NET_F_NOTF_COAL = 53,
     NET_F_HOST_USO = 56,
     NET_F_HASH_REPORT = 57,
+    NET_F_GUEST_HDRLEN = 59,
     NET_F_RSS = 60,
     NET_F_SPEED_DUPLEX = 63
 };
@@ -185,7 +186,11 @@ enum { NET_NEEDS_CSUM = 1, NET_DATA_VALID = 2 };
 struct wire_net_hdr {
     uint8_t flags, gso_type;
     uint16_t hdr_len, gso_size, csum_start, csum_offset, num_buffers;
+    /* With HASH_REPORT. */
+    uint32_t hash_value;
+    uint16_t hash_report, padding;
 };
+#define WIRE_NET_HDR_SIZE offsetof(struct wire_net_hdr, hash_value)
 
 /* 5.2 */
 enum {

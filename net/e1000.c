@@ -211,6 +211,7 @@ static bool receive_frame(struct e1000 *card)
     const volatile struct e1000_rx *at = &card->rx[card->rx_head];
     struct e1000_lent lent = card->rx_lent[card->rx_head];
     struct nic_piece piece = {.data = lent.data, .token = lent.token};
+    struct nic_received how = {.checksum = NIC_CHECKSUM_UNKNOWN};
     struct e1000_rx done;
     bool whole;
 
@@ -233,7 +234,8 @@ static bool receive_frame(struct e1000 *card)
     }
     card->nic.stats.rx_frames++;
     card->nic.stats.rx_bytes += piece.len;
-    card->nic.callbacks->received(card->nic.arg, &piece, 1, checksum_state(&done));
+    how.checksum = checksum_state(&done);
+    card->nic.callbacks->received(card->nic.arg, &piece, 1, &how);
     return true;
 }
 

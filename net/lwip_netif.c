@@ -137,7 +137,7 @@ static u16_t rx_inspect(struct port *port, const struct nic_piece *first,
 
 /* Callback of the NIC: a frame. */
 static void on_received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                        enum nic_checksum checksum)
+                        const struct nic_received *how)
 {
     struct port *port = arg;
     struct pbuf *p = NULL;
@@ -146,7 +146,7 @@ static void on_received(void *arg, const struct nic_piece *piece, unsigned piece
         total += piece[i].len;
     port->rx_lent -= pieces;
 
-    u16_t checks = rx_inspect(port, &piece[0], checksum);
+    u16_t checks = rx_inspect(port, &piece[0], how->checksum);
     bool sound = total <= UINT16_MAX && !frame_is_cut_arp(piece[0].data, piece[0].len);
     bool scarce = port->rx_lent < port->rx_buffers / 4;
     if (sound && scarce) {
@@ -354,12 +354,16 @@ static void announce(const struct port *port)
 {
     const uint8_t *mac = port->nic->mac;
     unsigned offloads = port->nic->offloads;
-    log_info("%s: %02x:%02x:%02x:%02x:%02x:%02x mtu %u, checksum by %s%s%s, link %s", port->name,
+    char speed[32] = "";
+    if (port->nic->speed_mbit != 0)
+        format_text(speed, sizeof(speed), ", %u Mbit/s%s", port->nic->speed_mbit,
+                    port->nic->half_duplex ? " half duplex" : "");
+    log_info("%s: %02x:%02x:%02x:%02x:%02x:%02x mtu %u, checksum by %s%s%s, link %s%s", port->name,
              mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], port->netif.mtu,
              offloads & NIC_CHECKSUM ? "device" : "software",
              offloads & NIC_SEGMENT_TCP4 ? ", segments by device" : "",
              offloads & NIC_LARGE_RECEIVE ? ", large receive" : "",
-             port->nic->link_up ? "up" : "down");
+             port->nic->link_up ? "up" : "down", speed);
 }
 
 /* The address of the `mac=` word, if there is one. */

@@ -272,6 +272,9 @@ static void print_port(const struct port *port)
         (unsigned long long)port->tx_cut, (unsigned long long)nic->tx_bytes,
         (unsigned long long)port->tx_refused, (unsigned long long)port->tx_copied,
         (unsigned long long)port->time_wait_reused);
+    if (port->nic->pairs > 1)
+        log_info("%s: %u queue pairs, by another one than their hash says %llu frames", port->name,
+                 port->nic->pairs, (unsigned long long)nic->rx_astray);
 }
 
 void net_print_report(void)

@@ -69,7 +69,7 @@ void lwip_loan_mark(struct pbuf *p);
 
 /* Room in front of the Ethernet header of what is sent, for the NIC's own header (struct nic's
  * tx_headroom). */
-#define PBUF_LINK_ENCAPSULATION_HLEN 12
+#define PBUF_LINK_ENCAPSULATION_HLEN 20
 
 /* Link layer. */
 #define LWIP_ARP 1

@@ -53,10 +53,17 @@ enum nic_checksum {
     NIC_CHECKSUM_PARTIAL, /* comes from this machine, never left it; correct but not filled in */
 };
 
+/* What the device says about a received frame as a whole. */
+struct nic_received {
+    enum nic_checksum checksum;
+    bool hashed; /* `hash` is of the frame's addresses and ports, as flow_hash.h has it */
+    uint32_t hash;
+};
+
 struct nic_callbacks {
     /* A frame. The buffers of all pieces belong to the user again. */
     void (*received)(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     enum nic_checksum checksum);
+                     const struct nic_received *how);
     /* The buffer of a frame that was dropped (or that a reset took back) without received(). */
     void (*reclaimed)(void *arg, void *token);
     /* The memory given by nic_tx() with this token is the user's again, whether or not it was sent.
@@ -86,6 +93,7 @@ struct nic_offload {
 struct nic_stats {
     uint64_t rx_frames, rx_bytes, rx_dropped; /* dropped: malformed, or larger than its buffers */
     uint64_t rx_large;                        /* of several segments */
+    uint64_t rx_astray;                       /* by another queue than their hash says */
     uint64_t tx_frames, tx_bytes, tx_full;
     uint64_t tx_large; /* cut by the device */
 };
@@ -127,6 +135,8 @@ struct nic {
     uint16_t mtu;   /* 1500 unless the device says otherwise; 68..65535 */
     bool link_up;
     uint32_t speed_mbit;    /* 0: unknown */
+    bool half_duplex;       /* as far as is known */
+    unsigned pairs;         /* queues in each direction that are in use */
     unsigned offloads;      /* NIC_CHECKSUM ... */
     unsigned tx_queue;      /* frames that can be out at once */
     uint32_t tx_headroom;   /* a frame with so many bytes of headroom costs the least to send */

@@ -86,6 +86,15 @@ static uint32_t frame_length(const struct virtio_net *net, const struct virtqueu
     return len >= NIC_ETHERNET_HEADER && len <= most ? (uint32_t)len : 0;
 }
 
+/* The shorter header of legacy devices, or the one with room for a hash. */
+static void put_other_header(uint8_t *at, const struct virtio_net_hdr *header, uint32_t size)
+{
+    uint32_t used = size < sizeof(*header) ? size : sizeof(*header);
+
+    memcpy(at, header, used);
+    memset(at + used, 0, size - used);
+}
+
 /*
  * Lists the header and the frame: as one piece when there is room for the header in front of the
  * frame, since every descriptor costs both sides something. Returns the number of pieces.
@@ -106,30 +115,11 @@ static unsigned list_frame(const struct virtio_net *net, const struct virtqueue_
     } else {
         list[0] = (struct virtqueue_sg){&slot->header, size};
     }
-    if (size == sizeof(*header)) /* all but legacy devices: a copy of known size is two moves */
+    if (size == sizeof(*header)) /* nearly always: a copy of known size is two moves */
         memcpy(list[0].data, header, sizeof(*header));
     else
-        memcpy(list[0].data, header, size);
+        put_other_header(list[0].data, header, size);
     return n + first;
-}
-
-/*
- * A number that all packets of a flow have in common, so that they stay in order and the device can
- * have the answers come to the same pair (5.1.9.5.6): of addresses and ports, which lie in one row
- * behind each other where neither options nor fragments are in the way. Else any will do.
- */
-static uint32_t flow_of(const struct virtqueue_sg *first)
-{
-    const uint8_t *frame = first->data;
-    bool v4 = first->len >= 38 && frame[12] == 0x08 && frame[13] == 0x00;
-    bool v6 = first->len >= 58 && frame[12] == 0x86 && frame[13] == 0xdd;
-    uint32_t at = v4 ? 26 : 22, end = v4 ? 38 : v6 ? 58 : 22, sum = 0, word;
-
-    for (; at < end; at += sizeof(word)) {
-        memcpy(&word, frame + at, sizeof(word));
-        sum = (sum ^ word) * UINT32_C(0x9e3779b1);
-    }
-    return sum >> 16;
 }
 
 static int net_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, uint32_t headroom,
@@ -146,7 +136,7 @@ static int net_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, ui
 
     if (n > NIC_MAX_TX_PIECES || !len || !can_offload(net, offload))
         return net->device->driver_ok ? -EINVAL : -EIO;
-    tx = net->pair[net->active == 1 ? 0 : flow_of(&sg[0]) % net->active].tx;
+    tx = net->pair[net->active == 1 ? 0 : virtio_net_pair_of(net, &sg[0])].tx;
     if (!net->device->driver_ok || virtqueue_is_broken(tx))
         return -EIO;
     if (!net->tx_free || virtqueue_free(tx) <= n)
@@ -259,18 +249,28 @@ static void drop(struct virtio_net *net, const struct nic_piece *piece, unsigned
 }
 
 /* 5.1.9.4: the header comes first, in the first buffer. Copied, so that the device cannot change it
- * under us. */
+ * under us; a buffer is larger than any header. */
 static bool read_header(struct virtio_net *net, struct nic_piece *first,
                         struct virtio_net_hdr *header)
 {
     if (first->len < net->header_size)
         return false;
-    memcpy(header, first->data, net->header_size);
+    memcpy(header, first->data, sizeof(*header));
     first->data = (uint8_t *)first->data + net->header_size;
     first->len -= net->header_size;
     if (!net->merge_buffers)
         header->num_buffers = cpu_to_le16(1);
     return true;
+}
+
+/* HASH_REPORT: what follows the header, which was taken off the first piece. */
+static void read_hash(struct virtio_net *net, const struct net_pair *pair,
+                      const struct nic_piece *first, struct nic_received *how)
+{
+    struct virtio_net_hdr_hash header;
+
+    memcpy(&header, (const uint8_t *)first->data - sizeof(header), sizeof(header));
+    virtio_net_take_hash(net, pair, &header, how);
 }
 
 /* The rest of a frame of several buffers, which the device made used together (5.1.9.3.2). Returns
@@ -332,10 +332,12 @@ static uint64_t good_length(const struct nic_piece *piece, unsigned n)
 }
 
 /* Takes one frame from the device and delivers it. False: there is none. */
-static bool receive_frame(struct virtio_net *net, struct virtqueue *rx)
+static bool receive_frame(struct virtio_net *net, const struct net_pair *pair)
 {
     struct nic_piece piece[NIC_MAX_RX_PIECES];
+    struct virtqueue *rx = pair->rx;
     struct virtio_net_hdr header;
+    struct nic_received how;
     unsigned n = 1, wanted;
     uint64_t len;
 
@@ -356,7 +358,10 @@ static bool receive_frame(struct virtio_net *net, struct virtqueue *rx)
     net->nic.stats.rx_frames++;
     net->nic.stats.rx_bytes += len;
     net->nic.stats.rx_large += header.gso_type != VIRTIO_NET_HDR_GSO_NONE;
-    net->nic.callbacks->received(net->nic.arg, piece, n, checksum_state(net, &header));
+    how = (struct nic_received){.checksum = checksum_state(net, &header)};
+    if (net->hash_reported)
+        read_hash(net, pair, &piece[0], &how);
+    net->nic.callbacks->received(net->nic.arg, piece, n, &how);
     return true;
 }
 
@@ -383,7 +388,7 @@ static unsigned poll_pair(struct virtio_net *net, struct net_pair *pair, unsigne
     virtqueue_disable_cb(pair->tx);
     sent = reap_transmitted(net, pair->tx);
     virtqueue_disable_cb(pair->rx);
-    while (*received < budget && receive_frame(net, pair->rx))
+    while (*received < budget && receive_frame(net, pair))
         ++*received;
     return sent;
 }

@@ -20,6 +20,14 @@
 /* No value that a device may answer (5.1.9.5). */
 #define ACK_PRESET 0xffu
 
+static unsigned coalesce_usecs, coalesce_frames; /* 0: not asked for */
+
+void virtio_net_coalesce(unsigned usecs, unsigned frames)
+{
+    coalesce_usecs = usecs;
+    coalesce_frames = frames;
+}
+
 static bool wait_for_answer(struct virtio_net *net)
 {
     uint64_t end = platform_now_ns() + ANSWER_TIMEOUT_NS;
@@ -33,13 +41,8 @@ static bool wait_for_answer(struct virtio_net *net)
     return true;
 }
 
-/*
- * Sends a command with n pieces of data, each in a piece of its own as the legacy interface wants
- * it (5.1.9.8). 0; -ENOTSUP: there is no control queue, or the device refused; -EIO: no answer, now
- * or earlier.
- */
-static int command(struct virtio_net *net, uint8_t class, uint8_t code,
-                   const struct virtqueue_sg *data, unsigned n)
+int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t code,
+                       const struct virtqueue_sg *data, unsigned n)
 {
     struct net_control_message *message = &net->message;
     struct virtqueue_sg sg[2 + NET_CONTROL_PIECES];
@@ -73,7 +76,7 @@ static int set_mode(struct virtio_net *net, uint8_t code, bool on)
     struct virtqueue_sg data = {&net->message.data, 1};
 
     net->message.data.flag = on;
-    return command(net, VIRTIO_NET_CTRL_RX, code, &data, 1);
+    return virtio_net_command(net, VIRTIO_NET_CTRL_RX, code, &data, 1);
 }
 
 /* 5.1.9.5.2: the unicast table is empty, since the device's own address needs no entry. */
@@ -88,7 +91,7 @@ static int set_table(struct virtio_net *net, const struct nic_filter *filter)
     net->message.data.unicasts = cpu_to_le32(0);
     net->message.data.multicasts = cpu_to_le32(n);
     memcpy(net->message.data.multicast, filter->group, n * 6);
-    return command(net, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, data, 2);
+    return virtio_net_command(net, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, data, 2);
 }
 
 static int send_stations(struct virtio_net *net)
@@ -113,7 +116,7 @@ static int set_vlan(struct virtio_net *net, uint8_t code, uint16_t vlan)
     struct virtqueue_sg data = {&net->message.data.vlan, sizeof(le16)};
 
     net->message.data.vlan = cpu_to_le16(vlan);
-    return command(net, VIRTIO_NET_CTRL_VLAN, code, &data, 1);
+    return virtio_net_command(net, VIRTIO_NET_CTRL_VLAN, code, &data, 1);
 }
 
 /* Sends a command for each VLAN of a filter that another one does not have. */
@@ -173,7 +176,7 @@ static int send_mac(struct virtio_net *net, const uint8_t mac[6])
     struct virtqueue_sg data = {net->message.data.mac, 6};
 
     memcpy(net->message.data.mac, mac, 6);
-    return command(net, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, &data, 1);
+    return virtio_net_command(net, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, &data, 1);
 }
 
 int virtio_net_set_mac(struct nic *nic, const uint8_t mac[6])
@@ -206,8 +209,8 @@ static int send_offloads(struct virtio_net *net)
         if (virtio_has_feature(net->device, large[i]))
             on |= UINT64_C(1) << large[i];
     net->message.data.offloads = cpu_to_le64(on);
-    return command(net, VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, &data,
-                   1);
+    return virtio_net_command(net, VIRTIO_NET_CTRL_GUEST_OFFLOADS,
+                              VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, &data, 1);
 }
 
 int virtio_net_set_large_receive(struct nic *nic, bool on)
@@ -225,20 +228,37 @@ int virtio_net_set_large_receive(struct nic *nic, bool on)
     return error;
 }
 
-/* 5.1.9.5.6: the device uses the first pair alone until it is told otherwise. */
-static void start_pairs(struct virtio_net *net)
+/* 5.1.9.5.10: one command for all queues of a direction, or one for each queue. */
+static int send_coalescing(struct virtio_net *net)
 {
-    struct virtqueue_sg data = {&net->message.data.pairs, sizeof(le16)};
+    struct virtio_net_ctrl_coal_vq *all = &net->message.data.coalescing;
+    struct virtqueue_sg for_all = {&all->max_packets, 2 * sizeof(le32)};
+    struct virtqueue_sg for_one = {all, sizeof(*all)};
+    unsigned i;
+    int error = 0;
 
-    net->active = 1;
-    if (net->pairs == 1)
-        return;
-    net->message.data.pairs = cpu_to_le16((uint16_t)net->pairs);
-    if (command(net, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &data, 1) == 0)
-        net->active = net->pairs;
-    else
-        log_warn("%s: the device does not take %u queue pairs, one is used", net->device->name,
-                 net->pairs);
+    all->max_packets = cpu_to_le32(coalesce_frames);
+    all->max_usecs = cpu_to_le32(coalesce_usecs);
+    all->reserved = cpu_to_le16(0);
+    if (virtio_has_feature(net->device, VIRTIO_NET_F_NOTF_COAL)) {
+        error = virtio_net_command(net, VIRTIO_NET_CTRL_NOTF_COAL, VIRTIO_NET_CTRL_NOTF_COAL_RX_SET,
+                                   &for_all, 1);
+        return error ? error
+                     : virtio_net_command(net, VIRTIO_NET_CTRL_NOTF_COAL,
+                                          VIRTIO_NET_CTRL_NOTF_COAL_TX_SET, &for_all, 1);
+    }
+    for (i = 0; i < 2 * net->active && !error; i++) {
+        all->vq_index = cpu_to_le16((uint16_t)i);
+        error = virtio_net_command(net, VIRTIO_NET_CTRL_NOTF_COAL, VIRTIO_NET_CTRL_NOTF_COAL_VQ_SET,
+                                   &for_one, 1);
+    }
+    return error;
+}
+
+static bool can_coalesce(const struct virtio_net *net)
+{
+    return virtio_has_feature(net->device, VIRTIO_NET_F_NOTF_COAL) ||
+           virtio_has_feature(net->device, VIRTIO_NET_F_VQ_NOTF_COAL);
 }
 
 void virtio_net_control_start(struct virtio_net *net)
@@ -246,10 +266,13 @@ void virtio_net_control_start(struct virtio_net *net)
     static const struct nic_filter empty;
 
     net->control_lost = net->told = false;
-    start_pairs(net);
+    virtio_net_start_pairs(net);
+    net->nic.pairs = net->active;
     /* 5.1.9.5.3: number 0 is no VLAN but a priority (802.1Q, 9.6). */
     if (virtio_has_feature(net->device, VIRTIO_NET_F_CTRL_VLAN))
         set_vlan(net, VIRTIO_NET_CTRL_VLAN_ADD, 0);
+    if (coalesce_frames && can_coalesce(net) && send_coalescing(net) != 0)
+        log_warn("%s: the device does not coalesce its notifications", net->device->name);
     if ((net->mac_set && send_mac(net, net->nic.mac) != 0) ||
         (net->large_off && send_offloads(net) != 0) ||
         (net->filter_set && send_filter(net, &empty) != 0))
@@ -258,7 +281,8 @@ void virtio_net_control_start(struct virtio_net *net)
 
 void virtio_net_acknowledge_announce(struct virtio_net *net)
 {
-    if (command(net, VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK, NULL, 0) != 0)
+    if (virtio_net_command(net, VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK, NULL, 0) !=
+        0)
         log_warn("%s: the device did not take the acknowledgement of its announce request",
                  net->device->name);
 }

@@ -1,7 +1,7 @@
 /*
  * virtio_net_impl.h - the state of a network device, for the files of its driver: virtio_net.c
- * (frames), virtio_net_control.c (the control queue) and virtio_net_setup.c (features, configuration,
- * bring-up).
+ * (frames), virtio_net_control.c (the control queue), virtio_net_steering.c (queue pairs) and
+ * virtio_net_setup.c (features, configuration, bring-up).
  */
 #ifndef FERRULE_NET_VIRTIO_NET_IMPL_H
 #define FERRULE_NET_VIRTIO_NET_IMPL_H
@@ -12,7 +12,7 @@
 /* A frame that the device is sending: whose it is, and its header, which the device reads here
  * unless it lies in front of the frame. */
 struct tx_slot {
-    struct virtio_net_hdr header;
+    struct virtio_net_hdr_hash header;
     void *token;
     struct tx_slot *next_free;
 };
@@ -31,6 +31,7 @@ struct net_pair {
 
 /* A command to the device (5.1.9.5), and its answer. */
 #define NET_CONTROL_PIECES 2u
+#define NET_STEERING_BYTES 320u
 struct net_control_message {
     uint8_t class, code;
     uint8_t ack;
@@ -41,6 +42,8 @@ struct net_control_message {
         le64 offloads;
         le32 unicasts, multicasts; /* the addresses follow */
         uint8_t multicast[NIC_MAX_GROUPS][6];
+        uint8_t steering[NET_STEERING_BYTES];
+        struct virtio_net_ctrl_coal_vq coalescing;
     } data;
 };
 
@@ -51,10 +54,13 @@ struct virtio_net {
     unsigned pairs;            /* made; of these */
     unsigned active;           /* so many are in use, from the first on */
     unsigned turn;             /* the pair that is polled first next time */
+    bool steered;              /* by the table that the device was given */
+    uint16_t table_mask;       /* of entries of that table */
+    uint32_t hash_types;       /* that the device can make; 0: it does not steer by them */
     struct virtqueue *control; /* or NULL */
     uint8_t header_size;       /* of every frame's virtio header (5.1.9, 5.1.9.1) */
     uint8_t rx_pieces;         /* descriptors of a receive buffer */
-    bool merge_buffers, guest_checksum, guest_ecn;
+    bool merge_buffers, guest_checksum, guest_ecn, hash_reported;
     uint8_t guest_segments; /* kinds of large frames it may deliver: bit n for gso_type n */
     struct tx_slot *tx_slots, *tx_free;
     struct rx_slot *rx_slots, *rx_free;
@@ -72,6 +78,27 @@ extern const struct nic_ops virtio_net_ops;
 int virtio_net_set_filter(struct nic *nic, const struct nic_filter *filter);
 int virtio_net_set_mac(struct nic *nic, const uint8_t mac[6]);
 int virtio_net_set_large_receive(struct nic *nic, bool on);
+
+/*
+ * Sends a command with n pieces of data, each in a piece of its own as the legacy interface wants
+ * it (5.1.9.8), and waits for the answer. 0; -ENOTSUP: there is no control queue, or the device
+ * refused; -EIO: no answer, now or earlier.
+ */
+int virtio_net_command(struct virtio_net *net, uint8_t class, uint8_t code,
+                       const struct virtqueue_sg *data, unsigned n);
+
+/* Reads what the device can steer by. */
+void virtio_net_read_steering(struct virtio_net *net);
+
+/* Has the device use all pairs that were made, or one if it does not take them. */
+void virtio_net_start_pairs(struct virtio_net *net);
+
+/* Several pairs are in use: the one that a frame is sent by. */
+unsigned virtio_net_pair_of(const struct virtio_net *net, const struct virtqueue_sg *first);
+
+/* HASH_REPORT: what a received frame's header says. */
+void virtio_net_take_hash(struct virtio_net *net, const struct net_pair *pair,
+                          const struct virtio_net_hdr_hash *header, struct nic_received *how);
 
 /* The device is live, for the first time or after a reset: tells it how many queue pairs there are,
  * and again what it was told before. */

@@ -22,6 +22,11 @@ enum { QUEUE_RX, QUEUE_TX, QUEUE_CONTROL, QUEUES = 2 * VIRTIO_NET_MAX_PAIRS + 1 
 
 static unsigned most_pairs = 1;
 
+static bool several_pairs(void)
+{
+    return most_pairs > 1;
+}
+
 void virtio_net_limit_pairs(unsigned pairs)
 {
     most_pairs = pairs < VIRTIO_NET_MAX_PAIRS ? pairs : VIRTIO_NET_MAX_PAIRS;
@@ -46,6 +51,20 @@ static int read_mac(struct virtio_net *net)
     return 0;
 }
 
+/* 5.1.4.2: what is no speed and no duplex is unknown. */
+static void read_speed(struct virtio_net *net)
+{
+    uint8_t duplex = VIRTIO_NET_DUPLEX_UNKNOWN;
+    le32 speed;
+
+    net->nic.speed_mbit = 0;
+    if (VIRTIO_CONFIG_READ(net->device, struct virtio_net_config, speed, &speed) == 0 &&
+        le32_to_cpu(speed) <= VIRTIO_NET_SPEED_MAX)
+        net->nic.speed_mbit = le32_to_cpu(speed);
+    VIRTIO_CONFIG_READ(net->device, struct virtio_net_config, duplex, &duplex);
+    net->nic.half_duplex = duplex == VIRTIO_NET_DUPLEX_HALF;
+}
+
 /*
  * 5.1.4.2: without STATUS the link is up. An unreadable status leaves it as it is. Returns the
  * status.
@@ -53,13 +72,9 @@ static int read_mac(struct virtio_net *net)
 static uint16_t read_link(struct virtio_net *net)
 {
     le16 status = cpu_to_le16(0);
-    le32 speed;
 
-    net->nic.speed_mbit = 0;
-    if (virtio_has_feature(net->device, VIRTIO_NET_F_SPEED_DUPLEX) &&
-        VIRTIO_CONFIG_READ(net->device, struct virtio_net_config, speed, &speed) == 0 &&
-        le32_to_cpu(speed) <= VIRTIO_NET_SPEED_MAX)
-        net->nic.speed_mbit = le32_to_cpu(speed);
+    if (virtio_has_feature(net->device, VIRTIO_NET_F_SPEED_DUPLEX))
+        read_speed(net);
     if (!virtio_has_feature(net->device, VIRTIO_NET_F_STATUS))
         net->nic.link_up = true;
     else if (VIRTIO_CONFIG_READ(net->device, struct virtio_net_config, status, &status) == 0)
@@ -122,7 +137,9 @@ static void choose_framing(struct virtio_net *net)
     bool any_layout = !device->legacy || virtio_has_feature(device, VIRTIO_F_ANY_LAYOUT);
 
     net->merge_buffers = virtio_has_feature(device, VIRTIO_NET_F_MRG_RXBUF);
-    net->header_size = sizeof(struct virtio_net_hdr);
+    net->hash_reported = virtio_has_feature(device, VIRTIO_NET_F_HASH_REPORT);
+    net->header_size =
+        net->hash_reported ? sizeof(struct virtio_net_hdr_hash) : sizeof(struct virtio_net_hdr);
     if (device->legacy && !net->merge_buffers)
         net->header_size = VIRTIO_NET_LEGACY_HDR_SIZE;
     net->rx_pieces = any_layout ? 1 : 2;
@@ -258,6 +275,7 @@ static int net_probe(struct virtio_device *device)
     read_link(net);
     read_mtu(net);
     net->nic.rx_buffer_min = rx_buffer_min(net);
+    virtio_net_read_steering(net);
     error = find_queues(net);
     if (error)
         goto out;
@@ -343,7 +361,9 @@ static void net_config_changed(struct virtio_device *device)
 /* Large frames without merged buffers would need receive buffers of 64 KiB each (5.1.9.3.1). */
 #define LARGE_FRAMES NEEDS(VIRTIO_NET_F_GUEST_CSUM), .requires_too = VIRTIO_NET_F_MRG_RXBUF
 #define NO_GLUED "datagrams would arrive glued together"
-#define ANY_PAIR "one loop polls every queue pair"
+/* For one pair there is nothing to steer. */
+#define STEERING \
+    NEEDS(VIRTIO_NET_F_MQ), .wanted = several_pairs, .refusal = "one queue pair is used"
 
 static const struct virtio_feature features[] = {
     {.bit = VIRTIO_NET_F_CSUM, .name = "CSUM"},
@@ -374,15 +394,21 @@ static const struct virtio_feature features[] = {
      .requires_too = VIRTIO_NET_F_STATUS},
     {.bit = VIRTIO_NET_F_MQ, .name = "MQ", NEEDS(VIRTIO_NET_F_CTRL_VQ)},
     {.bit = VIRTIO_NET_F_CTRL_MAC_ADDR, .name = "CTRL_MAC_ADDR", NEEDS(VIRTIO_NET_F_CTRL_RX)},
-    {.bit = VIRTIO_NET_F_NOTF_COAL, .name = "NOTF_COAL", .refusal = "the loop batches by itself"},
-    {.bit = VIRTIO_NET_F_VQ_NOTF_COAL,
-     .name = "VQ_NOTF_COAL",
-     .refusal = "the loop batches by itself"},
+    {.bit = VIRTIO_NET_F_DEVICE_STATS,
+     .name = "DEVICE_STATS",
+     .refusal = "the driver counts itself"},
+    {.bit = VIRTIO_NET_F_HASH_TUNNEL, .name = "HASH_TUNNEL", .refusal = "there are no tunnels"},
+    {.bit = VIRTIO_NET_F_NOTF_COAL, .name = "NOTF_COAL", NEEDS(VIRTIO_NET_F_CTRL_VQ)},
+    {.bit = VIRTIO_NET_F_VQ_NOTF_COAL, .name = "VQ_NOTF_COAL", NEEDS(VIRTIO_NET_F_CTRL_VQ)},
     {.bit = VIRTIO_NET_F_GUEST_USO4, .name = "GUEST_USO4", .refusal = NO_GLUED},
     {.bit = VIRTIO_NET_F_GUEST_USO6, .name = "GUEST_USO6", .refusal = NO_GLUED},
     {.bit = VIRTIO_NET_F_HOST_USO, .name = "HOST_USO", .refusal = "nobody sends datagrams in rows"},
-    {.bit = VIRTIO_NET_F_HASH_REPORT, .name = "HASH_REPORT", .refusal = ANY_PAIR},
-    {.bit = VIRTIO_NET_F_RSS, .name = "RSS", .refusal = ANY_PAIR},
+    {.bit = VIRTIO_NET_F_HASH_REPORT,
+     .name = "HASH_REPORT",
+     STEERING,
+     .requires_too = VIRTIO_NET_F_RSS},
+    {.bit = VIRTIO_NET_F_RSS, .name = "RSS", STEERING},
+    {.bit = VIRTIO_NET_F_GUEST_HDRLEN, .name = "GUEST_HDRLEN"},
     {.bit = VIRTIO_NET_F_RSC_EXT, .name = "RSC_EXT", .refusal = "of no use"},
     {.bit = VIRTIO_NET_F_STANDBY, .name = "STANDBY", .refusal = "no fail-over"},
     {.bit = VIRTIO_NET_F_SPEED_DUPLEX, .name = "SPEED_DUPLEX"},

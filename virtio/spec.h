@@ -323,6 +323,9 @@ _Static_assert(sizeof(struct virtio_pci_common_cfg) == 0x40, "4.1.4.3");
 
 #define VIRTIO_NET_S_LINK_UP 1
 #define VIRTIO_NET_S_ANNOUNCE 2
+#define VIRTIO_NET_DUPLEX_HALF 0
+#define VIRTIO_NET_DUPLEX_FULL 1
+#define VIRTIO_NET_DUPLEX_UNKNOWN 0xff
 #define VIRTIO_NET_SPEED_MAX 0x7fffffffu /* Mbit/s; above it: unknown (5.1.4.2) */
 
 /* 5.1.9.5: control commands */
@@ -341,8 +344,28 @@ _Static_assert(sizeof(struct virtio_pci_common_cfg) == 0x40, "4.1.4.3");
 #define VIRTIO_NET_CTRL_ANNOUNCE_ACK 0
 #define VIRTIO_NET_CTRL_MQ 4
 #define VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET 0
+#define VIRTIO_NET_CTRL_MQ_RSS_CONFIG 1
 #define VIRTIO_NET_CTRL_GUEST_OFFLOADS 5
 #define VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET 0 /* a mask with the numbers of the features */
+#define VIRTIO_NET_CTRL_NOTF_COAL 6
+#define VIRTIO_NET_CTRL_NOTF_COAL_TX_SET 0
+#define VIRTIO_NET_CTRL_NOTF_COAL_RX_SET 1
+#define VIRTIO_NET_CTRL_NOTF_COAL_VQ_SET 2
+struct virtio_net_ctrl_coal_vq {
+    le16 vq_index, reserved;
+    le32 max_packets, max_usecs; /* TX_SET and RX_SET have only these */
+};
+_Static_assert(sizeof(struct virtio_net_ctrl_coal_vq) == 12, "5.1.9.5.10");
+
+/* 5.1.9.5.6.4: what a hash is made of. */
+#define VIRTIO_NET_HASH_TYPE_IPV4 0x01u
+#define VIRTIO_NET_HASH_TYPE_TCPV4 0x02u
+#define VIRTIO_NET_HASH_TYPE_UDPV4 0x04u
+#define VIRTIO_NET_HASH_TYPE_IPV6 0x08u
+#define VIRTIO_NET_HASH_TYPE_TCPV6 0x10u
+#define VIRTIO_NET_HASH_TYPE_UDPV6 0x20u
+#define VIRTIO_NET_HASH_REPORT_NONE 0
+#define VIRTIO_NET_HASH_REPORT_UDPV6 6 /* one for each type above, in their order */
 
 /* 5.1.4 */
 struct virtio_net_config {
@@ -381,6 +404,15 @@ struct virtio_net_hdr {
 _Static_assert(sizeof(struct virtio_net_hdr) == 12, "5.1.9");
 /* 5.1.9.1: without num_buffers, on the legacy interface when MRG_RXBUF is not accepted. */
 #define VIRTIO_NET_LEGACY_HDR_SIZE offsetof(struct virtio_net_hdr, num_buffers)
+
+/* 5.1.9: with HASH_REPORT. */
+struct virtio_net_hdr_hash {
+    struct virtio_net_hdr base;
+    le32 hash_value;
+    le16 hash_report;
+    le16 padding;
+};
+_Static_assert(sizeof(struct virtio_net_hdr_hash) == 20, "5.1.9");
 
 /* ---- 5.2: block ---- */
 #define VIRTIO_BLK_F_BARRIER 0 /* legacy */

@@ -46,9 +46,10 @@ struct virtio_feature {
     uint8_t bit;
     const char *name;
     const char *refusal; /* why it is never accepted, for the report; NULL: accepted when offered */
-    bool for_legacy;     /* a legacy device's is accepted in spite of `refusal` */
-    bool depends;        /* accepted only if ... */
-    uint8_t requires;    /* ... this bit is accepted as well (2.2.1), ... */
+    bool (*wanted)(void);   /* accepted in spite of `refusal` as long as it says so; or NULL */
+    bool for_legacy;        /* a legacy device's is accepted in spite of `refusal` */
+    bool depends;           /* accepted only if ... */
+    uint8_t requires;       /* ... this bit is accepted as well (2.2.1), ... */
     uint8_t requires_too;   /* ... and this one, unless 0 */
     bool by_transport;      /* accepted only if the transport says that it can do it */
     uint8_t unless_offered; /* never accepted beside an offer of this one, unless 0 */

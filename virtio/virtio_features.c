@@ -54,7 +54,8 @@ static bool is_wanted(const struct virtio_device *device, unsigned bit)
 
     if (!feature || (device->legacy && bit >= 32))
         return false;
-    if (feature->refusal && !(feature->for_legacy && device->legacy))
+    if (feature->refusal && !(feature->for_legacy && device->legacy) &&
+        !(feature->wanted && feature->wanted()))
         return false;
     if (feature->unless_offered && virtio_features_has(&device->offered, feature->unless_offered))
         return false;

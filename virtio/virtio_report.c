@@ -62,7 +62,7 @@ static const char *refusal_of(const struct virtio_device *device, unsigned bit)
         return NULL;
     if (!feature)
         return "unknown to the driver";
-    if (feature->refusal)
+    if (feature->refusal && !(feature->wanted && feature->wanted()))
         return feature->refusal;
     if (feature->unless_offered && virtio_features_has(&device->offered, feature->unless_offered))
         return "not beside a feature that is offered";

@@ -1,4 +1,4 @@
-// sources: virtio/*.c blk/block*.c blk/wait.c blk/scsi*.c blk/virtio*.c net/nic.c net/virtio_net*.c console/*.c rng/*.c
+// sources: virtio/*.c blk/block*.c blk/wait.c blk/scsi*.c blk/virtio*.c net/nic.c net/virtio_net*.c net/flow_hash.c net/frame.c console/*.c rng/*.c
 // sources: balloon/*.c input/*.c vsock/*.c fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/mount.c boot/loop.c boot/format.c boot/log.c
 // sources: boot/pci_caps.c boot/cmdline.c hosted/platform_linux.c hosted/dma_arena.c
 // sources: hosted/registers.c hosted/fake_pci.c hosted/violation.c hosted/ring*.c hosted/device*.c

@@ -58,11 +58,11 @@ static struct nic *nic;
 static unsigned lent, sending;
 
 static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     enum nic_checksum checksum)
+                     const struct nic_received *how)
 {
     (void)arg;
     (void)piece;
-    (void)checksum;
+    (void)how;
     lent -= pieces;
 }
 

@@ -27,10 +27,10 @@ static void come_home(void *token)
 }
 
 static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     enum nic_checksum checksum)
+                     const struct nic_received *how)
 {
     (void)arg;
-    (void)checksum;
+    (void)how;
     if (pieces == 0 || pieces > NIC_MAX_RX_PIECES)
         hosted_fail("a frame of %u pieces", pieces);
     for (unsigned i = 0; i < pieces; i++) {

@@ -1,5 +1,6 @@
 // sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c
 // sources: blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/virtio_blk.c blk/virtio_blk_config.c blk/virtio_blk_zones.c blk/virtio_scsi.c blk/virtio_scsi_request.c blk/scsi_disk.c
+// sources: net/virtio_net_steering.c net/flow_hash.c net/frame.c
 // sources: blk/scsi_scan.c blk/scsi_sense.c blk/scsi_range.c console/virtio_console.c console/console_port.c
 // sources: console/console_stream.c rng/virtio_rng.c rng/random.c rng/chacha20.c
 // sources: balloon/virtio_balloon.c balloon/balloon_pages.c balloon/page_reporting.c

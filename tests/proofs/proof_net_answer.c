@@ -48,11 +48,11 @@ int main(void)
     net->control_lost = any_bool();
     bool was_lost = net->control_lost;
     control.broken = any_bool();
-    error = command(net, any_u8(), any_u8(), &data, any_u8() & 1);
+    error = virtio_net_command(net, any_u8(), any_u8(), &data, any_u8() & 1);
     claim(error == 0 || error == -ENOTSUP || error == -EIO);
     claim(error != 0 || (net->control && net->message.ack == VIRTIO_NET_OK && !was_lost));
     claim(!queue_has(&control, &net->message) || net->control_lost);
-    again = command(net, any_u8(), any_u8(), &data, 1);
+    again = virtio_net_command(net, any_u8(), any_u8(), &data, 1);
     claim(again != 0 || !net->control_lost);
     return 0;
 }

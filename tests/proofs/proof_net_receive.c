@@ -17,7 +17,7 @@
 #include "net/virtio_net.c"
 
 #define BUFFERS LENT_MAX
-#define BUFFER_SIZE 16
+#define BUFFER_SIZE 24
 
 static struct rx_slot slots[BUFFERS];
 static uint8_t *buffers[BUFFERS];
@@ -32,12 +32,12 @@ static void came_back(void *token)
 }
 
 static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     enum nic_checksum checksum)
+                     const struct nic_received *how)
 {
     unsigned i;
 
     (void)arg;
-    (void)checksum;
+    (void)how;
     claim(pieces >= 1 && pieces <= NIC_MAX_RX_PIECES);
     for (i = 0; i < pieces && i < NIC_MAX_RX_PIECES; i++) {
         size_t number = (size_t)((bool *)piece[i].token - lent);
@@ -54,12 +54,20 @@ static void reclaimed(void *arg, void *token)
     came_back(token);
 }
 
+/* The header still lies in front of the frame. */
+void virtio_net_take_hash(struct virtio_net *net, const struct net_pair *pair,
+                          const struct virtio_net_hdr_hash *header, struct nic_received *how)
+{
+    claim(net->hash_reported && pair->rx && header && how);
+}
+
 int main(void)
 {
     static const struct nic_callbacks callbacks = {.received = received, .reclaimed = reclaimed};
     struct virtqueue rx = {.broken = any_bool()};
+    struct net_pair pair = {.rx = &rx};
     struct virtio_net net = {.nic = {.callbacks = &callbacks},
-                             .header_size = any_bool() ? 10 : 12,
+                             .hash_reported = any_bool(),
                              .merge_buffers = any_bool(),
                              .guest_checksum = any_bool(),
                              .guest_ecn = any_bool(),
@@ -67,7 +75,7 @@ int main(void)
     const struct rx_slot *free_slot;
     unsigned i, free_slots = 0, with_device = 0;
 
-    assume(!net.merge_buffers || net.header_size == 12);
+    net.header_size = net.hash_reported ? 20 : net.merge_buffers || any_bool() ? 12 : 10;
     for (i = 0; i < BUFFERS; i++) {
         buffers[i] = malloc(BUFFER_SIZE);
         slots[i] = (struct rx_slot){.data = buffers[i], .token = &lent[i]};
@@ -75,7 +83,7 @@ int main(void)
         rx.token[i] = &slots[i];
         rx.writable[i] = BUFFER_SIZE;
     }
-    receive_frame(&net, &rx);
+    receive_frame(&net, &pair);
     for (free_slot = net.rx_free; free_slot && free_slots <= BUFFERS; free_slots++)
         free_slot = free_slot->next_free;
     for (i = 0; i < BUFFERS; i++) {

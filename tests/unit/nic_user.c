@@ -20,7 +20,7 @@ static void come_home(void *token)
 }
 
 static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     enum nic_checksum checksum)
+                     const struct nic_received *how)
 {
     assert_ptr_equal(arg, &user);
     assert_false(hosted_in_interrupt());
@@ -34,7 +34,8 @@ static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
         come_home(token);
     }
     user.pieces = pieces;
-    user.checksum = checksum;
+    user.checksum = how->checksum;
+    user.how = *how;
     user.frames++;
 }
 

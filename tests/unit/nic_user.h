@@ -37,8 +37,9 @@ struct nic_user {
     uint32_t len;
     unsigned pieces;
     enum nic_checksum checksum;
-    uint32_t headroom;      /* of frames to send; at most TX_HEADROOM */
-    unsigned in_flight[64]; /* sent() calls by token */
+    struct nic_received how; /* the last frame came */
+    uint32_t headroom;       /* of frames to send; at most TX_HEADROOM */
+    unsigned in_flight[64];  /* sent() calls by token */
 };
 extern struct nic_user user;
 extern const struct nic_callbacks callbacks;

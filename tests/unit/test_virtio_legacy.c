@@ -8,6 +8,7 @@
 // sources: hosted/device_setup.c hosted/device_legacy.c hosted/device_mmio.c hosted/device_blk.c hosted/device_blk_zones.c
 // sources: hosted/device_net.c hosted/device_net_control.c tests/unit/plain_driver.c
 // sources: hosted/violation.c hosted/ring_packed.c
+// sources: net/virtio_net_steering.c net/flow_hash.c net/frame.c
 /*
  * test_virtio_legacy.c - legacy devices over PCI (4.1.4.10): registers in ports, and what the core
  * and the drivers do differently for a legacy device.
@@ -273,10 +274,10 @@ static struct {
 } user;
 
 static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     enum nic_checksum checksum)
+                     const struct nic_received *how)
 {
     (void)arg;
-    (void)checksum;
+    (void)how;
     user.len = 0;
     for (unsigned i = 0; i < pieces; i++) {
         memcpy(user.frame + user.len, piece[i].data, piece[i].len);

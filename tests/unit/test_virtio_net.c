@@ -1,12 +1,12 @@
 // sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c
-// sources: tests/unit/nic_user.c virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c
-// sources: virtio/virtio_report.c virtio/virtio_pci.c virtio/virtio_pci_access.c
-// sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c
-// sources: virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c
-// sources: boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
-// sources: hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c hosted/device.c
-// sources: hosted/device_setup.c hosted/device_net.c hosted/device_net_control.c hosted/violation.c
-// sources: hosted/ring_packed.c
+// sources: net/virtio_net_steering.c net/flow_hash.c net/frame.c tests/unit/nic_user.c
+// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio_pci.c virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c
+// sources: virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c
+// sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
+// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
+// sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
+// sources: hosted/device_net.c hosted/device_net_control.c hosted/violation.c hosted/ring_packed.c
 /*
  * test_virtio_net.c - the network device driver (5.1): features, configuration, recovery, rings.
  *
@@ -119,7 +119,8 @@ static void features_that_are_accepted(void **state)
                          1u << (F_RING_PACKED - 32) | 1u << (F_IN_ORDER - 32) |
                          1u << (F_ORDER_PLATFORM - 32) | 1u << (F_NOTIFICATION_DATA - 32) |
                          1u << (F_NOTIF_CONFIG_DATA - 32) | 1u << (F_RING_RESET - 32) |
-                         1u << (NET_F_SPEED_DUPLEX - 32));
+                         1u << (NET_F_SPEED_DUPLEX - 32) | 1u << (NET_F_GUEST_HDRLEN - 32) |
+                         1u << (NET_F_NOTF_COAL - 32) | 1u << (NET_F_VQ_NOTF_COAL - 32));
     assert_int_equal(nic->mtu, 9000);
     assert_int_equal(nic->offloads, NIC_CHECKSUM | NIC_SEGMENT_TCP4 | NIC_SEGMENT_TCP6 |
                                         NIC_SEGMENT_ECN | NIC_LARGE_RECEIVE);

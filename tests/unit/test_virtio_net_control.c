@@ -1,12 +1,13 @@
 // sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c
-// sources: tests/unit/nic_user.c virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c
-// sources: virtio/virtio_report.c virtio/virtio_pci.c virtio/virtio_pci_access.c
-// sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c
-// sources: virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c
-// sources: boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
-// sources: hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c hosted/device.c
-// sources: hosted/device_setup.c hosted/device_net.c hosted/device_net_control.c hosted/violation.c
-// sources: hosted/ring_packed.c hosted/device_legacy.c
+// sources: net/virtio_net_steering.c net/flow_hash.c net/frame.c tests/unit/nic_user.c
+// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio_pci.c virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c
+// sources: virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c
+// sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
+// sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c
+// sources: hosted/ring_split.c hosted/fake_pci.c hosted/device.c hosted/device_setup.c
+// sources: hosted/device_net.c hosted/device_net_control.c hosted/violation.c hosted/ring_packed.c
+// sources: hosted/device_legacy.c
 /*
  * test_virtio_net_control.c - the network device driver (5.1.9.5): commands on the control queue, to
  * a device that obeys, refuses, or does not answer.
@@ -257,6 +258,31 @@ static void large_receive_off_and_on(void **state)
     end();
 }
 
+/* covers: NET-COAL-1 NET-COAL-2 NET-COAL-3 */
+static void interrupts_are_coalesced_when_asked_for(void **state)
+{
+    static const uint64_t sets[] = {CONTROL, CONTROL | BIT(NET_F_NOTF_COAL),
+                                    CONTROL | BIT(NET_F_VQ_NOTF_COAL),
+                                    CONTROL | BIT(NET_F_NOTF_COAL) | BIT(NET_F_VQ_NOTF_COAL)};
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        virtio_net_coalesce(0, 0);
+        make_nic(sets[i]);
+        assert_int_equal(model.control.commands, 0);
+        virtio_net_coalesce(50, 16);
+        for (unsigned again = 0; again < 2; again++) {
+            reset_and_recover();
+            for (unsigned queue = 0; queue < 2; queue++) {
+                assert_int_equal(model.control.coalesce[queue].usecs, i ? 50 : 0);
+                assert_int_equal(model.control.coalesce[queue].frames, i ? 16 : 0);
+            }
+        }
+        end();
+    }
+    virtio_net_coalesce(0, 0);
+}
+
 /* covers: NET-ANNOUNCE-1 NET-ANNOUNCE-2 */
 static void announcements_are_made_and_acknowledged(void **state)
 {
@@ -324,6 +350,13 @@ static void the_speed(void **state)
         virtio_poll();
         assert_int_equal(nic->speed_mbit, speeds[i].expected);
     }
+    for (unsigned duplex = 0; duplex < 256; duplex += 85) {
+        uint8_t byte = (uint8_t)duplex;
+        device_change_config(&model.device, NET_CONFIG_DUPLEX, &byte, 1);
+        hosted_interrupts_deliver();
+        virtio_poll();
+        assert_int_equal(nic->half_duplex, duplex == 0);
+    }
     end();
 }
 
@@ -342,6 +375,7 @@ int main(void)
         TEST(broadcasts_can_be_left_out),
         TEST(another_address),
         TEST(large_receive_off_and_on),
+        TEST(interrupts_are_coalesced_when_asked_for),
     };
     const struct CMUnitTest flows[] = {
         TEST(a_filter_reaches_the_device),

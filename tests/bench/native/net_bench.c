@@ -1,10 +1,9 @@
 // sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c
-// sources: virtio/virtio.c
-// sources: virtio/virtio_config.c virtio/virtio_features.c
-// sources: virtio/virtio_report.c virtio/virtqueue.c virtio/virtqueue_split.c
-// sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c hosted/platform_linux.c
-// sources: hosted/dma_arena.c hosted/registers.c hosted/vhost_user.c hosted/vhost_user_session.c
-// sources: hosted/vhost_user_link.c
+// sources: net/virtio_net_steering.c net/flow_hash.c net/frame.c virtio/virtio.c
+// sources: virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtqueue.c virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c
+// sources: boot/format.c boot/loop.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
+// sources: hosted/vhost_user.c hosted/vhost_user_session.c hosted/vhost_user_link.c
 /*
  * net_bench.c - packets a second of the network driver on a vhost-user back end that sends back what
  * it gets.
@@ -36,14 +35,14 @@ static unsigned free_count;
 static uint64_t frames;
 
 static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     enum nic_checksum checksum)
+                     const struct nic_received *how)
 {
     struct virtqueue_sg sg = {piece->data, piece->len};
     uint32_t headroom = (uint32_t)((uint8_t *)piece->data - (uint8_t *)piece->token);
 
     (void)arg;
     (void)pieces;
-    (void)checksum;
+    (void)how;
     frames++;
     if (nic_tx(nic, &sg, 1, headroom, NULL, piece->token))
         free_buffer[free_count++] = piece->token;
