@@ -63,13 +63,15 @@ static void check_features(struct device *device)
             violation("NET-FEATDEP-1", "feature %u without %u", needs[i][0], needs[i][1]);
 }
 
-/* Bytes of headers of a TCP frame, Ethernet's to TCP's options; 0: it is none. */
-static uint32_t tcp_headers(const uint8_t *frame, uint32_t len)
+/* Bytes of headers of a TCP or UDP frame, Ethernet's to TCP's options; 0: it is none. */
+static uint32_t transport_headers(const uint8_t *frame, uint32_t len)
 {
     uint32_t ip = frame[12] == 0x81 ? ETHERNET + 4 : ETHERNET;
     bool v6 = frame[ip - 2] == 0x86;
     uint32_t tcp = ip + (v6 ? 40u : (frame[ip] & 15u) * 4u);
 
+    if (len >= tcp + 8 && frame[ip + (v6 ? 6 : 9)] == 17)
+        return tcp + 8;
     if (len < tcp + 20 || frame[ip + (v6 ? 6 : 9)] != 6)
         return 0;
     return tcp + (frame[tcp + 12] >> 4) * 4u;
@@ -86,7 +88,8 @@ static void check_tx_segments(struct device *device, const struct wire_net_hdr *
                  {NET_GSO_TCPV6, NET_F_HOST_TSO6, "NET-TX-6"},
                  {NET_GSO_UDP, NET_F_HOST_UFO, "NET-TX-7"},
                  {NET_GSO_UDP_L4, NET_F_HOST_USO, "NET-TX-8"}};
-    uint32_t headers = tcp_headers(frame, len);
+    uint32_t headers = transport_headers(frame, len);
+    bool tcp;
     uint8_t type = h->gso_type & (uint8_t)~NET_GSO_ECN;
     bool known = false;
 
@@ -99,12 +102,13 @@ static void check_tx_segments(struct device *device, const struct wire_net_hdr *
         violation("NET-TX-22", "gso_type %u", h->gso_type);
     if ((h->gso_type & NET_GSO_ECN) && !device_has(device, NET_F_HOST_ECN))
         violation("NET-TX-9", "gso_type %u without HOST_ECN", h->gso_type);
-    if (headers && (frame[h->csum_start + 13] & 0x80) && !(h->gso_type & NET_GSO_ECN))
+    tcp = type == NET_GSO_TCPV4 || type == NET_GSO_TCPV6;
+    if (tcp && headers && (frame[h->csum_start + 13] & 0x80) && !(h->gso_type & NET_GSO_ECN))
         violation("NET-TX-10", "CWR in a frame of gso_type %u", h->gso_type);
     if (!(h->flags & NET_NEEDS_CSUM))
         violation("NET-TX-23", "gso_type %u without NEEDS_CSUM", h->gso_type);
-    if (!h->gso_size)
-        violation("NET-TX-24", "no gso_size");
+    if (!h->gso_size || (type == NET_GSO_UDP && h->gso_size % 8))
+        violation("NET-TX-24", "gso_size %u", h->gso_size);
     if (headers && h->hdr_len != headers && device_has(device, NET_F_GUEST_HDRLEN))
         violation("NET-TX-25", "hdr_len %u for %u bytes of headers", h->hdr_len, headers);
     if (headers && h->hdr_len < headers)

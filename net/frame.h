@@ -18,6 +18,8 @@
 /* Where the checksum field lies in a TCP header, from its start. */
 #define FRAME_TCP_CHECKSUM_OFFSET 16u
 #define FRAME_TCP_HEADER_LEN 20u
+#define FRAME_UDP_CHECKSUM_OFFSET 6u
+#define FRAME_UDP_HEADER_LEN 8u
 
 struct frame_transport {
     uint8_t protocol; /* of the header that follows IP's */

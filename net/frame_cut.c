@@ -10,6 +10,8 @@
 #define IPV4_CHECKSUM 10u
 #define IPV6_LENGTH 4u
 
+#define UDP_LENGTH 4u
+
 #define TCP_SEQUENCE 4u
 #define TCP_DATA_OFFSET 12u
 #define TCP_FLAGS 13u
@@ -57,22 +59,35 @@ static void cut_ipv4(uint8_t *ip, unsigned header_len, uint16_t len, unsigned nu
     memcpy(ip + IPV4_CHECKSUM, &sum, sizeof(sum));
 }
 
-void frame_cut_headers(void *headers, unsigned header_len, struct frame_transport *transport,
-                       const struct frame_cut *cut)
+static void cut_tcp(uint8_t *tcp, const struct frame_cut *cut)
 {
-    uint8_t *ip = (uint8_t *)headers + transport->network;
-    uint8_t *tcp = (uint8_t *)headers + transport->offset;
-    transport->len = (uint16_t)(header_len - transport->offset + cut->payload);
-    if (transport->ipv6)
-        put_be(ip + IPV6_LENGTH, 2, transport->len);
-    else
-        cut_ipv4(ip, transport->offset - transport->network, transport->len, cut->number);
     put_be(tcp + TCP_SEQUENCE, 4, get_be(tcp + TCP_SEQUENCE, 4) + cut->at);
     if (!cut->last)
         tcp[TCP_FLAGS] &= (uint8_t)~TCP_FIN_PSH;
     if (cut->number > 0)
         tcp[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
     put_be(tcp + FRAME_TCP_CHECKSUM_OFFSET, 2, 0);
+}
+
+static void cut_udp(uint8_t *udp, uint16_t len)
+{
+    put_be(udp + UDP_LENGTH, 2, len);
+    put_be(udp + FRAME_UDP_CHECKSUM_OFFSET, 2, 0);
+}
+
+void frame_cut_headers(void *headers, unsigned header_len, struct frame_transport *transport,
+                       const struct frame_cut *cut)
+{
+    uint8_t *ip = (uint8_t *)headers + transport->network;
+    transport->len = (uint16_t)(header_len - transport->offset + cut->payload);
+    if (transport->ipv6)
+        put_be(ip + IPV6_LENGTH, 2, transport->len);
+    else
+        cut_ipv4(ip, transport->offset - transport->network, transport->len, cut->number);
+    if (transport->protocol == FRAME_PROTOCOL_UDP)
+        cut_udp((uint8_t *)headers + transport->offset, transport->len);
+    else
+        cut_tcp((uint8_t *)headers + transport->offset, cut);
 }
 
 uint32_t frame_sum_add(uint32_t sum, const void *data, unsigned len, bool odd)

@@ -1,6 +1,6 @@
 /*
  * frame_cut.h - the headers of the segments that a large TCP frame is cut into, for a NIC that does
- * not cut.
+ * not cut, and of the datagrams that a NIC has put into one large UDP frame.
  *
  * Pure functions over bytes, like frame.h. Who carries the payload is lwip_transmit.c's business.
  * RFC 791, RFC 8200, RFC 9293.
@@ -27,8 +27,8 @@ struct frame_cut {
 
 /*
  * Turns a copy of the large frame's headers into those of one segment: lengths, identification, IP
- * checksum, sequence number, flags. *transport gets the segment's length; TCP's checksum field is
- * zero and left to the caller.
+ * checksum, and TCP's sequence number and flags or UDP's length. *transport gets the segment's length;
+ * the checksum field of TCP or UDP is zero and left to the caller.
  */
 void frame_cut_headers(void *headers, unsigned header_len, struct frame_transport *transport,
                        const struct frame_cut *cut);

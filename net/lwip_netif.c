@@ -167,7 +167,11 @@ static void on_received(void *arg, const struct nic_piece *piece, unsigned piece
     }
     MIB2_STATS_NETIF_ADD(&port->netif, ifinoctets, total);
     NETIF_SET_CHECKSUM_CTRL(&port->netif, checks);
-    if (port->netif.input(p, &port->netif) != ERR_OK)
+    if (how->datagram_size != 0) {
+        bool checked = how->checksum != NIC_CHECKSUM_UNKNOWN;
+        port->rx_dropped += checked ? port_take_row(port, p, how->datagram_size) : 1;
+        pbuf_free(p);
+    } else if (port->netif.input(p, &port->netif) != ERR_OK)
         pbuf_free(p);
     NETIF_SET_CHECKSUM_CTRL(&port->netif, port->checksum_flags);
 }

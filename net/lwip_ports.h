@@ -102,6 +102,14 @@ err_t port_output_ip6(struct netif *netif, struct pbuf *p, const ip6_addr_t *des
 err_t port_link_output(struct netif *netif, struct pbuf *p);
 void port_sent(void *port, void *pbuf);
 
+/* Does the device cut packets in this way (NIC_SEGMENT_UDP, NIC_FRAGMENT_UDP), checksum and all, that
+ * are given to the interface whole? */
+bool port_may_cut(const struct netif *netif, unsigned offload);
+
+/* A frame that is a row of datagrams of so many bytes each: gives them to lwIP one by one. Returns how
+ * many were lost. */
+unsigned port_take_row(struct port *port, const struct pbuf *row, uint16_t size);
+
 /* The queue has room again: connections that were refused go on now and not at TCP's next timer. */
 void port_tx_resume(struct port *port);
 

@@ -8,7 +8,8 @@
  * large ones instead: while tcp_write() runs, and only then, the connection's MSS is a multiple of
  * the real one. All else (the MSS option, Nagle's algorithm, congestion control) sees the real MSS.
  * What follows from segments that are larger than the MSS is put right here:
- *   - a packet larger than the MTU goes to the interface whole and not into ip4_frag();
+ *   - a packet larger than the MTU goes to the interface whole and not into ip4_frag(); so does a
+ *     datagram that the device makes fragments of (VIRTIO_NET_F_HOST_UFO);
  *   - a segment that does not fit the window is cut to the part that does before tcp_output();
  *   - cutting takes FIN and PSH off the first part, which lwIP only sets on the second.
  * And a received packet of several segments is acknowledged at once, as every second segment has to
@@ -50,6 +51,13 @@ err_t __real_ip6_frag(struct pbuf *p, struct netif *netif, const ip6_addr_t *des
 uint16_t segments_size(void)
 {
     return size_now;
+}
+
+uint16_t segments_mark(uint16_t size)
+{
+    uint16_t before = size_now;
+    size_now = size;
+    return before;
 }
 
 void segments_limit(unsigned most)
@@ -167,14 +175,24 @@ err_t segments_received(struct tcp_pcb *pcb, const struct tcp_hdr *header, u16_t
     return ERR_OK;
 }
 
+/* Does a packet that is larger than the MTU go to the interface whole? A datagram does if the device
+ * makes fragments. */
+static bool goes_whole(const struct netif *netif, uint8_t protocol)
+{
+    return (size_now != 0 && port_of(netif) != NULL) ||
+           (protocol == IP_PROTO_UDP && port_may_cut(netif, NIC_FRAGMENT_UDP));
+}
+
 err_t __wrap_ip4_frag(struct pbuf *p, struct netif *netif, const ip4_addr_t *dest)
 {
-    return size_now != 0 && port_of(netif) != NULL ? netif->output(netif, p, dest)
-                                                   : __real_ip4_frag(p, netif, dest);
+    const struct ip_hdr *header = p->payload;
+    return goes_whole(netif, IPH_PROTO(header)) ? netif->output(netif, p, dest)
+                                                : __real_ip4_frag(p, netif, dest);
 }
 
 err_t __wrap_ip6_frag(struct pbuf *p, struct netif *netif, const ip6_addr_t *dest)
 {
-    return size_now != 0 && port_of(netif) != NULL ? netif->output_ip6(netif, p, dest)
-                                                   : __real_ip6_frag(p, netif, dest);
+    const struct ip6_hdr *header = p->payload;
+    return goes_whole(netif, IP6H_NEXTH(header)) ? netif->output_ip6(netif, p, dest)
+                                                 : __real_ip6_frag(p, netif, dest);
 }

@@ -8,12 +8,15 @@
 #include <stdint.h>
 
 /*
- * While TCP is sending: the payload of a segment on the connection in question, at most. 0 at any
- * other time.
+ * While TCP is sending: the payload of a segment on the connection in question, at most; while a row
+ * of datagrams is sent (lwip_datagrams.c), that of each. 0 at any other time.
  */
 uint16_t segments_size(void);
 
 /* No packet may stand for more segments than this. The least that anybody asked for holds. */
 void segments_limit(unsigned most);
+
+/* Makes it another one; returns the one before. */
+uint16_t segments_mark(uint16_t size);
 
 #endif

@@ -104,14 +104,20 @@ static err_t tx_submit(struct port *port, struct pbuf *p, const struct nic_offlo
 
 /* ---- checksums ---- */
 
+static uint16_t checksum_offset(const struct frame_transport *transport)
+{
+    return transport->protocol == FRAME_PROTOCOL_UDP ? FRAME_UDP_CHECKSUM_OFFSET
+                                                     : FRAME_TCP_CHECKSUM_OFFSET;
+}
+
 static void put_checksum(void *headers, const struct frame_transport *transport, uint16_t value)
 {
-    memcpy((uint8_t *)headers + transport->offset + FRAME_TCP_CHECKSUM_OFFSET, &value,
+    memcpy((uint8_t *)headers + transport->offset + checksum_offset(transport), &value,
            sizeof(value));
 }
 
 /*
- * lwIP left TCP's checksum to the device: puts the sum of the pseudo-header where the device wants
+ * lwIP left the checksum to the device: puts the sum of the pseudo-header where the device wants
  * it (5.1.9.2).
  */
 static void ask_for_checksum(void *headers, const struct frame_transport *transport,
@@ -119,7 +125,7 @@ static void ask_for_checksum(void *headers, const struct frame_transport *transp
 {
     put_checksum(headers, transport, frame_pseudo_sum(headers, transport));
     offload->checksum_start = transport->offset;
-    offload->checksum_offset = FRAME_TCP_CHECKSUM_OFFSET;
+    offload->checksum_offset = checksum_offset(transport);
 }
 
 /* Makes the checksum of a segment in pieces, of which the first holds all headers. */
@@ -225,13 +231,46 @@ static err_t tx_large(struct port *port, struct cutting *large)
     struct nic_offload offload = {
         .segment_size = large->size,
         .header_len = (uint16_t)large->header_len,
-        .ipv6 = large->transport.ipv6,
+        .cut = large->transport.ipv6 ? NIC_CUT_TCP6 : NIC_CUT_TCP4,
         .ecn = ecn,
     };
     if ((port->nic->offloads & needed) != needed)
         return cut_all(port, large);
     ask_for_checksum(large->p->payload, &large->transport, &offload);
     return tx_submit(port, large->p, &offload);
+}
+
+bool port_may_cut(const struct netif *netif, unsigned offload)
+{
+    const struct port *port = port_of(netif);
+    unsigned needed = NIC_CHECKSUM | offload;
+    if (port == NULL)
+        return false;
+    port = port->base;
+    return (port->nic->offloads & needed) == needed &&
+           (port->checksum_flags & NETIF_CHECKSUM_GEN_TCP) == 0;
+}
+
+/*
+ * What is not TCP goes as it is, but for a packet of UDP that the device is to cut: into datagrams if
+ * it is marked with their size, into fragments if it is larger than the MTU. Their length is counted in units of 8 bytes (RFC 791).
+ */
+static err_t tx_datagram(struct port *port, struct cutting *large)
+{
+    struct pbuf *p = large->p;
+    unsigned headers = large->transport.offset + FRAME_UDP_HEADER_LEN;
+    unsigned ip = large->transport.offset - large->transport.network;
+    bool row = p->segment_size != 0;
+    struct nic_offload offload = {
+        .segment_size = row ? p->segment_size : (uint16_t)((port->netif.mtu - ip) & ~7u),
+        .header_len = (uint16_t)headers,
+        .cut = row ? NIC_CUT_DATAGRAMS : NIC_CUT_FRAGMENTS,
+    };
+    bool whole = p->tot_len <= port->netif.mtu + large->transport.network && !row;
+    if (whole || large->transport.protocol != FRAME_PROTOCOL_UDP || p->len < headers)
+        return tx_submit(port, p, NULL);
+    ask_for_checksum(p->payload, &large->transport, &offload);
+    return tx_submit(port, p, &offload);
 }
 
 /* ---- what lwIP calls ---- */
@@ -267,9 +306,10 @@ err_t port_link_output(struct netif *netif, struct pbuf *p)
     MIB2_STATS_NETIF_ADD(netif, ifoutoctets, p->tot_len);
     if ((!by_device && p->segment_size == 0) || is_clearly_not_tcp(p))
         return tx_submit(port, p, NULL);
-    if (!frame_find_transport(p->payload, p->len, &large.transport) ||
-        large.transport.protocol != FRAME_PROTOCOL_TCP)
+    if (!frame_find_transport(p->payload, p->len, &large.transport))
         return tx_submit(port, p, NULL);
+    if (large.transport.protocol != FRAME_PROTOCOL_TCP)
+        return tx_datagram(port, &large);
     unsigned tcp = frame_tcp_header_len(p->payload, p->len, &large.transport);
     if (tcp == 0 && !by_device)
         return tx_submit(port, p, NULL);

@@ -37,6 +37,8 @@ enum {
     NIC_SEGMENT_TCP6 = 4,   /* the same for IPv6 */
     NIC_SEGMENT_ECN = 8,    /* does so with the CWR flag set, too */
     NIC_LARGE_RECEIVE = 16, /* delivers frames beyond the MTU, of several segments */
+    NIC_SEGMENT_UDP = 32,   /* cuts a row of UDP datagrams that have one header */
+    NIC_FRAGMENT_UDP = 64,  /* sends a datagram beyond the MTU in fragments */
 };
 
 /* A piece of a received frame: where the bytes are, and the token its buffer was provided with. */
@@ -58,6 +60,7 @@ struct nic_received {
     enum nic_checksum checksum;
     bool hashed; /* `hash` is of the frame's addresses and ports, as flow_hash.h has it */
     uint32_t hash;
+    uint16_t datagram_size; /* it is a row of UDP datagrams of so many bytes each; else 0 */
 };
 
 struct nic_callbacks {
@@ -80,14 +83,18 @@ struct nic_callbacks {
     void (*removed)(void *arg);
 };
 
+/* How a device is to cut a frame. */
+enum nic_cut { NIC_CUT_TCP4, NIC_CUT_TCP6, NIC_CUT_DATAGRAMS, NIC_CUT_FRAGMENTS };
+
 /* What the device is to do with a frame. Only what its `offloads` allow. */
 struct nic_offload {
     uint16_t checksum_start;  /* first byte of the frame that is summed */
     uint16_t checksum_offset; /* from start to the 16-bit field, which holds the pseudo-header sum
                                */
-    uint16_t segment_size;    /* 0: send it as it is; else payload bytes of each TCP segment ... */
+    uint16_t segment_size;    /* 0: send it as it is; else payload bytes of each part ... */
     uint16_t header_len;      /* ... behind so many bytes of headers, ... */
-    bool ipv6, ecn;           /* ... of this IP version, ... and with CWR set */
+    enum nic_cut cut;         /* ... of this kind ... */
+    bool ecn;                 /* ... and with TCP's CWR set */
 };
 
 struct nic_stats {

@@ -18,6 +18,15 @@ static struct virtio_net *net_of(struct nic *nic)
 
 /* ---- transmit ---- */
 
+static const struct {
+    uint8_t gso_type, offload;
+} cuts[] = {
+    [NIC_CUT_TCP4] = {VIRTIO_NET_HDR_GSO_TCPV4, NIC_SEGMENT_TCP4},
+    [NIC_CUT_TCP6] = {VIRTIO_NET_HDR_GSO_TCPV6, NIC_SEGMENT_TCP6},
+    [NIC_CUT_DATAGRAMS] = {VIRTIO_NET_HDR_GSO_UDP_L4, NIC_SEGMENT_UDP},
+    [NIC_CUT_FRAGMENTS] = {VIRTIO_NET_HDR_GSO_UDP, NIC_FRAGMENT_UDP},
+};
+
 /* 5.1.9.2.1: without offload everything stays 0, num_buffers always does. */
 static void fill_header(struct virtio_net_hdr *header, const struct nic_offload *offload)
 {
@@ -28,7 +37,7 @@ static void fill_header(struct virtio_net_hdr *header, const struct nic_offload 
     header->csum_offset = cpu_to_le16(offload->checksum_offset);
     if (!offload->segment_size)
         return;
-    header->gso_type = offload->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+    header->gso_type = cuts[offload->cut].gso_type;
     if (offload->ecn)
         header->gso_type |= VIRTIO_NET_HDR_GSO_ECN;
     header->gso_size = cpu_to_le16(offload->segment_size);
@@ -63,7 +72,7 @@ static bool can_offload(const struct virtio_net *net, const struct nic_offload *
     unsigned needed = NIC_CHECKSUM;
 
     if (offload && offload->segment_size) {
-        needed |= offload->ipv6 ? NIC_SEGMENT_TCP6 : NIC_SEGMENT_TCP4;
+        needed |= cuts[offload->cut].offload;
         if (offload->ecn)
             needed |= NIC_SEGMENT_ECN;
     }
@@ -359,6 +368,8 @@ static bool receive_frame(struct virtio_net *net, const struct net_pair *pair)
     net->nic.stats.rx_bytes += len;
     net->nic.stats.rx_large += header.gso_type != VIRTIO_NET_HDR_GSO_NONE;
     how = (struct nic_received){.checksum = checksum_state(net, &header)};
+    if (header.gso_type == VIRTIO_NET_HDR_GSO_UDP_L4)
+        how.datagram_size = le16_to_cpu(header.gso_size);
     if (net->hash_reported)
         read_hash(net, pair, &piece[0], &how);
     net->nic.callbacks->received(net->nic.arg, piece, n, &how);

@@ -198,7 +198,8 @@ int virtio_net_set_mac(struct nic *nic, const uint8_t mac[6])
 static int send_offloads(struct virtio_net *net)
 {
     static const uint8_t large[] = {VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6,
-                                    VIRTIO_NET_F_GUEST_ECN, VIRTIO_NET_F_GUEST_UFO};
+                                    VIRTIO_NET_F_GUEST_ECN,  VIRTIO_NET_F_GUEST_UFO,
+                                    VIRTIO_NET_F_GUEST_USO4, VIRTIO_NET_F_GUEST_USO6};
     struct virtqueue_sg data = {&net->message.data.offloads, sizeof(le64)};
     uint64_t on = 0;
     unsigned i;

@@ -156,12 +156,18 @@ static void choose_offloads(struct virtio_net *net)
                     {VIRTIO_NET_F_HOST_TSO4, NIC_SEGMENT_TCP4},
                     {VIRTIO_NET_F_HOST_TSO6, NIC_SEGMENT_TCP6},
                     {VIRTIO_NET_F_HOST_ECN, NIC_SEGMENT_ECN},
+                    {VIRTIO_NET_F_HOST_USO, NIC_SEGMENT_UDP},
+                    {VIRTIO_NET_F_HOST_UFO, NIC_FRAGMENT_UDP},
                     {VIRTIO_NET_F_GUEST_TSO4, NIC_LARGE_RECEIVE},
                     {VIRTIO_NET_F_GUEST_TSO6, NIC_LARGE_RECEIVE},
-                    {VIRTIO_NET_F_GUEST_UFO, NIC_LARGE_RECEIVE}};
+                    {VIRTIO_NET_F_GUEST_UFO, NIC_LARGE_RECEIVE},
+                    {VIRTIO_NET_F_GUEST_USO4, NIC_LARGE_RECEIVE},
+                    {VIRTIO_NET_F_GUEST_USO6, NIC_LARGE_RECEIVE}};
     static const uint8_t kinds[][2] = {{VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_HDR_GSO_TCPV4},
                                        {VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_HDR_GSO_TCPV6},
-                                       {VIRTIO_NET_F_GUEST_UFO, VIRTIO_NET_HDR_GSO_UDP}};
+                                       {VIRTIO_NET_F_GUEST_UFO, VIRTIO_NET_HDR_GSO_UDP},
+                                       {VIRTIO_NET_F_GUEST_USO4, VIRTIO_NET_HDR_GSO_UDP_L4},
+                                       {VIRTIO_NET_F_GUEST_USO6, VIRTIO_NET_HDR_GSO_UDP_L4}};
     unsigned i;
 
     for (i = 0; i < sizeof(offloads) / sizeof(offloads[0]); i++)
@@ -360,7 +366,6 @@ static void net_config_changed(struct virtio_device *device)
 #define NEEDS(feature) .depends = true, .requires = feature
 /* Large frames without merged buffers would need receive buffers of 64 KiB each (5.1.9.3.1). */
 #define LARGE_FRAMES NEEDS(VIRTIO_NET_F_GUEST_CSUM), .requires_too = VIRTIO_NET_F_MRG_RXBUF
-#define NO_GLUED "datagrams would arrive glued together"
 /* For one pair there is nothing to steer. */
 #define STEERING \
     NEEDS(VIRTIO_NET_F_MQ), .wanted = several_pairs, .refusal = "one queue pair is used"
@@ -381,7 +386,7 @@ static const struct virtio_feature features[] = {
     {.bit = VIRTIO_NET_F_HOST_TSO4, .name = "HOST_TSO4", NEEDS(VIRTIO_NET_F_CSUM)},
     {.bit = VIRTIO_NET_F_HOST_TSO6, .name = "HOST_TSO6", NEEDS(VIRTIO_NET_F_CSUM)},
     {.bit = VIRTIO_NET_F_HOST_ECN, .name = "HOST_ECN", NEEDS(VIRTIO_NET_F_HOST_TSO4)},
-    {.bit = VIRTIO_NET_F_HOST_UFO, .name = "HOST_UFO", .refusal = "datagrams are cut by lwIP"},
+    {.bit = VIRTIO_NET_F_HOST_UFO, .name = "HOST_UFO", NEEDS(VIRTIO_NET_F_CSUM)},
     {.bit = VIRTIO_NET_F_MRG_RXBUF, .name = "MRG_RXBUF"},
     {.bit = VIRTIO_NET_F_STATUS, .name = "STATUS"},
     {.bit = VIRTIO_NET_F_CTRL_VQ, .name = "CTRL_VQ"},
@@ -400,9 +405,9 @@ static const struct virtio_feature features[] = {
     {.bit = VIRTIO_NET_F_HASH_TUNNEL, .name = "HASH_TUNNEL", .refusal = "there are no tunnels"},
     {.bit = VIRTIO_NET_F_NOTF_COAL, .name = "NOTF_COAL", NEEDS(VIRTIO_NET_F_CTRL_VQ)},
     {.bit = VIRTIO_NET_F_VQ_NOTF_COAL, .name = "VQ_NOTF_COAL", NEEDS(VIRTIO_NET_F_CTRL_VQ)},
-    {.bit = VIRTIO_NET_F_GUEST_USO4, .name = "GUEST_USO4", .refusal = NO_GLUED},
-    {.bit = VIRTIO_NET_F_GUEST_USO6, .name = "GUEST_USO6", .refusal = NO_GLUED},
-    {.bit = VIRTIO_NET_F_HOST_USO, .name = "HOST_USO", .refusal = "nobody sends datagrams in rows"},
+    {.bit = VIRTIO_NET_F_GUEST_USO4, .name = "GUEST_USO4", LARGE_FRAMES},
+    {.bit = VIRTIO_NET_F_GUEST_USO6, .name = "GUEST_USO6", LARGE_FRAMES},
+    {.bit = VIRTIO_NET_F_HOST_USO, .name = "HOST_USO", NEEDS(VIRTIO_NET_F_CSUM)},
     {.bit = VIRTIO_NET_F_HASH_REPORT,
      .name = "HASH_REPORT",
      STEERING,

@@ -82,6 +82,7 @@ struct socket {
     uint16_t gathering_room, offset; /* ... and what it can still take */
     struct datagram *first_datagram, *last_datagram;
     size_t queued, queue_limit; /* bytes */
+    uint16_t datagram_size;     /* what is sent is cut to such pieces, unless 0 */
 
     /* Connections that nobody has accepted yet, the oldest first. */
     struct socket *accept_first, *accept_last, *accept_next, *listener;

@@ -12,7 +12,9 @@
 
 #include "lwip/mem.h"
 
+#include "net/lwip_datagrams.h"
 #include "netinet/in.h"
+#include "netinet/udp.h"
 #include "platform.h"
 
 #define QUEUE_LIMIT (128u << 10)
@@ -142,8 +144,9 @@ static ssize_t udp_send_pieces(struct socket *socket, const struct iovec *pieces
         return -ENOBUFS;
     for (size_t i = 0; i < count; at += pieces[i++].iov_len)
         memcpy((uint8_t *)p->payload + at, pieces[i].iov_base, pieces[i].iov_len);
-    err_t result =
-        to != NULL ? udp_sendto(socket->pcb.udp, p, &ip, to->port) : udp_send(socket->pcb.udp, p);
+    struct udp_pcb *pcb = socket->pcb.udp;
+    err_t result = datagrams_send(pcb, p, to != NULL ? &ip : &pcb->remote_ip,
+                                  to != NULL ? to->port : pcb->remote_port, socket->datagram_size);
     pbuf_free(p);
     /* The device's queue is full: lost like any datagram for which a router has no room. */
     return result == ERR_OK || result == ERR_MEM ? (ssize_t)len : socket_errno(result);
@@ -216,6 +219,12 @@ static int udp_set_option(struct socket *socket, int level, int name, int value)
             udp_clear_flags(pcb, UDP_FLAGS_MULTICAST_LOOP);
         return 0;
     }
+    if (level == IPPROTO_UDP && name == UDP_SEGMENT) {
+        if (value < 0 || value > (int)PAYLOAD_MAX)
+            return -EINVAL;
+        socket->datagram_size = (uint16_t)value;
+        return 0;
+    }
     if (level == IPPROTO_IPV6 && name == IPV6_MULTICAST_IF) {
         udp_set_multicast_netif_index(pcb, (uint8_t)value);
         return 0;
@@ -236,6 +245,10 @@ static int udp_get_option(struct socket *socket, int level, int name, int *value
     if ((level == IPPROTO_IP && name == IP_MULTICAST_LOOP) ||
         (level == IPPROTO_IPV6 && name == IPV6_MULTICAST_LOOP)) {
         *value = udp_is_flag_set(pcb, UDP_FLAGS_MULTICAST_LOOP) != 0;
+        return 0;
+    }
+    if (level == IPPROTO_UDP && name == UDP_SEGMENT) {
+        *value = socket->datagram_size;
         return 0;
     }
     return -ENOPROTOOPT;

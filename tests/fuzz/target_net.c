@@ -107,7 +107,7 @@ static void send(struct input *input)
     sending[slot] = true;
     offload.segment_size = input_u8(input);
     offload.header_len = 54;
-    offload.ipv6 = nic->offloads & NIC_SEGMENT_TCP6;
+    offload.cut = offload.checksum_start % 4;
     if (nic_tx(nic, sg, n, offload.checksum_start & 2 ? 64 : 0,
                offload.checksum_start ? &offload : NULL, (void *)(uintptr_t)(slot + 1)) != 0)
         sending[slot] = false;
@@ -214,7 +214,8 @@ static const struct hostile_type type = {
         1u << VIRTIO_NET_F_CTRL_GUEST_OFFLOADS | 1u << VIRTIO_NET_F_GUEST_TSO4 |
         1u << VIRTIO_NET_F_GUEST_TSO6 | 1u << VIRTIO_NET_F_MAC | 1u << VIRTIO_NET_F_STATUS |
         1u << VIRTIO_NET_F_MTU | 1u << VIRTIO_NET_F_MRG_RXBUF | 1u << VIRTIO_NET_F_CSUM |
-        1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_HOST_TSO4 | 1u << VIRTIO_NET_F_HOST_TSO6,
+        1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_HOST_TSO4 |
+        1u << VIRTIO_NET_F_HOST_TSO6 | 1u << VIRTIO_NET_F_GUEST_UFO | 1u << VIRTIO_NET_F_HOST_UFO,
     .config = {0x52, 0x54, 0, 1, 2, 3, VIRTIO_NET_S_LINK_UP, 0, 2, 0, 0xdc, 5},
     .answer = answer,
     .start = start,

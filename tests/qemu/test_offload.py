@@ -21,7 +21,8 @@ from netns import GUEST, HOST, STATIC, Network, why_not
 TAP = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off"
 PERIOD = 65521
 PATTERN = bytes(i % 251 for i in range(PERIOD))
-SINK, SINK_COMPARING, SOURCE, SOURCE_COPYING = 5009, 5010, 5019, 5020
+SINK, SINK_COMPARING, SOURCE, SOURCE_COPYING, ROW, ECHO = 5009, 5010, 5019, 5020, 5021, 7
+UDP_SEGMENT, SO_RCVBUFFORCE = 103, 33
 TRANSFER_TIMEOUT_S = 60
 
 
@@ -129,6 +130,66 @@ def test_large_receive_off_and_on():
         assert grown[0] == 0 and grown[1] > 10, grown
         guest.type("net large eth7 off")
         guest.wait_for("no such NIC", new=True)
+        guest.power_off()
+
+
+def udp_client(network, address):
+    """A socket inside the network that is connected to the guest."""
+    host, port = address
+
+    def make():
+        family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        client = socket.socket(family, socket.SOCK_DGRAM)
+        client.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+        client.settimeout(TRANSFER_TIMEOUT_S)
+        client.connect(found)
+        return client
+
+    return network.inside(make)
+
+
+@pytest.mark.parametrize("nic", ["", "host_ufo=off", "packed=on,guest_ufo=off"])
+def test_large_datagrams(nic):
+    """A datagram beyond the MTU comes back whole, whoever makes fragments of the answer.
+
+    covers: NET-TX-7 NET-TX-23 NET-TX-24
+    """
+    with Network() as network, bulk_guest(network, nic) as guest:
+        ready(guest)
+        for address in (GUEST, f"{GUEST_LINK_LOCAL}%tap0"):
+            with udp_client(network, (address, ECHO)) as client:
+                for length in (1472, 1473, 1481, 8000, 20001):
+                    client.send(bytes_of(length))
+                    assert client.recv(65536) == bytes_of(length)
+        assert (counters(guest)[1] > 0) == ("host_ufo=off" not in nic)
+        guest.power_off()
+
+
+def test_rows_of_datagrams():
+    """Datagrams that the guest sends in a row arrive one by one, and those that the host sends in a
+    row are answered one by one; in one frame where QEMU has USO (version 10).
+
+    covers: NET-TX-8 NET-TX-24
+    """
+    with Network() as network, bulk_guest(network, "") as guest:
+        ready(guest)
+        for address in (GUEST, f"{GUEST_LINK_LOCAL}%tap0"):
+            with udp_client(network, (address, ROW)) as client:
+                for count, size in ((60001, 1400), (60000, 1000), (20000, 200), (3000, 1473)):
+                    before = counters(guest)[1]
+                    client.send(b"%d %d" % (count, size))
+                    expected = bytes_of(count)
+                    for at in range(0, count, size):
+                        assert client.recv(65536) == expected[at : at + size]
+                    in_one = count <= 64 * size and size < 1473 and "HOST_USO" in guest.log()
+                    if size < 1473:
+                        assert counters(guest)[1] - before == int(in_one)
+            with udp_client(network, (address, ECHO)) as client:
+                client.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 1000)
+                client.send(bytes_of(30007))
+                for at in range(0, 30007, 1000):
+                    assert client.recv(65536) == bytes_of(30007)[at : at + 1000]
+        assert (counters(guest)[0] > 0) == ("GUEST_USO4" in guest.log())
         guest.power_off()
 
 

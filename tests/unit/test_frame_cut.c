@@ -96,6 +96,36 @@ static void segments_stand_by_themselves(void **state)
     }
 }
 
+static void datagrams_stand_by_themselves(void **state)
+{
+    (void)state;
+    for (unsigned kind = 0; kind < 4; kind++) {
+        struct frame_transport whole;
+        unsigned headers = make_large(kind & 1, kind & 2) - 32 + FRAME_UDP_HEADER_LEN;
+        large[headers - FRAME_UDP_HEADER_LEN - (kind & 1 ? 34 : 11)] = FRAME_PROTOCOL_UDP;
+        assert_true(frame_find_transport(large, headers, &whole));
+        assert_int_equal(whole.protocol, FRAME_PROTOCOL_UDP);
+        for (struct frame_cut cut = {0}; cut.number < 3; cut.number++, cut.at += cut.payload) {
+            struct frame_transport told = whole, found;
+            uint8_t frame[1600];
+            cut.last = cut.number == 2;
+            cut.payload = cut.last ? 7 : 1000;
+            memcpy(frame, large, headers);
+            frame_cut_headers(frame, headers, &told, &cut);
+            unsigned len = FRAME_UDP_HEADER_LEN + cut.payload;
+            assert_true(frame_find_transport(frame, headers, &found));
+            assert_int_equal(found.len, len);
+            assert_int_equal(told.len, len);
+            const uint8_t *udp = frame + found.offset;
+            assert_memory_equal(udp, large + found.offset, 4);
+            assert_int_equal(be(udp + 4, 2), len);
+            assert_int_equal(be(udp + 6, 2), 0);
+            if (!found.ipv6)
+                assert_int_equal(frame_checksum(frame + found.network, 20), 0xffff);
+        }
+    }
+}
+
 /* A sum over pieces of any lengths is that of the whole. */
 static void sums_over_pieces(void **state)
 {
@@ -136,6 +166,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segments_stand_by_themselves),
+        cmocka_unit_test(datagrams_stand_by_themselves),
         cmocka_unit_test(sums_over_pieces),
         cmocka_unit_test(headers_that_are_not_whole),
     };

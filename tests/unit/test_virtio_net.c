@@ -99,7 +99,8 @@ static void the_mtu(void **state)
 #define CONTROLS                                                                        \
     (BIT(NET_F_CTRL_GUEST_OFFLOADS) | BIT(NET_F_CTRL_VLAN) | BIT(NET_F_CTRL_RX_EXTRA) | \
      BIT(NET_F_CTRL_MAC_ADDR))
-#define SEGMENTS_OUT (BIT(NET_F_HOST_TSO4) | BIT(NET_F_HOST_TSO6) | BIT(NET_F_HOST_ECN))
+#define SEGMENTS_OUT \
+    (BIT(NET_F_HOST_TSO4) | BIT(NET_F_HOST_TSO6) | BIT(NET_F_HOST_ECN) | BIT(NET_F_HOST_UFO))
 #define SEGMENTS_IN \
     (BIT(NET_F_GUEST_TSO4) | BIT(NET_F_GUEST_TSO6) | BIT(NET_F_GUEST_ECN) | BIT(NET_F_GUEST_UFO))
 
@@ -120,10 +121,13 @@ static void features_that_are_accepted(void **state)
                          1u << (F_ORDER_PLATFORM - 32) | 1u << (F_NOTIFICATION_DATA - 32) |
                          1u << (F_NOTIF_CONFIG_DATA - 32) | 1u << (F_RING_RESET - 32) |
                          1u << (NET_F_SPEED_DUPLEX - 32) | 1u << (NET_F_GUEST_HDRLEN - 32) |
-                         1u << (NET_F_NOTF_COAL - 32) | 1u << (NET_F_VQ_NOTF_COAL - 32));
+                         1u << (NET_F_GUEST_USO4 - 32) | 1u << (NET_F_GUEST_USO6 - 32) |
+                         1u << (NET_F_HOST_USO - 32) | 1u << (NET_F_NOTF_COAL - 32) |
+                         1u << (NET_F_VQ_NOTF_COAL - 32));
     assert_int_equal(nic->mtu, 9000);
     assert_int_equal(nic->offloads, NIC_CHECKSUM | NIC_SEGMENT_TCP4 | NIC_SEGMENT_TCP6 |
-                                        NIC_SEGMENT_ECN | NIC_LARGE_RECEIVE);
+                                        NIC_SEGMENT_ECN | NIC_SEGMENT_UDP | NIC_FRAGMENT_UDP |
+                                        NIC_LARGE_RECEIVE);
     end();
 }
 

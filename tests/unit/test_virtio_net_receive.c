@@ -225,6 +225,9 @@ static void large_frames_of_the_negotiated_kinds(void **state)
         {BIT(NET_F_GUEST_UFO), 3, true},
         {BIT(NET_F_GUEST_TSO4), 3, false},
         {BIT(NET_F_GUEST_TSO4), 5, false},
+        {BIT(NET_F_GUEST_USO4), 5, true},
+        {BIT(NET_F_GUEST_USO6), 5, true},
+        {BIT(NET_F_GUEST_USO6), 3, false},
         {BIT(NET_F_GUEST_TSO4), 9, false},
         {BIT(NET_F_GUEST_TSO4), 0x7f, false},
     };
@@ -240,6 +243,7 @@ static void large_frames_of_the_negotiated_kinds(void **state)
                                                .hdr_len = 0xffff}};
         assert_int_equal(receive(60000, &how), kinds[i].good);
         assert_int_equal(nic->stats.rx_large, kinds[i].good);
+        assert_int_equal(user.how.datagram_size, kinds[i].good && kinds[i].type == 5 ? 1448 : 0);
         provide(BUFFERS);
         how.header.gso_size = 0;
         assert_int_equal(receive(60000, &how), 0);

@@ -157,6 +157,47 @@ static void the_device_cuts_large_frames(void **state)
     end();
 }
 
+/* covers: NET-TX-7 NET-TX-8 NET-TX-23 NET-TX-24 NET-TX-25 NET-TX-30 */
+static void the_device_cuts_datagrams(void **state)
+{
+    static const struct {
+        uint64_t feature;
+        enum nic_cut cut;
+        uint16_t size;
+        uint8_t gso_type;
+    } kinds[] = {{BIT(NET_F_HOST_USO), NIC_CUT_DATAGRAMS, 1200, 5},
+                 {BIT(NET_F_HOST_UFO), NIC_CUT_FRAGMENTS, 1480, 3}};
+
+    (void)state;
+    for (unsigned i = 0; i < 8; i++) {
+        bool ipv6 = i & 1, able = i & 2;
+        unsigned kind = i / 4;
+        make_nic(USUAL | BIT(NET_F_CSUM) | BIT(NET_F_GUEST_HDRLEN) |
+                 kinds[able ? kind : !kind].feature);
+        struct nic_offload offload = {.checksum_start = ipv6 ? 54 : 34,
+                                      .checksum_offset = 6,
+                                      .segment_size = kinds[kind].size,
+                                      .header_len = ipv6 ? 62 : 42,
+                                      .cut = kinds[kind].cut};
+        struct virtqueue_sg sg = {TX_MEMORY, 30000};
+        memcpy(TX_MEMORY, frame_of(30000), 30000);
+        make_tcp(ipv6, false);
+        TX_MEMORY[ipv6 ? 20 : 23] = 17;
+        assert_int_equal(nic_tx(nic, &sg, 1, 0, &offload, (void *)1), able ? 0 : -EINVAL);
+        user.in_flight[0] += able;
+        nic_kick(nic);
+        device_run(&model.device);
+        nic_poll(nic, 64);
+        if (able) {
+            const struct device_net_frame *frame = device_net_last(&model);
+            assert_memory_equal(frame->data, TX_MEMORY, 30000);
+            assert_int_equal(frame->header.gso_type, kinds[kind].gso_type);
+            assert_int_equal(frame->header.gso_size, kinds[kind].size);
+        }
+        end();
+    }
+}
+
 /* covers: NET-TX-5 NET-TX-6 NET-TX-9 NET-TX-22 */
 static void what_the_device_cannot_cut_is_refused(void **state)
 {
@@ -248,6 +289,7 @@ int main(void)
         TEST(bad_frames_are_not_sent),
         TEST(the_device_completes_checksums),
         TEST(the_device_cuts_large_frames),
+        TEST(the_device_cuts_datagrams),
         TEST(what_the_device_cannot_cut_is_refused),
         TEST(completed_transmissions_leave_the_budget_alone),
         TEST(a_full_ring_is_reaped_or_refused),

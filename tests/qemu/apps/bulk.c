@@ -4,7 +4,8 @@
  * Every byte's value follows from its place in the stream: i % PERIOD % 251. Ports: 5019 and 5020
  * send as many bytes as the number in the client's first line says, without a copy and with one;
  * 5009 takes bytes and forgets them, 5010 compares them, and both answer with their number once the
- * client has finished sending; 7 (UDP) echoes. Used by test_offload.py and for measuring.
+ * client has finished sending; 7 (UDP) echoes; 5021 (UDP) answers "BYTES SIZE" with so many bytes in
+ * datagrams of that size. Used by test_offload.py and for measuring.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +15,19 @@
 #include "lwip/udp.h"
 
 #include "loop.h"
+#include "net/lwip_datagrams.h"
 
 #define PERIOD 65521u
 #define CHUNK 32768u
 
-enum { SINK = 5009, SINK_COMPARING = 5010, SOURCE = 5019, SOURCE_COPYING = 5020, ECHO = 7 };
+enum {
+    SINK = 5009,
+    SINK_COMPARING = 5010,
+    SOURCE = 5019,
+    SOURCE_COPYING = 5020,
+    ROW = 5021,
+    ECHO = 7
+};
 
 static uint8_t pattern[PERIOD + CHUNK];
 
@@ -133,6 +142,23 @@ static err_t on_accepted(void *arg, struct tcp_pcb *pcb, err_t error)
     return ERR_OK;
 }
 
+static void on_row(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *address,
+                   u16_t port)
+{
+    char text[32] = "", *end;
+    (void)arg;
+    pbuf_copy_partial(p, text, sizeof(text) - 1, 0);
+    pbuf_free(p);
+    unsigned long bytes = strtoul(text, &end, 10), size = strtoul(end, NULL, 10);
+    struct pbuf *row = pbuf_alloc(PBUF_TRANSPORT, (u16_t)bytes, PBUF_RAM);
+    if (row == NULL)
+        return;
+    for (unsigned long i = 0; i < bytes; i++)
+        ((uint8_t *)row->payload)[i] = pattern[i % PERIOD];
+    datagrams_send(pcb, row, address, port, (u16_t)size);
+    pbuf_free(row);
+}
+
 static void on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *address,
                         u16_t port)
 {
@@ -163,6 +189,10 @@ int app_main(int argc, char **argv)
     if (echo == NULL || udp_bind(echo, IP_ANY_TYPE, ECHO) != ERR_OK)
         return 1;
     udp_recv(echo, on_datagram, NULL);
+    struct udp_pcb *row = udp_new_ip_type(IPADDR_TYPE_ANY);
+    if (row == NULL || udp_bind(row, IP_ANY_TYPE, ROW) != ERR_OK)
+        return 1;
+    udp_recv(row, on_row, NULL);
     printf("bulk: ready\n");
     return loop_run();
 }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -328,7 +329,7 @@ static void check_datagrams(void)
     struct sockaddr_in address = at(106), from;
     socklen_t len = sizeof(from);
     char data[8];
-    int a = socket(AF_INET, SOCK_DGRAM, 0), b = socket(AF_INET, SOCK_DGRAM, 0);
+    int a = socket(AF_INET, SOCK_DGRAM, 0), b = socket(AF_INET, SOCK_DGRAM, 0), size = 4;
     struct iovec piece = {data, 4};
     struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
     CHECK(bind(b, ADDRESS(address)) == 0);
@@ -342,6 +343,14 @@ static void check_datagrams(void)
     CHECK(recv(a, data, 8, 0) == 4 && memcmp(data, "back", 4) == 0);
     CHECK_ERROR(sendto(a, data, 70000, 0, ADDRESS(address)), EMSGSIZE);
     CHECK_ERROR(recv(b, data, 8, MSG_DONTWAIT), EAGAIN);
+    CHECK(setsockopt(b, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)) == 0);
+    CHECK(send(b, "datagrams!", 10, 0) == 10 && send(b, "one", 3, 0) == 3);
+    CHECK(recv(a, data, 8, 0) == 4 && memcmp(data, "data", 4) == 0);
+    CHECK(recv(a, data, 8, 0) == 4 && memcmp(data, "gram", 4) == 0);
+    CHECK(recv(a, data, 8, 0) == 2 && memcmp(data, "s!", 2) == 0);
+    CHECK(recv(a, data, 8, 0) == 3 && memcmp(data, "one", 3) == 0);
+    size = -1;
+    CHECK_ERROR(setsockopt(b, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)), EINVAL);
     close(a);
     close(b);
 }
