@@ -4,6 +4,7 @@ byte by byte, over taps that offer everything, something and nothing.
 The guest runs apps/bulk.c, whose bytes follow from their place in the stream. Read netns.py and
 test_net.py first.
 """
+import contextlib
 import fcntl
 import os
 import re
@@ -21,7 +22,8 @@ from netns import GUEST, HOST, STATIC, Network, why_not
 TAP = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off"
 PERIOD = 65521
 PATTERN = bytes(i % 251 for i in range(PERIOD))
-SINK, SINK_COMPARING, SOURCE, SOURCE_COPYING, ROW, ECHO = 5009, 5010, 5019, 5020, 5021, 7
+SINK, SINK_COMPARING, KEEPER, SOURCE, SOURCE_COPYING = 5009, 5010, 5011, 5019, 5020
+ROW, ECHO = 5021, 7
 UDP_SEGMENT, SO_RCVBUFFORCE = 103, 33
 TRANSFER_TIMEOUT_S = 60
 
@@ -130,6 +132,40 @@ def test_large_receive_off_and_on():
         assert grown[0] == 0 and grown[1] > 10, grown
         guest.type("net large eth7 off")
         guest.wait_for("no such NIC", new=True)
+        guest.power_off()
+
+
+def fill(streams, until):
+    """Sends on all connections, as far as they take it."""
+    data, deadline = bytes_of(1 << 20), time.monotonic() + TRANSFER_TIMEOUT_S
+    while not until():
+        assert time.monotonic() < deadline
+        for stream in streams:
+            with contextlib.suppress(BlockingIOError):
+                stream.send(data)
+        time.sleep(0.05)
+
+
+def test_large_receive_stops_while_memory_is_short():
+    """Peers fill the guest's memory with what nobody reads: large frames, which need large pieces of
+    it, are not asked for until they have gone.
+
+    covers: NET-OFFLOADS-1
+    """
+    with Network() as network, bulk_guest(network, memory="32M") as guest:
+        ready(guest)
+        streams = [network.connect(KEEPER) for _ in range(30)]
+        for stream in streams:
+            stream.setblocking(False)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        fill(streams, lambda: "large receive stops, memory is short" in guest.log())
+        network.ping(GUEST)
+        for stream in streams:
+            stream.close()
+        guest.wait_for("large receive is back", timeout_s=TRANSFER_TIMEOUT_S)
+        before = counters(guest)[0]
+        to_guest(network, 1_000_001)
+        assert counters(guest)[0] > before
         guest.power_off()
 
 

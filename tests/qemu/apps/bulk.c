@@ -4,7 +4,7 @@
  * Every byte's value follows from its place in the stream: i % PERIOD % 251. Ports: 5019 and 5020
  * send as many bytes as the number in the client's first line says, without a copy and with one;
  * 5009 takes bytes and forgets them, 5010 compares them, and both answer with their number once the
- * client has finished sending; 7 (UDP) echoes; 5021 (UDP) answers "BYTES SIZE" with so many bytes in
+ * client has finished sending; 5011 keeps what comes, which fills memory, until the client is gone; 7 (UDP) echoes; 5021 (UDP) answers "BYTES SIZE" with so many bytes in
  * datagrams of that size. Used by test_offload.py and for measuring.
  */
 #include <stdio.h>
@@ -25,6 +25,7 @@ enum {
     SINK_COMPARING = 5010,
     SOURCE = 5019,
     SOURCE_COPYING = 5020,
+    KEEPER = 5011,
     ROW = 5021,
     ECHO = 7
 };
@@ -35,14 +36,32 @@ struct stream {
     uint16_t port;
     uint64_t left, done; /* bytes to send; bytes sent or taken */
     bool bad;
+    struct kept *kept;
 };
+
+/* What came and nobody has read. */
+struct kept {
+    struct kept *next;
+    struct pbuf *p;
+};
+
+static void free_stream(struct stream *stream)
+{
+    struct kept *kept;
+    while (stream != NULL && (kept = stream->kept) != NULL) {
+        stream->kept = kept->next;
+        pbuf_free(kept->p);
+        free(kept);
+    }
+    free(stream);
+}
 
 static err_t finish(struct tcp_pcb *pcb, struct stream *stream)
 {
     tcp_arg(pcb, NULL);
     tcp_recv(pcb, NULL);
     tcp_sent(pcb, NULL);
-    free(stream);
+    free_stream(stream);
     return tcp_close(pcb);
 }
 
@@ -98,6 +117,16 @@ static err_t answer(struct tcp_pcb *pcb, struct stream *stream)
     return finish(pcb, stream);
 }
 
+static err_t keep(struct stream *stream, struct pbuf *p)
+{
+    struct kept *kept = malloc(sizeof(*kept));
+    if (kept == NULL)
+        return ERR_MEM;
+    *kept = (struct kept){stream->kept, p};
+    stream->kept = kept;
+    return ERR_OK;
+}
+
 static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t error)
 {
     struct stream *stream = arg;
@@ -105,6 +134,8 @@ static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e
     bool source = stream->port == SOURCE || stream->port == SOURCE_COPYING;
     if (p == NULL)
         return source ? finish(pcb, stream) : answer(pcb, stream);
+    if (stream->port == KEEPER)
+        return keep(stream, p);
     tcp_recved(pcb, p->tot_len);
     if (source) {
         char text[24];
@@ -122,7 +153,7 @@ static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e
 static void on_error(void *arg, err_t error)
 {
     (void)error;
-    free(arg);
+    free_stream(arg);
 }
 
 static err_t on_accepted(void *arg, struct tcp_pcb *pcb, err_t error)
@@ -183,6 +214,7 @@ int app_main(int argc, char **argv)
         pattern[i] = (uint8_t)(i % PERIOD % 251);
     listen_on(SINK);
     listen_on(SINK_COMPARING);
+    listen_on(KEEPER);
     listen_on(SOURCE);
     listen_on(SOURCE_COPYING);
     struct udp_pcb *echo = udp_new_ip_type(IPADDR_TYPE_ANY);
