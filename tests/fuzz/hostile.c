@@ -435,7 +435,7 @@ static void describe(struct hostile *h)
     uint8_t variant = input_u8(h->input), size;
 
     h->features[0] = h->type->features;
-    h->features[1] = 1u << (VIRTIO_F_VERSION_1 - 32);
+    h->features[1] = 1u << (VIRTIO_F_VERSION_1 - 32) | h->type->more_features;
     h->features[0] |= variant & VARIANT_INDIRECT ? 1u << VIRTIO_F_INDIRECT_DESC : 0;
     h->features[0] |= variant & VARIANT_EVENT_IDX ? 1u << VIRTIO_F_EVENT_IDX : 0;
     h->features[1] |= variant & VARIANT_IN_ORDER ? 1u << (VIRTIO_F_IN_ORDER - 32) : 0;

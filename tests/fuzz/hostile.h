@@ -46,8 +46,8 @@ struct hostile_type {
     const struct virtio_driver *driver;
     uint16_t id;
     unsigned queues;
-    uint32_t features; /* bits 0 to 31 of a good device */
-    const char *words; /* the kernel's; NULL: none */
+    uint32_t features, more_features; /* bits 0 to 31 of a good device, and 32 to 63 */
+    const char *words;                /* the kernel's; NULL: none */
     uint8_t config[HOSTILE_CONFIG];
     /* Answers a buffer as a good device would: the number of bytes written, or HOSTILE_KEEP: it has
      * nothing to say yet. */

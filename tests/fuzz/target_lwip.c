@@ -27,7 +27,7 @@
 #define ARP_REPLY 2
 
 /* What is put right in a frame. */
-enum { FIX_TARGET = 1, FIX_IP = 2, FIX_TCP = 4, BELIEVED = 8 };
+enum { FIX_TARGET = 1, FIX_IP = 2, FIX_TCP = 4, BELIEVED = 8, ROW = 16 };
 
 static struct hostile *device;
 static uint32_t sent_sequence; /* of the last TCP segment from here */
@@ -65,7 +65,9 @@ static const struct hostile_type type = {
     .id = 1,
     .queues = 2,
     .features = 1u << VIRTIO_NET_F_MAC | 1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_CSUM |
-                1u << VIRTIO_NET_F_HOST_TSO4 | 1u << VIRTIO_NET_F_HOST_TSO6,
+                1u << VIRTIO_NET_F_HOST_TSO4 | 1u << VIRTIO_NET_F_HOST_TSO6 |
+                1u << VIRTIO_NET_F_MRG_RXBUF | 1u << VIRTIO_NET_F_HOST_UFO,
+    .more_features = 1u << (VIRTIO_NET_F_GUEST_USO4 - 32) | 1u << (VIRTIO_NET_F_HOST_USO - 32),
     .config = {0x52, 0x54, 0, 1, 2, 3},
     .answer = answer,
 };
@@ -105,6 +107,10 @@ static void receive(struct input *input)
     uint8_t header[HEADER] = {how & BELIEVED ? VIRTIO_NET_HDR_F_DATA_VALID : 0, [10] = 1};
     struct hostile_queue *q = &device->queue[RECEIVE];
 
+    if (how & ROW) { /* of datagrams, a few bytes each */
+        header[1] = VIRTIO_NET_HDR_GSO_UDP_L4;
+        header[4] = how >> 5;
+    }
     put_right(frame, len, how);
     if (!hostile_ring_take(q, device->packed, &chain))
         return;

@@ -187,7 +187,7 @@ static void use(uint8_t op, struct input *input)
 /* The device was shut down, so nobody has anything of ours any more. */
 static uint32_t answer(unsigned queue, struct hostile_chain *chain)
 {
-    static const uint8_t header[12] = {[10] = 1};
+    static const uint8_t header[20] = {[10] = 1};
 
     (void)queue;
     if (chain->in == 0)
@@ -216,7 +216,11 @@ static const struct hostile_type type = {
         1u << VIRTIO_NET_F_MTU | 1u << VIRTIO_NET_F_MRG_RXBUF | 1u << VIRTIO_NET_F_CSUM |
         1u << VIRTIO_NET_F_GUEST_CSUM | 1u << VIRTIO_NET_F_HOST_TSO4 |
         1u << VIRTIO_NET_F_HOST_TSO6 | 1u << VIRTIO_NET_F_GUEST_UFO | 1u << VIRTIO_NET_F_HOST_UFO,
-    .config = {0x52, 0x54, 0, 1, 2, 3, VIRTIO_NET_S_LINK_UP, 0, 2, 0, 0xdc, 5},
+    .more_features = 1u << (VIRTIO_NET_F_RSS - 32) | 1u << (VIRTIO_NET_F_HASH_REPORT - 32) |
+                     1u << (VIRTIO_NET_F_NOTF_COAL - 32) | 1u << (VIRTIO_NET_F_GUEST_HDRLEN - 32) |
+                     1u << (VIRTIO_NET_F_GUEST_USO4 - 32) | 1u << (VIRTIO_NET_F_HOST_USO - 32),
+    .config = {0x52, 0x54, 0, 1, 2, 3, VIRTIO_NET_S_LINK_UP, 0, 2, 0, 0xdc,
+               5, [17] = 40, [18] = 128, [20] = 0x3f},
     .answer = answer,
     .start = start,
     .use = use,
