@@ -251,23 +251,33 @@ bool port_may_cut(const struct netif *netif, unsigned offload)
            (port->checksum_flags & NETIF_CHECKSUM_GEN_TCP) == 0;
 }
 
+/* Is it a row of datagrams, or one that is larger than the MTU? */
+static bool is_cut(const struct port *port, const struct cutting *large)
+{
+    const struct pbuf *p = large->p;
+    return large->transport.protocol == FRAME_PROTOCOL_UDP &&
+           (p->segment_size != 0 || p->tot_len > port->netif.mtu + large->transport.network);
+}
+
 /*
- * What is not TCP goes as it is, but for a packet of UDP that the device is to cut: into datagrams if
- * it is marked with their size, into fragments if it is larger than the MTU. Their length is counted in units of 8 bytes (RFC 791).
+ * A packet of UDP that the device is to cut: into datagrams if it is marked with their size, else
+ * into fragments, whose length is counted in units of 8 bytes (RFC 791).
  */
-static err_t tx_datagram(struct port *port, struct cutting *large)
+static err_t tx_datagrams(struct port *port, struct cutting *large)
 {
     struct pbuf *p = large->p;
     unsigned headers = large->transport.offset + FRAME_UDP_HEADER_LEN;
     unsigned ip = large->transport.offset - large->transport.network;
-    bool row = p->segment_size != 0;
     struct nic_offload offload = {
-        .segment_size = row ? p->segment_size : (uint16_t)((port->netif.mtu - ip) & ~7u),
+        .segment_size = p->segment_size,
         .header_len = (uint16_t)headers,
-        .cut = row ? NIC_CUT_DATAGRAMS : NIC_CUT_FRAGMENTS,
+        .cut = NIC_CUT_DATAGRAMS,
     };
-    bool whole = p->tot_len <= port->netif.mtu + large->transport.network && !row;
-    if (whole || large->transport.protocol != FRAME_PROTOCOL_UDP || p->len < headers)
+    if (p->segment_size == 0) {
+        offload.segment_size = (uint16_t)((port->netif.mtu - ip) & ~7u);
+        offload.cut = NIC_CUT_FRAGMENTS;
+    }
+    if (p->len < headers)
         return tx_submit(port, p, NULL);
     ask_for_checksum(p->payload, &large->transport, &offload);
     return tx_submit(port, p, &offload);
@@ -309,7 +319,7 @@ err_t port_link_output(struct netif *netif, struct pbuf *p)
     if (!frame_find_transport(p->payload, p->len, &large.transport))
         return tx_submit(port, p, NULL);
     if (large.transport.protocol != FRAME_PROTOCOL_TCP)
-        return tx_datagram(port, &large);
+        return is_cut(port, &large) ? tx_datagrams(port, &large) : tx_submit(port, p, NULL);
     unsigned tcp = frame_tcp_header_len(p->payload, p->len, &large.transport);
     if (tcp == 0 && !by_device)
         return tx_submit(port, p, NULL);
