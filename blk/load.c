@@ -30,6 +30,7 @@ enum load_op {
     LOAD_READ,
     LOAD_WRITE,
     LOAD_FLUSH,
+    LOAD_SYNC,
     LOAD_FILL,
     LOAD_VERIFY,
     LOAD_DISCARD,
@@ -46,6 +47,7 @@ static const struct {
     [LOAD_READ] = {"read", BLK_READ, false},
     [LOAD_WRITE] = {"write", BLK_WRITE, false},
     [LOAD_FLUSH] = {"flush", BLK_FLUSH, false},
+    [LOAD_SYNC] = {"sync", BLK_WRITE, false},
     [LOAD_FILL] = {"fill", BLK_WRITE, false},
     [LOAD_VERIFY] = {"verify", BLK_READ, false},
     [LOAD_DISCARD] = {"discard", BLK_DISCARD, false},
@@ -59,10 +61,14 @@ struct slot {
     uint64_t submitted_ns;
 };
 
-/* Requests that bring their own memory. */
-static bool has_data(enum load_op op)
+/* Some requests bring their own memory. */
+static void set_op(struct slot *slot, enum blk_op op)
 {
-    return ops[op].op == BLK_READ || ops[op].op == BLK_WRITE;
+    bool data = op == BLK_READ || op == BLK_WRITE;
+
+    slot->request.op = op;
+    slot->request.segment = data ? &slot->segment : NULL;
+    slot->request.segments = data;
 }
 
 static struct {
@@ -177,6 +183,8 @@ static void submit(struct slot *slot, uint64_t now_ns)
         slot->request.sector = next_block() * load.block_sectors;
     if (load.op == LOAD_FILL)
         stamp(slot);
+    if (load.op == LOAD_SYNC)
+        set_op(slot, BLK_WRITE);
     slot->submitted_ns = now_ns;
     blk_submit(load.device, &slot->request);
 }
@@ -188,6 +196,11 @@ static void request_done(struct blk_request *request)
     struct slot *slot = request->context;
     uint64_t now_ns = platform_now_ns(), ns = now_ns - slot->submitted_ns;
 
+    if (load.op == LOAD_SYNC && request->op == BLK_WRITE && !request->status) {
+        set_op(slot, BLK_FLUSH);
+        blk_submit(load.device, request);
+        return;
+    }
     load.done++;
     load.range[range_of(ns)]++;
     if (ns > load.max_ns)
@@ -267,17 +280,12 @@ static const char *prepare(void)
     memset(load.range, 0, sizeof(load.range));
     for (unsigned i = 0; i < load.depth; i++) {
         struct slot *slot = &load.slots[i];
-        bool data = has_data(load.op);
 
         slot->segment =
             (struct blk_segment){load.data + (size_t)i * load.block_bytes, load.block_bytes};
-        slot->request = (struct blk_request){.op = ops[load.op].op,
-                                             .segment = data ? &slot->segment : NULL,
-                                             .segments = data,
-                                             .sectors = load.block_sectors,
-                                             .unmap = true,
-                                             .done = request_done,
-                                             .context = slot};
+        slot->request = (struct blk_request){
+            .sectors = load.block_sectors, .unmap = true, .done = request_done, .context = slot};
+        set_op(slot, ops[load.op].op);
     }
     return NULL;
 }
@@ -329,7 +337,7 @@ static const char *parse(char *text, bool *force)
     for (load.op = 0; load.op < OPS && strcmp(word[1], ops[load.op].name) != 0; load.op++)
         ;
     if (load.op == OPS)
-        return "OP is none of randread randwrite read write flush fill verify discard zeroes";
+        return "OP is none of randread randwrite read write flush sync fill verify discard zeroes";
     wrong = parse_device(word + 5, n - 5, force);
     if (wrong)
         return wrong;

@@ -7,7 +7,8 @@
  *   blk OP BS DEPTH COUNT [DEVICE] [force]
  *
  * OP: randread, randwrite (over the whole device, the same sequence each time), read, write (from
- * its start, and again when its end is reached), flush (BS does not matter), fill (a write that
+ * its start, and again when its end is reached), flush (BS does not matter), sync (a write, in
+ * order, and a flush behind it), fill (a write that
  * puts the number of each sector into its first and its last eight bytes), verify (a read that
  * checks for these), discard and zeroes (BS bytes of the device each, in order). BS: bytes in a request, like 4096, 4k or 1M. DEPTH: requests under way. DEVICE:
  * as for partition_find(); without it the first disk. What writes is refused on a device that is in

@@ -68,6 +68,10 @@ static void every_op_is_done_as_often_as_asked(void **state)
     expect("blk flush 0 8 20", "ok n=20 ");
     assert_non_null(strstr(answer, " bytes=0 "));
     assert_int_equal(disk->stats.flushes, 20);
+    expect("blk sync 4k 3 300", "ok n=300 ");
+    assert_non_null(strstr(answer, " bytes=1228800 "));
+    assert_int_equal(disk->stats.flushes, 320);
+    assert_int_equal(disk->stats.writes, 1303);
     memset(ramdisk_memory(disk), 1, 1 << 20);
     expect("blk zeroes 4k 3 128", "ok n=128 ");
     expect("blk discard 64k 2 4", "ok n=4 ");
@@ -122,6 +126,7 @@ static void a_device_in_use_is_not_written_to(void **state)
     expect("blk write 4k 1 1", "error: rama is in use (FAT volume); with the word force");
     expect("blk randwrite 4k 1 1", "error: rama is in use");
     expect("blk fill 4k 1 1", "error: rama is in use");
+    expect("blk sync 4k 1 1", "error: rama is in use");
     expect("blk discard 4k 1 1", "error: rama is in use");
     expect("blk read 4k 1 1", "ok ");
     expect("blk flush 0 1 1", "ok ");
