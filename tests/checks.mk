@@ -42,7 +42,7 @@ COUNTED_WRAP := __sanitizer_cov_trace_pc virtqueue_add virtqueue_kick_prepare vi
 FUZZ := $(HOST)/fuzz$(if $(WORK),-work)
 FUZZ_TARGETS := $(patsubst tests/fuzz/corpus/%.hex,%,$(wildcard tests/fuzz/corpus/*.hex))
 FUZZ_C := $(wildcard $(call host_sources,tests/fuzz/fuzz.c)) \
-  $(addprefix $(LWIP)/src/,$(addsuffix .c,$(filter core/% api/% netif/% apps/mdns/% apps/sntp/%,$(LWIP_C)))) \
+  $(addprefix $(LWIP)/src/,$(addsuffix .c,$(filter core/% api/% netif/% apps/mdns/% apps/sntp/% apps/http/fs apps/http/httpd,$(LWIP_C)))) \
   $(FATFS)/ff.c $(FATFS)/ffunicode.c $(LITTLEFS)/lfs2.c $(LITTLEFS)/lfs2_util.c
 FUZZ_OBJS := $(FUZZ_C:%.c=$(FUZZ)/obj/%.o)
 # tests/fuzz/quiet.c and target_littlefs.c stand in front of these.
@@ -50,13 +50,16 @@ FUZZ_WRAPPED := virtio_log_features virtio_log_queues virtio_log_device lfs2_crc
 comma := ,
 FUZZ_SANITIZERS := address$(if $(WORK),,$(comma)undefined)
 FUZZ_FLAGS = $(CHECKED_FLAGS) -O2 -Itests/fuzz -fsanitize=$(FUZZ_SANITIZERS),fuzzer-no-link -fno-sanitize-recover=all
-FUZZ_TRACED := $(LWIP)/% boot/bootinfo boot/cmdline boot/pci_caps net/frame% net/lwip% net/net_config blk/partition%
+FUZZ_TRACED := $(LWIP)/% boot/bootinfo boot/cmdline boot/pci_caps net/frame% net/lwip% net/net_config blk/partition% apps/%
 $(filter-out $(FUZZ_TRACED:%=$(FUZZ)/obj/%.o),$(FUZZ_OBJS)): private TRACE := -fno-sanitize-coverage=trace-cmp
 $(FUZZ)/obj/hosted/%.o $(FUZZ)/obj/tests/bounds/%.o: private MODE := -fno-sanitize=fuzzer-no-link
 $(foreach folder,$(COUNTED_FOLDERS),$(FUZZ)/obj/$(folder)/%.o): private COUNT := $(if $(WORK),-fsanitize-coverage=trace-pc)
 fuzz_compile = $(call note,HOSTCC,$< (fuzz))mkdir -p $(@D) && clang $(FUZZ_FLAGS) $(TRACE) $(COUNT) $(MODE) $(1) -c $< -o $@
 
 $(FUZZ)/obj/$(LITTLEFS)/%.o: private MODE := $(LITTLEFS_FLAGS)
+# The web server opens the files of libc/files.c, and applications all have the same main function.
+$(FUZZ)/obj/apps/httpd/content.o: private MODE := -include tests/fuzz/http_files.h
+$(FUZZ)/obj/apps/nbd/main.o: private MODE := -Dapp_main=nbd_main
 $(FUZZ)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY) | packages-test
 	$(call fuzz_compile,)
 

@@ -182,7 +182,8 @@ int listing_build(const char *path, char **page, size_t *len)
     struct text text = {0};
     int status = folder_read(&folder, path);
     if (status == 0) {
-        qsort(folder.entries, folder.count, sizeof(folder.entries[0]), compare);
+        if (folder.count > 0)
+            qsort(folder.entries, folder.count, sizeof(folder.entries[0]), compare);
         status = render(&folder, path, &text);
     }
     folder_free(&folder);

@@ -61,7 +61,7 @@ static void take_chunks(struct nbd_request *request)
     for (uint32_t left = request->length; left;) {
         uint32_t len = left < NBD_CHUNK_SIZE ? left : NBD_CHUNK_SIZE;
         request->segment[request->chunks++] = (struct blk_segment){free_chunks, len};
-        memcpy(&free_chunks, free_chunks, sizeof(free_chunks));
+        memcpy(&free_chunks, (const void *)free_chunks, sizeof(free_chunks));
         free_chunk_count--;
         left -= len;
     }

@@ -1,5 +1,6 @@
 // sources: virtio/*.c blk/*.c net/*.c console/*.c rng/*.c balloon/*.c input/*.c vsock/*.c
-// sources: fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/fat*.c fs/littlefs*.c fs/mount.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
+// sources: fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/fat*.c fs/littlefs*.c fs/mount.c fs/fs.c fs/disks.c libc/files.c libc/console.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
+// sources: apps/httpd/content.c apps/httpd/kept.c apps/httpd/listing.c apps/httpd/path.c apps/httpd/request.c apps/nbd/*.c
 // sources: boot/bootinfo.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
 // sources: hosted/fake_pci.c hosted/pages.c hosted/violation.c tests/fuzz/*.c tests/unit/fuse_server.c
 /*
@@ -44,6 +45,8 @@ static const struct fuzz_target targets[] = {
     {"fat", fuzz_fat_prepare, fuzz_fat, false},
     {"littlefs", fuzz_littlefs_prepare, fuzz_littlefs, false},
     {"lwip", fuzz_lwip_prepare, fuzz_lwip, false},
+    {"http", fuzz_http_prepare, fuzz_http, false},
+    {"nbd", fuzz_nbd_prepare, fuzz_nbd, false},
     {"words", NULL, fuzz_words, false},
     {"bootinfo", NULL, fuzz_bootinfo, false},
 };

@@ -31,6 +31,8 @@ void fuzz_partitions(struct input *input, bool packed);
 void fuzz_fat(struct input *input, bool packed);
 void fuzz_littlefs(struct input *input, bool packed);
 void fuzz_lwip(struct input *input, bool packed);
+void fuzz_http(struct input *input, bool packed);
+void fuzz_nbd(struct input *input, bool packed);
 void fuzz_words(struct input *input, bool packed);
 void fuzz_bootinfo(struct input *input, bool packed);
 
@@ -38,5 +40,7 @@ void fuzz_balloon_prepare(void);
 void fuzz_fat_prepare(void);
 void fuzz_littlefs_prepare(void);
 void fuzz_lwip_prepare(void);
+void fuzz_http_prepare(void);
+void fuzz_nbd_prepare(void);
 
 #endif
