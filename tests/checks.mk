@@ -40,6 +40,7 @@ COUNTED_WRAP := __sanitizer_cov_trace_pc virtqueue_add virtqueue_kick_prepare vi
 # about text or numbers in memory also trace comparisons; it would slow the others down and teach them nothing.
 # With WORK=1 they count, too (see bounded-work below), without UBSan, whose checks would be steps.
 FUZZ := $(HOST)/fuzz$(if $(WORK),-work)
+REACHED := $(HOST)/fuzz-coverage
 FUZZ_TARGETS := $(patsubst tests/fuzz/corpus/%.hex,%,$(wildcard tests/fuzz/corpus/*.hex))
 FUZZ_C := $(wildcard $(call host_sources,tests/fuzz/fuzz.c)) \
   $(addprefix $(LWIP)/src/,$(addsuffix .c,$(filter core/% api/% netif/% apps/mdns/% apps/sntp/% apps/http/fs apps/http/httpd,$(LWIP_C)))) \
@@ -54,12 +55,13 @@ FUZZ_TRACED := $(LWIP)/% boot/bootinfo boot/cmdline boot/pci_caps net/frame% net
 $(filter-out $(FUZZ_TRACED:%=$(FUZZ)/obj/%.o),$(FUZZ_OBJS)): private TRACE := -fno-sanitize-coverage=trace-cmp
 $(FUZZ)/obj/hosted/%.o $(FUZZ)/obj/tests/bounds/%.o: private MODE := -fno-sanitize=fuzzer-no-link
 $(foreach folder,$(COUNTED_FOLDERS),$(FUZZ)/obj/$(folder)/%.o): private COUNT := $(if $(WORK),-fsanitize-coverage=trace-pc)
-fuzz_compile = $(call note,HOSTCC,$< (fuzz))mkdir -p $(@D) && clang $(FUZZ_FLAGS) $(TRACE) $(COUNT) $(MODE) $(1) -c $< -o $@
+fuzz_compile = $(call note,HOSTCC,$< (fuzz))mkdir -p $(@D) && clang $(FUZZ_FLAGS) $(TRACE) $(COUNT) $(OWN) $(MODE) $(1) -c $< -o $@
 
 $(FUZZ)/obj/$(LITTLEFS)/%.o: private MODE := $(LITTLEFS_FLAGS)
 # The web server opens the files of libc/files.c, and applications all have the same main function.
-$(FUZZ)/obj/apps/httpd/content.o: private MODE := -include tests/fuzz/http_files.h
-$(FUZZ)/obj/apps/nbd/main.o: private MODE := -Dapp_main=nbd_main
+FUZZ_BUILDS := $(FUZZ) $(REACHED) $(HOST)/work
+$(FUZZ_BUILDS:%=%/obj/apps/httpd/content.o): private OWN := -include tests/fuzz/http_files.h
+$(FUZZ_BUILDS:%=%/obj/apps/nbd/main.o): private OWN := -Dapp_main=nbd_main
 $(FUZZ)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY) | packages-test
 	$(call fuzz_compile,)
 
@@ -79,13 +81,12 @@ fuzz: $(FUZZ_TARGETS:%=$(FUZZ)/%)
 
 # The same programs, built to count which lines and branches of the portable code the inputs reach: the seeds, and what
 # earlier runs of "make fuzz" have learnt.
-REACHED := $(HOST)/fuzz-coverage
 REACHED_FLAGS = $(CHECKED_FLAGS) -Itests/fuzz -fsanitize=address
 $(patsubst %.c,$(REACHED)/obj/%.o,$(filter-out hosted/% tests/% $(BUILD)/%,$(FUZZ_C))): private MODE := -fprofile-instr-generate \
   -fcoverage-mapping -Werror
 $(REACHED)/obj/$(LITTLEFS)/%.o: private MODE := $(LITTLEFS_FLAGS)
 $(REACHED)/obj/%.o: %.c $(HOST_READY) tests/checks.mk | packages-test packages-coverage
-	$(call note,HOSTCC,$< (coverage))mkdir -p $(@D) && clang $(REACHED_FLAGS) $(MODE) -c $< -o $@
+	$(call note,HOSTCC,$< (coverage))mkdir -p $(@D) && clang $(REACHED_FLAGS) $(OWN) $(MODE) -c $< -o $@
 
 $(REACHED)/fuzzer: $(FUZZ_C:%.c=$(REACHED)/obj/%.o)
 	$(call note,LINK,$@)clang -fprofile-instr-generate -fsanitize=address,fuzzer $(WRAPPED:%=-Wl,--wrap=%) \
@@ -118,7 +119,7 @@ $(foreach folder,$(COUNTED_FOLDERS),$(COUNTED)/obj/$(folder)/%.o): private MODE 
   -fsanitize-coverage=trace-pc
 $(COUNTED)/obj/$(LITTLEFS)/%.o: private MODE := $(LITTLEFS_FLAGS)
 counted_compile = $(call note,HOSTCC,$< (work))mkdir -p $(@D) && \
-  gcc $(CHECKED_FLAGS) -Wno-maybe-uninitialized -Itests/fuzz $(MODE) $(1) -c $< -o $@
+  gcc $(CHECKED_FLAGS) -Wno-maybe-uninitialized -Itests/fuzz $(OWN) $(MODE) $(1) -c $< -o $@
 counted_link = $(call note,LINK,$@)gcc $(COUNTED_WRAP:%=-Wl,--wrap=%) $(1:%=-Wl,--wrap=%) $(filter %.o,$^) -lcmocka -lm -o $@
 
 $(COUNTED)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY) tests/checks.mk | packages-test
