@@ -42,6 +42,8 @@
 
 /* The unit of sector numbers and capacities, whatever the device's block size (5.2.4). */
 #define BLK_SECTOR_SIZE 512u
+/* Sectors of a disk: with more, its bytes could not be counted. */
+#define BLK_MAX_SECTORS (UINT64_MAX / 2 / BLK_SECTOR_SIZE)
 
 /* More pieces than any device gets in one part; a driver's limit may be lower. */
 #define BLK_MAX_SEGMENTS 128u

@@ -21,6 +21,8 @@ static const char *nonsense(const struct blk_device *device)
     if (device->block_size < BLK_SECTOR_SIZE || device->block_size > 65536 ||
         (device->block_size & (device->block_size - 1)))
         return "block size";
+    if (device->capacity > BLK_MAX_SECTORS)
+        return "capacity";
     if (limits->max_segments < 1 || limits->max_segments > BLK_MAX_SEGMENTS)
         return "number of segments";
     if (limits->max_segment_size < device->block_size ||

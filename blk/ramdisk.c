@@ -128,15 +128,16 @@ void *ramdisk_memory(struct blk_device *device)
 
 /* ---- kernel words ---- */
 
-/* A RAM disk with the content of another one. */
+/* A RAM disk with the content of another one, of the size that this has now: it may grow meanwhile. */
 static void copy_disk(struct blk_device *from)
 {
-    struct blk_device *to = ramdisk_create(from->capacity * BLK_SECTOR_SIZE);
+    const uint64_t sectors = from->capacity;
+    struct blk_device *to = ramdisk_create(sectors * BLK_SECTOR_SIZE);
     uint64_t at;
     int error = 0;
 
-    for (at = 0; to && !error && at < from->capacity; at += COPY_SECTORS) {
-        uint64_t left = from->capacity - at;
+    for (at = 0; to && !error && at < sectors; at += COPY_SECTORS) {
+        uint64_t left = sectors - at;
 
         error = blk_read(from, at, (uint8_t *)ramdisk_memory(to) + at * BLK_SECTOR_SIZE,
                          left < COPY_SECTORS ? (uint32_t)left : COPY_SECTORS);

@@ -294,6 +294,11 @@ void virtio_blk_config_changed(struct virtio_blk *blk)
 
     if (read_capacity(blk, &capacity) || capacity == blk->block.capacity)
         return;
+    if (capacity > BLK_MAX_SECTORS) {
+        log_error("%s: a capacity of %llu sectors makes no sense", blk->block.name,
+                  (unsigned long long)capacity);
+        return;
+    }
     log_info("%s: capacity changed from %llu to %llu sectors", blk->block.name,
              (unsigned long long)blk->block.capacity, (unsigned long long)capacity);
     blk->block.capacity = capacity;

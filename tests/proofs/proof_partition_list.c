@@ -50,7 +50,7 @@ int main(void)
     table = malloc(sizeof(*table));
     table->disk = &disk;
     disk.capacity = any_u64();
-    assume(disk.capacity <= UINT64_MAX / 512); /* in bytes it is a number, too: blk_add() */
+    assume(disk.capacity <= BLK_MAX_SECTORS);
     table->count = count;
     assume(list_is_valid());
     struct partition_entry *entry = partition_take(table, any_unsigned(), first, last);

@@ -12,6 +12,8 @@
 
 static char answer[BLK_LOAD_ANSWER_SIZE];
 static unsigned answers;
+#define SECTORS 4096u
+
 static struct blk_device *disk;
 
 static void take(void *arg, const char *text)
@@ -281,6 +283,62 @@ static void without_memory_there_is_no_load(void **state)
     close_disk();
 }
 
+static uint64_t sectors_read;
+
+/* Says that it is larger as soon as it is read. */
+static int grow(struct blk_device *device, const struct blk_part *part)
+{
+    device->capacity = 2 * SECTORS;
+    for (unsigned i = 0; i < part->segments; i++) {
+        memset(part->segment[i].data, 7, part->segment[i].len);
+        sectors_read += part->segment[i].len / BLK_SECTOR_SIZE;
+    }
+    blk_complete(device, part->token, 0);
+    return 0;
+}
+
+static void nothing(struct blk_device *device)
+{
+    (void)device;
+}
+
+static unsigned nothing_done(struct blk_device *device, unsigned budget)
+{
+    (void)device;
+    (void)budget;
+    return 0;
+}
+
+static bool idle(struct blk_device *device)
+{
+    (void)device;
+    return true;
+}
+
+/* The copy has the size that the disk had when it began. */
+static void a_disk_that_grows_is_copied(void **state)
+{
+    static const struct blk_ops ops = {
+        .submit = grow, .kick = nothing, .poll = nothing_done, .arm = idle};
+    static struct blk_device growing;
+
+    (void)state;
+    growing = (struct blk_device){
+        .capacity = SECTORS,
+        .block_size = 512,
+        .limits = {.max_segments = 1, .max_segment_size = 1 << 20, .max_sectors = 2048},
+        .ops = &ops};
+    sectors_read = 0;
+    assert_int_equal(blk_add(&growing), 0);
+    ramdisk_from_cmdline("ramdisk=vda");
+    assert_int_equal(sectors_read, SECTORS);
+    disk = blk_find("rama");
+    assert_non_null(disk);
+    assert_int_equal(disk->capacity, SECTORS);
+    close_disk();
+    blk_remove(&growing);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +350,7 @@ int main(void)
         TEST(loads_take_turns_and_can_be_cancelled),
         TEST(an_error_ends_the_load),
         TEST(without_memory_there_is_no_load),
+        TEST(a_disk_that_grows_is_copied),
     };
 
     return cmocka_run_group_tests_name("load", tests, NULL, NULL);

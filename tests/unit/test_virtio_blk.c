@@ -524,6 +524,12 @@ static void the_capacity_may_change(void **state)
     assert_int_equal(disk->capacity, 100);
     assert_int_equal(blk_read(disk, 100, data, 1), -EINVAL);
     assert_int_equal(blk_read(disk, 99, data, 1), 0);
+    /* More than can be counted in bytes: as if nothing had been said. */
+    capacity = BLK_MAX_SECTORS + 1;
+    device_change_config(&model.device, BLK_CONFIG_CAPACITY, &capacity, 8);
+    hosted_interrupts_deliver();
+    assert_int_equal(virtio_poll(), 1);
+    assert_int_equal(disk->capacity, 100);
     end();
 }
 
@@ -543,6 +549,23 @@ static void senseless_configurations_are_refused(void **state)
         assert_true(model.device.status & ST_FAILED);
         end();
     }
+}
+
+/* In bytes they are nothing, a few, or less than nothing. */
+static void senseless_capacities_are_refused(void **state)
+{
+    static const uint64_t bad[] = {UINT64_MAX, (UINT64_C(1) << 55) + 8, BLK_MAX_SECTORS + 1};
+    static struct blk_device device;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        device = (struct blk_device){
+            .capacity = bad[i],
+            .block_size = 512,
+            .limits = {.max_segments = 1, .max_segment_size = 512, .max_sectors = 1}};
+        assert_int_equal(blk_add(&device), -EINVAL);
+    }
+    expect_log("its capacity makes no sense", 3);
 }
 
 /* Limits far above ours, below a multiple of the block, and a queue too small for one request. */
@@ -661,6 +684,7 @@ int main(void)
         TEST(a_disk_that_is_removed_ends_its_requests),
         TEST(a_disk_that_is_pulled_out_ends_its_requests),
         TEST(the_capacity_may_change),
+        TEST(senseless_capacities_are_refused),
         TEST(senseless_configurations_are_refused),
         TEST(odd_limits_are_made_sense_of),
         TEST(unused_features_are_not_accepted),
