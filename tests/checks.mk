@@ -3,7 +3,8 @@
 # "make test" runs a share of all this, see the end. What each check has found is in docs/ROBUSTNESS.md.
 
 # The same tests under checkers that AddressSanitizer excludes: $(call checked,NAME,COMPILER,FLAGS). The device of
-# test_virtqueue_threads runs on a thread of its own, which is what ThreadSanitizer is for; Valgrind has one at a time.
+# THREADED runs on a thread of its own, which is what ThreadSanitizer is for; Valgrind has one at a time.
+THREADED := test_virtqueue_threads test_drivers_threads
 CHECKED_FLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(HOST_FLAGS))
 define checked
 $(HOST)/$(1)/obj/$(BUILD)/%.o: $(BUILD)/%.c $(HOST_READY) | packages-test
@@ -18,10 +19,10 @@ endef
 $(eval $(call checked,tsan,clang,-fsanitize=thread))
 $(eval $(call checked,msan,clang,-fsanitize=memory -fsanitize-memory-track-origins))
 $(eval $(call checked,valgrind,gcc,))
-SANITIZED := $(HOST)/tsan/test_virtqueue_threads $(UNIT_NAMES:%=$(HOST)/msan/%) \
-  $(patsubst %,$(HOST)/valgrind/%,$(filter-out test_virtqueue_threads,$(UNIT_NAMES)))
+SANITIZED := $(THREADED:%=$(HOST)/tsan/%) $(UNIT_NAMES:%=$(HOST)/msan/%) \
+  $(patsubst %,$(HOST)/valgrind/%,$(filter-out $(THREADED),$(UNIT_NAMES)))
 # What "make test" runs of them: the ring, and the drivers that carry the load.
-SANITIZED_SHARE := $(filter %/test_virtqueue_threads %/test_virtqueue_lies %/msan/test_virtio_net %/msan/test_virtio_scsi \
+SANITIZED_SHARE := $(filter %/test_virtqueue_threads %/tsan/test_drivers_threads %/test_virtqueue_lies %/msan/test_virtio_net %/msan/test_virtio_scsi \
   %/valgrind/test_virtio_pci,$(SANITIZED))
 
 # Races, memory that nobody has written, and leaks: what ThreadSanitizer, MemorySanitizer and Valgrind find.
@@ -135,7 +136,7 @@ $(COUNTED)/fault_points: $(FAULT_POINTS_C:%.c=$(COUNTED)/obj/%.o) $(COUNTED_OBJS
 $(COUNTED)/replay: $(FUZZ_C:%.c=$(COUNTED)/obj/%.o) $(COUNTED)/obj/tests/bounds/replay.o $(COUNTED_OBJS)
 	$(call counted_link,$(WRAPPED) $(FUZZ_WRAPPED))
 
-COUNTED_UNIT := $(filter test_virtio_% test_virtqueue% test_ide test_e1000,$(filter-out test_virtqueue_threads,$(UNIT_NAMES)))
+COUNTED_UNIT := $(filter test_virtio_% test_virtqueue% test_ide test_e1000,$(filter-out $(THREADED),$(UNIT_NAMES)))
 $(foreach name,$(COUNTED_UNIT),$(eval $(COUNTED)/$(name): $($(name)_C:%.c=$(COUNTED)/obj/%.o) $(COUNTED_OBJS) ; $$(call counted_link,)))
 
 .PHONY: bounded-work
