@@ -314,7 +314,8 @@ err_t port_link_output(struct netif *netif, struct pbuf *p)
     struct nic_offload offload = {0};
     bool by_device = (port->checksum_flags & NETIF_CHECKSUM_GEN_TCP) == 0;
     MIB2_STATS_NETIF_ADD(netif, ifoutoctets, p->tot_len);
-    if ((!by_device && p->segment_size == 0) || is_clearly_not_tcp(p))
+    bool whole = p->segment_size == 0 && p->tot_len <= port->netif.mtu + NIC_ETHERNET_HEADER;
+    if ((!by_device && p->segment_size == 0) || (whole && is_clearly_not_tcp(p)))
         return tx_submit(port, p, NULL);
     if (!frame_find_transport(p->payload, p->len, &large.transport))
         return tx_submit(port, p, NULL);

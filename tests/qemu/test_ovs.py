@@ -64,7 +64,7 @@ def wait_for_counts(switch, packets):
     deadline = time.monotonic() + ovs.START_TIMEOUT_S
     while True:
         counts = switch.statistics("guest0")
-        if min(counts["rx_packets"], counts["tx_packets"]) > packets:
+        if min(counts.get("rx_packets", 0), counts.get("tx_packets", 0)) > packets:
             return counts
         assert time.monotonic() < deadline, counts
         time.sleep(0.5)
