@@ -1,69 +1,53 @@
 /*
  * fuse_file.c - open files and directories of the host, behind FUSE.
  *
- * Owns positions, and the entries of a directory that were read ahead. File data is not kept: it
- * goes from the host straight into the caller's buffer and back. An open object whose session has
- * ended answers -EIO. Read virtio_fs.c next.
+ * Owns nodes and handles, and the entries of a directory that were read ahead; positions are
+ * share_file.c's. File data is not kept: it goes from the host straight into the caller's buffer and
+ * back. An open object whose session has ended answers -EIO. Read virtio_fs.c next.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fs/fuse_internal.h"
-
-/* Entries in a row that are not shown. A directory can have many; a host can send them for ever. */
-#define SKIPPED_MAX 100000u
+#include "fs/share_file.h"
 
 struct fuse_file {
+    struct share_file shared;
     struct fuse_volume *volume;
     struct fuse_node node;
     uint64_t handle;
     uint32_t flags; /* FUSE_O_* */
-    uint64_t position;
 };
 
 struct fuse_directory {
+    struct share_directory shared;
     struct fuse_volume *volume;
     struct fuse_node node;
     uint64_t handle;
-    uint64_t offset;  /* where the host goes on, in its own terms */
-    uint32_t len, at; /* of `entries` */
     uint8_t entries[FUSE_REPLY_SIZE];
-    char path[FS_PATH_MAX];
 };
 
 /* --- Files ------------------------------------------------------------------------------------ */
 
-static uint32_t step_of(const struct fuse_file *file, size_t left)
-{
-    return left < file->volume->data_max ? (uint32_t)left : file->volume->data_max;
-}
-
-static ssize_t fuse_file_read(void *object, void *data, size_t count)
+static int read_step(void *object, uint64_t position, void *data, uint32_t *count)
 {
     struct fuse_file *file = object;
-    size_t done = 0;
-    int error = 0;
 
-    while (!error && done < count) {
-        uint32_t wanted = step_of(file, count - done), got = wanted;
-
-        error = fuse_read(file->volume, file->node, file->handle, file->position,
-                          (char *)data + done, &got);
-        if (error)
-            break;
-        done += got;
-        file->position += got;
-        if (got < wanted)
-            break;
-    }
-    return done ? (ssize_t)done : error;
+    return fuse_read(file->volume, file->node, file->handle, position, data, count);
 }
 
-static int file_size(struct fuse_file *file, uint64_t *size)
+static int write_step(void *object, uint64_t position, const void *data, uint32_t *count)
 {
+    struct fuse_file *file = object;
+
+    return fuse_write(file->volume, file->node, file->handle, position, data, count);
+}
+
+static int file_size(void *object, uint64_t *size)
+{
+    struct fuse_file *file = object;
     struct stat status;
     int error = fuse_get_status(file->volume, file->node, &status);
 
@@ -72,50 +56,11 @@ static int file_size(struct fuse_file *file, uint64_t *size)
     return error;
 }
 
-static ssize_t fuse_file_write(void *object, const void *data, size_t count)
-{
-    struct fuse_file *file = object;
-    size_t done = 0;
-    int error = file->flags & FUSE_O_APPEND ? file_size(file, &file->position) : 0;
-
-    if (!error && file->position > (uint64_t)INT64_MAX - count)
-        error = -EFBIG;
-    while (!error && done < count) {
-        uint32_t moved = step_of(file, count - done);
-
-        error = fuse_write(file->volume, file->node, file->handle, file->position,
-                           (const char *)data + done, &moved);
-        if (!error && !moved)
-            error = -ENOSPC;
-        if (error)
-            break;
-        done += moved;
-        file->position += moved;
-    }
-    return done ? (ssize_t)done : error;
-}
-
-static int64_t fuse_file_seek(void *object, int64_t offset, int whence)
-{
-    struct fuse_file *file = object;
-    uint64_t base = 0;
-    int error = 0;
-
-    if (whence == SEEK_CUR)
-        base = file->position;
-    else if (whence == SEEK_END)
-        error = file_size(file, &base);
-    else if (whence != SEEK_SET)
-        error = -EINVAL;
-    if (!error && offset < -(int64_t)base)
-        error = -EINVAL;
-    if (!error && offset > INT64_MAX - (int64_t)base)
-        error = -EOVERFLOW;
-    if (error)
-        return error;
-    file->position = base + (uint64_t)offset;
-    return (int64_t)file->position;
-}
+static const struct share_file_ops shared_file_ops = {
+    .read = read_step,
+    .write = write_step,
+    .size = file_size,
+};
 
 static int fuse_file_stat(void *object, struct stat *status)
 {
@@ -150,9 +95,9 @@ static int fuse_file_close(void *object)
 }
 
 static const struct file_ops fuse_file_ops = {
-    .read = fuse_file_read,
-    .write = fuse_file_write,
-    .seek = fuse_file_seek,
+    .read = share_file_read,
+    .write = share_file_write,
+    .seek = share_file_seek,
     .stat = fuse_file_stat,
     .truncate = fuse_file_truncate,
     .sync = fuse_file_sync,
@@ -224,6 +169,8 @@ int fuse_open(void *volume, const char *path, int flags, struct file_object *out
         free(file);
         return error;
     }
+    file->shared = (struct share_file){
+        .ops = &shared_file_ops, .data_max = file->volume->data_max, .append = flags & O_APPEND};
     file->volume->open++;
     *out = (struct file_object){&fuse_file_ops, file};
     return 0;
@@ -231,11 +178,34 @@ int fuse_open(void *volume, const char *path, int flags, struct file_object *out
 
 /* --- Directories ------------------------------------------------------------------------------ */
 
-/* Takes the next entry that was read ahead. -ENOENT for a name that no path can lead to. */
-static int next_entry(struct fuse_directory *directory, struct fs_entry *entry)
+static int directory_check(void *object)
 {
-    uint32_t left = directory->len - directory->at;
-    const uint8_t *at = directory->entries + directory->at;
+    struct fuse_directory *directory = object;
+
+    return fuse_check(directory->volume, directory->node);
+}
+
+static int directory_violation(void *object, const char *what)
+{
+    struct fuse_directory *directory = object;
+
+    return fuse_violation(directory->volume, what);
+}
+
+static int read_ahead(void *object)
+{
+    struct fuse_directory *directory = object;
+
+    return fuse_read_directory(directory->volume, directory->node, directory->handle,
+                               directory->shared.offset, directory->entries,
+                               &directory->shared.len);
+}
+
+static int take_entry(void *object, struct fs_entry *entry)
+{
+    struct fuse_directory *directory = object;
+    uint32_t left = directory->shared.len - directory->shared.at;
+    const uint8_t *at = directory->entries + directory->shared.at;
     struct fuse_dirent wire;
     size_t taken;
 
@@ -245,14 +215,9 @@ static int next_entry(struct fuse_directory *directory, struct fs_entry *entry)
     if (wire.namelen > left - sizeof(wire))
         return fuse_violation(directory->volume, "half a name in a directory");
     taken = (sizeof(wire) + wire.namelen + FUSE_DIRENT_ALIGN - 1) & ~(FUSE_DIRENT_ALIGN - 1ul);
-    directory->at += taken < left ? (uint32_t)taken : left;
-    directory->offset = wire.off;
-    if (!wire.namelen || wire.namelen > FS_NAME_MAX)
-        return -ENOENT;
-    memcpy(entry->name, at + sizeof(wire), wire.namelen);
-    entry->name[wire.namelen] = '\0';
-    if (strlen(entry->name) != wire.namelen || strchr(entry->name, '/') ||
-        !strcmp(entry->name, ".") || !strcmp(entry->name, ".."))
+    directory->shared.at += taken < left ? (uint32_t)taken : left;
+    directory->shared.offset = wire.off;
+    if (share_entry_name(entry, at + sizeof(wire), wire.namelen))
         return -ENOENT;
     /* What can be opened; a link leads somewhere or not. */
     return wire.type == FUSE_DT_DIR || wire.type == FUSE_DT_REG || wire.type == FUSE_DT_LNK ||
@@ -266,76 +231,34 @@ static int link_status(struct fuse_directory *directory, const char *name, struc
 {
     char path[FS_PATH_MAX];
     struct fuse_node node;
-    size_t folder = strcmp(directory->path, "/") ? strlen(directory->path) : 0, len = strlen(name);
-    int error;
+    int error = share_directory_path(&directory->shared, name, path);
 
-    if (folder + 1 + len >= sizeof(path))
-        return -ENOENT;
-    memcpy(path, directory->path, folder);
-    path[folder] = '/';
-    memcpy(path + folder + 1, name, len + 1);
-    error = fuse_walk(directory->volume, path, true, &node, status);
+    if (!error)
+        error = fuse_walk(directory->volume, path, true, &node, status);
     if (!error)
         fuse_forget(directory->volume, node);
     return error;
 }
 
-/* Size and kind of an entry. -ENOENT when it cannot be shown: gone, a link to nowhere. */
-static int entry_status(struct fuse_directory *directory, struct fs_entry *entry)
+static int entry_status(void *object, const char *name, struct stat *status)
 {
+    struct fuse_directory *directory = object;
     struct fuse_node node;
-    struct stat status;
-    int error = fuse_lookup(directory->volume, directory->node, entry->name, strlen(entry->name),
-                            &node, &status);
+    int error = fuse_lookup(directory->volume, directory->node, name, strlen(name), &node, status);
 
-    if (!error) {
-        fuse_forget(directory->volume, node);
-        if (S_ISLNK(status.st_mode))
-            error = link_status(directory, entry->name, &status);
-    }
     if (error)
-        return fuse_check(directory->volume, directory->node) ? error : -ENOENT;
-    entry->mode = status.st_mode;
-    entry->size = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
-    return S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) ? 0 : -ENOENT;
-}
-
-static int fuse_directory_read(void *object, struct fs_entry *entry)
-{
-    struct fuse_directory *directory = object;
-    int error = 0;
-
-    for (unsigned i = 0; !error && i < SKIPPED_MAX; i++) {
-        if (directory->at == directory->len) {
-            directory->at = 0;
-            error = fuse_read_directory(directory->volume, directory->node, directory->handle,
-                                        directory->offset, directory->entries, &directory->len);
-            if (error || !directory->len)
-                break;
-        }
-        error = next_entry(directory, entry);
-        if (!error)
-            error = entry_status(directory, entry);
-        if (!error)
-            return 1;
-        if (error == -ENOENT)
-            error = 0;
-    }
-    if (error || !directory->len) {
-        directory->at = directory->len = 0;
         return error;
-    }
-    return fuse_violation(directory->volume, "a directory without an end");
+    fuse_forget(directory->volume, node);
+    return S_ISLNK(status->st_mode) ? link_status(directory, name, status) : 0;
 }
 
-static int fuse_directory_rewind(void *object)
-{
-    struct fuse_directory *directory = object;
-
-    directory->offset = 0;
-    directory->at = directory->len = 0;
-    return fuse_check(directory->volume, directory->node);
-}
+static const struct share_directory_ops shared_directory_ops = {
+    .check = directory_check,
+    .read_ahead = read_ahead,
+    .take_entry = take_entry,
+    .entry_status = entry_status,
+    .violation = directory_violation,
+};
 
 static int fuse_directory_stat(void *object, struct stat *status)
 {
@@ -358,8 +281,8 @@ static int fuse_directory_close(void *object)
 
 static const struct file_ops fuse_directory_ops = {
     .stat = fuse_directory_stat,
-    .read_entry = fuse_directory_read,
-    .rewind = fuse_directory_rewind,
+    .read_entry = share_directory_read,
+    .rewind = share_directory_rewind,
     .close = fuse_directory_close,
 };
 
@@ -373,7 +296,8 @@ int fuse_open_directory(void *context, const char *path, struct file_object *out
     if (!directory)
         return -ENOMEM;
     directory->volume = volume;
-    strcpy(directory->path, path);
+    directory->shared.ops = &shared_directory_ops;
+    strcpy(directory->shared.path, path);
     error = fuse_walk(volume, path, true, &directory->node, &status);
     if (!error) {
         error = S_ISDIR(status.st_mode)

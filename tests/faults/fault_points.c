@@ -1,5 +1,5 @@
 // sources: virtio/*.c blk/block*.c blk/wait.c blk/scsi*.c blk/virtio*.c net/nic.c net/virtio_net*.c net/flow_hash.c net/frame.c console/*.c rng/*.c
-// sources: balloon/*.c input/*.c vsock/*.c fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/mount.c boot/loop.c boot/format.c boot/log.c
+// sources: balloon/*.c input/*.c vsock/*.c fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/share_file.c fs/mount.c boot/loop.c boot/format.c boot/log.c
 // sources: boot/pci_caps.c boot/cmdline.c hosted/platform_linux.c hosted/dma_arena.c
 // sources: hosted/registers.c hosted/fake_pci.c hosted/violation.c hosted/ring*.c hosted/device*.c
 // sources: hosted/pages.c tests/unit/ninep_server.c tests/unit/fuse_server.c tests/faults/*.c

@@ -1,5 +1,5 @@
 // sources: virtio/*.c blk/*.c net/*.c console/*.c rng/*.c balloon/*.c input/*.c vsock/*.c
-// sources: fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/fat*.c fs/littlefs*.c fs/mount.c fs/fs.c fs/disks.c libc/files.c libc/console.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
+// sources: fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/share_file.c fs/fat*.c fs/littlefs*.c fs/mount.c fs/fs.c fs/disks.c libc/files.c libc/console.c boot/loop.c boot/format.c boot/pci_caps.c boot/cmdline.c
 // sources: apps/httpd/content.c apps/httpd/kept.c apps/httpd/listing.c apps/httpd/path.c apps/httpd/request.c apps/nbd/*.c
 // sources: boot/bootinfo.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
 // sources: hosted/fake_pci.c hosted/pages.c hosted/violation.c tests/fuzz/*.c tests/unit/fuse_server.c

@@ -2,7 +2,7 @@
 // sources: fs/littlefs.c fs/littlefs_file.c fs/littlefs_disk.c littlefs/lfs2.c littlefs/lfs2_util.c
 // sources: blk/cache.c libc/files.c libc/console.c fatfs/ff.c fatfs/ffunicode.c
 // sources: fs/ninep.c fs/ninep_file.c fs/ninep_rpc.c fs/fuse.c boot/cmdline.c boot/format.c
-// sources: fs/fuse_rpc.c fs/fuse_file.c
+// sources: fs/fuse_rpc.c fs/fuse_file.c fs/share_file.c
 /*
  * test_crash_fs.c - what a crash may leave of a volume: files are written and synced while each write
  * and flush of the disk is noted; then every moment of it is a crash. The volume has to mount, and what

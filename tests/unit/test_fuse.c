@@ -1,5 +1,6 @@
 // sources: fs/fuse.c fs/fuse_file.c fs/fuse_rpc.c fs/mount.c boot/log.c boot/format.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/violation.c
+// sources: fs/share_file.c
 /*
  * test_fuse.c - the client of FUSE against a small server that answers as it should, or lies.
  *

@@ -2,7 +2,7 @@
 // sources: fs/littlefs.c fs/littlefs_file.c fs/littlefs_disk.c littlefs/lfs2.c littlefs/lfs2_util.c
 // sources: blk/cache.c libc/files.c libc/console.c fatfs/ff.c fatfs/ffunicode.c
 // sources: fs/ninep.c fs/ninep_file.c fs/ninep_rpc.c fs/fuse.c boot/cmdline.c boot/format.c
-// sources: fs/fuse_rpc.c fs/fuse_file.c
+// sources: fs/fuse_rpc.c fs/fuse_file.c fs/share_file.c
 /*
  * test_littlefs.c - files on littlefs volumes: contents, rules, full and damaged volumes, and power
  * cuts at every write.

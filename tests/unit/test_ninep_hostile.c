@@ -1,6 +1,6 @@
 // sources: fs/ninep.c fs/ninep_file.c fs/ninep_rpc.c fs/mount.c libc/files.c libc/console.c
 // sources: boot/log.c boot/format.c hosted/platform_linux.c hosted/dma_arena.c
-// sources: hosted/registers.c tests/unit/ninep_server.c tests/unit/ninep_share.c
+// sources: hosted/registers.c tests/unit/ninep_server.c tests/unit/ninep_share.c fs/share_file.c
 /*
  * test_ninep_hostile.c - the 9P2000.L client against a server that refuses, lies or falls silent.
  *

@@ -5,7 +5,7 @@
 // sources: boot/format.c boot/loop.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c
 // sources: hosted/registers.c hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c
 // sources: hosted/device.c hosted/device_setup.c tests/unit/ninep_server.c hosted/violation.c
-// sources: hosted/ring_packed.c virtio/virtqueue_packed.c
+// sources: hosted/ring_packed.c virtio/virtqueue_packed.c fs/share_file.c
 /*
  * test_virtio_9p.c - the driver of the 9P device under its client, against a model device with a
  * server behind its queue.

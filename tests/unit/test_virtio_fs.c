@@ -5,7 +5,7 @@
 // sources: boot/format.c boot/loop.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c
 // sources: hosted/registers.c hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c
 // sources: hosted/device.c hosted/device_setup.c hosted/violation.c hosted/ring_packed.c
-// sources: virtio/virtqueue_packed.c
+// sources: virtio/virtqueue_packed.c fs/share_file.c
 /*
  * test_virtio_fs.c - the driver of the file system device (5.11) under its client, against a model
  * device with one empty file behind it.
