@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from ferrule import BUILD, KERNEL, Guest
-from netns import Network, why_not
+from netns import HOST6, Network, why_not
 from website import Site
 
 
@@ -34,6 +34,17 @@ def own_network():
     if reason:
         pytest.skip(reason)
     with Network() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network with IPv6, too, for all tests of a file that ask for it."""
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with Network() as made:
+        made.run("ip", "address", "add", f"{HOST6}/64", "dev", "tap0", "nodad")
         yield made
 
 

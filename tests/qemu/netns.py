@@ -19,6 +19,8 @@ import time
 
 HOST = "10.77.0.1"
 GUEST = "10.77.0.2"
+HOST6 = "fd00:77::1"
+GUEST6 = "fd00:77::2"
 STATIC = f"ip={GUEST}::{HOST}:255.255.255.0"
 COMMAND_TIMEOUT_S = 30
 

@@ -4,7 +4,6 @@ bulk, and with peers that stall, reset or come in crowds.
 import os
 import random
 import re
-import select
 import socket
 import subprocess
 import time
@@ -12,28 +11,17 @@ import time
 import pytest
 
 from ferrule import BUILD, Guest
-from netns import GUEST, STATIC, Network, why_not
+from netns import GUEST, GUEST6, STATIC
+from streams import TIMEOUT_S, receive, send_until_stopped, talk
 
 TAP = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off"
-GUEST6 = "fd00:77::2"
 ECHO, DISCARD, CHARGEN = 7, 9, 19
 BULK = int(os.environ.get("SERVICES_BULK_MB", "8")) << 20
-TIMEOUT_S = 60
 
 LINE, CHARACTERS = 72, 95
 PERIOD = b"".join(
     bytes(32 + (line + i) % CHARACTERS for i in range(LINE)) + b"\r\n" for line in range(CHARACTERS)
 )
-
-
-@pytest.fixture(scope="module")
-def network():
-    reason = why_not()
-    if reason:
-        pytest.skip(reason)
-    with Network() as made:
-        made.run("ip", "address", "add", "fd00:77::1/64", "dev", "tap0", "nodad")
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -59,39 +47,9 @@ def connect(network, port, address=GUEST):
     return network.connect(port, address, TIMEOUT_S)
 
 
-def receive(client, size):
-    parts = []
-    while size:
-        part = client.recv(min(size, 1 << 20))
-        assert part, f"closed with {size} bytes missing"
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
 def chargen(size, start=0):
     start %= len(PERIOD)
     return (PERIOD * (size // len(PERIOD) + 2))[start : start + size]
-
-
-def talk(client, data):
-    """Sends and receives at once, then closes our half; returns all that came."""
-    client.setblocking(False)
-    sent, parts = 0, []
-    while True:
-        readable, writable, _ = select.select(
-            [client], [client] if sent < len(data) else [], [], TIMEOUT_S
-        )
-        assert readable or writable, f"stalled after {sent} bytes out, {sum(map(len, parts))} in"
-        if writable:
-            sent += client.send(data[sent : sent + 262144])
-            if sent == len(data):
-                client.shutdown(socket.SHUT_WR)
-        if readable:
-            part = client.recv(1 << 20)
-            if not part:
-                return b"".join(parts)
-            parts.append(part)
 
 
 def rate(what, size, begin):
@@ -125,14 +83,7 @@ def test_echo_slow_reader(network, guest):
     """A peer that sends and does not read stops the sender; when it reads again, all is there."""
     data = random.Random(3).randbytes(4 << 20)
     with connect(network, ECHO) as client, connect(network, ECHO) as other:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-        client.setblocking(False)
-        sent, last = 0, time.monotonic()
-        while time.monotonic() - last < 1:
-            if select.select([], [client], [], 0.2)[1]:
-                sent += client.send(data[sent : sent + 65536])
-                last = time.monotonic()
-            assert sent < len(data), "nothing ever stopped the sender"
+        sent = send_until_stopped(client, data)
         other.send(b"others go on")
         assert receive(other, 12) == b"others go on"
         client.setblocking(True)

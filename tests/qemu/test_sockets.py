@@ -5,7 +5,6 @@ import contextlib
 import http.server
 import os
 import random
-import select
 import socket
 import struct
 import threading
@@ -14,23 +13,12 @@ import time
 import pytest
 
 from ferrule import BUILD, Guest
-from netns import GUEST, HOST, STATIC, Network, why_not
+from netns import GUEST, GUEST6, HOST, STATIC
+from streams import TIMEOUT_S, receive, send_until_stopped, talk
 
 TAP = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off"
-GUEST6 = "fd00:77::2"
 PORT = 7
-TIMEOUT_S = 60
 RESET = struct.pack("ii", 1, 0)
-
-
-@pytest.fixture(scope="module")
-def network():
-    reason = why_not()
-    if reason:
-        pytest.skip(reason)
-    with Network() as made:
-        made.run("ip", "address", "add", "fd00:77::1/64", "dev", "tap0", "nodad")
-        yield made
 
 
 def app_guest(network, name, *arguments, **options):
@@ -74,36 +62,6 @@ def socket_server(network, body):
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def receive(client, size):
-    parts = []
-    while size:
-        part = client.recv(min(size, 1 << 20))
-        assert part, f"closed with {size} bytes missing"
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
-def talk(client, data):
-    """Sends and receives at once, then closes our half; returns all that came until the end."""
-    client.setblocking(False)
-    sent, parts = 0, []
-    while True:
-        readable, writable, _ = select.select(
-            [client], [client] if sent < len(data) else [], [], TIMEOUT_S
-        )
-        assert readable or writable, f"stalled after {sent} bytes out, {sum(map(len, parts))} in"
-        if writable:
-            sent += client.send(data[sent : sent + 262144])
-            if sent == len(data):
-                client.shutdown(socket.SHUT_WR)
-        if readable:
-            part = client.recv(1 << 20)
-            if not part:
-                return b"".join(parts)
-            parts.append(part)
 
 
 def test_bulk_and_half_close(network, server):
@@ -154,14 +112,7 @@ def test_slow_reader(network, server):
     """A peer that does not read stops its own connection only, and then gets everything."""
     data = random.Random(3).randbytes(4 << 20)
     with network.connect(PORT, GUEST, TIMEOUT_S) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-        client.setblocking(False)
-        sent, last = 0, time.monotonic()
-        while time.monotonic() - last < 1:
-            if select.select([], [client], [], 0.2)[1]:
-                sent += client.send(data[sent : sent + 65536])
-                last = time.monotonic()
-            assert sent < len(data), "nothing ever stopped the sender"
+        sent = send_until_stopped(client, data)
         with network.connect(PORT, GUEST, TIMEOUT_S) as other:
             other.send(b"others go on")
             assert receive(other, 12) == b"others go on"
