@@ -2,8 +2,8 @@
  * virtio_9p.c - the driver of the 9P device: one message at a time through one queue.
  *
  * Owns the device-visible memory of requests and answers. File data lies in the caller's own
- * memory. The wait for an answer is virtio_share.c's: when none comes the device is reset, and its
- * fids are gone. What messages say is ninep_rpc.c's business.
+ * memory. The way through the queue is virtio_share.c's: when no answer comes the device is reset,
+ * and its fids are gone. What messages say is ninep_rpc.c's business.
  */
 #include "fs/virtio_9p.h"
 
@@ -13,15 +13,11 @@
 
 #include "fs/ninep_wire.h"
 #include "fs/virtio_share.h"
-#include "log.h"
 #include "platform.h"
 #include "virtio/spec.h"
 
-#define SHARES_MAX 8
 #define TAG_MAX 63
 #define QUEUE_SIZE 16
-/* Request, data to write, answer, room for data. */
-#define PIECES_MAX 4
 
 /* A host under load, or one whose disk sleeps, may take this long. */
 #define TIMEOUT_NS (30 * UINT64_C(1000000000))
@@ -34,7 +30,7 @@ struct virtio_9p {
     uint8_t request[NINEP_REQUEST_SIZE], reply[NINEP_REPLY_SIZE];
 };
 
-static struct virtio_9p *shares[SHARES_MAX];
+static void *shares[VIRTIO_SHARES_MAX]; /* struct virtio_9p */
 static void (*watcher)(struct ninep_transport *share, bool added);
 
 /* ---- messages ---- */
@@ -42,36 +38,19 @@ static void (*watcher)(struct ninep_transport *share, bool added);
 static int exchange(struct ninep_transport *transport, struct ninep_exchange *x)
 {
     struct virtio_9p *share = transport->driver;
-    struct virtqueue_sg sg[PIECES_MAX];
-    unsigned n = 0, out;
-    int error;
+    const struct virtio_share_wait wait = {.device = share->device,
+                                           .vq = share->vq,
+                                           .kind = "9p",
+                                           .tag = share->tag,
+                                           .resets = &share->transport.resets,
+                                           .timeout_ns = TIMEOUT_NS};
+    const struct virtio_share_message message = {
+        .request = {share->request, x->request_len},
+        .data = {(void *)(uintptr_t)x->data, x->data_len},
+        .reply = {share->reply, x->room_len ? P9_READ_HEADER_SIZE : NINEP_REPLY_SIZE},
+        .room = {x->room, x->room_len}};
 
-    if (share->device->failed || !share->device->driver_ok)
-        return -EIO;
-    sg[n++] = (struct virtqueue_sg){share->request, x->request_len};
-    if (x->data_len)
-        sg[n++] = (struct virtqueue_sg){(void *)(uintptr_t)x->data, x->data_len};
-    out = n;
-    sg[n++] =
-        (struct virtqueue_sg){share->reply, x->room_len ? P9_READ_HEADER_SIZE : NINEP_REPLY_SIZE};
-    if (x->room_len)
-        sg[n++] = (struct virtqueue_sg){x->room, x->room_len};
-    error = virtqueue_add(share->vq, sg, out, n - out, share);
-    if (error == -EINVAL)
-        return -EFAULT;
-    if (!error)
-        virtqueue_kick(share->vq);
-    else if (!virtqueue_is_broken(share->vq))
-        return -EIO;
-    return virtio_share_wait(&(struct virtio_share_wait){.device = share->device,
-                                                         .vq = share->vq,
-                                                         .kind = "9p",
-                                                         .tag = share->tag,
-                                                         .resets = &share->transport.resets,
-                                                         .timeout_ns = TIMEOUT_NS},
-                             &x->reply_len)
-               ? 0
-               : -EIO;
+    return virtio_share_exchange(&wait, &message, &x->reply_len);
 }
 
 /* ---- set-up ---- */
@@ -110,8 +89,10 @@ static int read_tag(struct virtio_9p *share)
 static int p9_probe(struct virtio_device *device)
 {
     struct virtio_9p *share = platform_dma_alloc(sizeof(*share), 64);
-    const struct virtio_queue_request queue = {
-        .name = "9p requests", .index = 0, .max_size = QUEUE_SIZE, .max_segments = PIECES_MAX};
+    const struct virtio_queue_request queue = {.name = "9p requests",
+                                               .index = 0,
+                                               .max_size = QUEUE_SIZE,
+                                               .max_segments = VIRTIO_SHARE_PIECES};
     int error;
 
     if (!share)
@@ -124,7 +105,7 @@ static int p9_probe(struct virtio_device *device)
     if (error)
         goto out;
     share->vq = device->queue[0];
-    if (virtqueue_size(share->vq) < PIECES_MAX) {
+    if (virtqueue_size(share->vq) < VIRTIO_SHARE_PIECES) {
         device->refusal = "its queue is too small for a message";
         error = -EINVAL;
         goto out;
@@ -145,21 +126,14 @@ out:
 static int p9_ready(struct virtio_device *device)
 {
     struct virtio_9p *share = device->driver_data;
-    unsigned i;
+    int error;
 
     if (device->recovering)
         return 0;
-    for (i = 0; i < SHARES_MAX; i++) {
-        if (shares[i])
-            continue;
-        shares[i] = share;
-        log_info("%s: share of the host with tag %s", device->name, share->tag);
-        if (watcher)
-            watcher(&share->transport, true);
-        return 0;
-    }
-    log_error("%s: more than %d shares", device->name, SHARES_MAX);
-    return -ENOSPC;
+    error = virtio_share_add(shares, share, device, share->tag);
+    if (!error && watcher)
+        watcher(&share->transport, true);
+    return error;
 }
 
 static void p9_reclaim(struct virtio_device *device)
@@ -174,13 +148,10 @@ static void p9_reclaim(struct virtio_device *device)
 static void p9_remove(struct virtio_device *device)
 {
     struct virtio_9p *share = device->driver_data;
-    unsigned i;
 
     if (watcher)
         watcher(&share->transport, false);
-    for (i = 0; i < SHARES_MAX; i++)
-        if (shares[i] == share)
-            shares[i] = NULL;
+    virtio_share_drop(shares, share);
     platform_dma_free(device->driver_data, sizeof(struct virtio_9p));
     device->driver_data = NULL;
 }
@@ -192,12 +163,9 @@ void virtio_9p_watch(void (*new_watcher)(struct ninep_transport *share, bool add
 
 struct ninep_transport *virtio_9p_at(unsigned index)
 {
-    unsigned i;
+    struct virtio_9p *share = virtio_share_at(shares, index);
 
-    for (i = 0; i < SHARES_MAX; i++)
-        if (shares[i] && index-- == 0)
-            return &shares[i]->transport;
-    return NULL;
+    return share ? &share->transport : NULL;
 }
 
 static const struct virtio_feature features[] = {

@@ -3,8 +3,8 @@
  * first request queue, and what has no answer through the high priority queue.
  *
  * Owns the device-visible memory of messages. File data lies in the caller's own memory; there is
- * no DAX window and no cache, and hence nothing that notifications could be about. The wait for an
- * answer is virtio_share.c's, what messages say fuse_rpc.c's.
+ * no DAX window and no cache, and hence nothing that notifications could be about. The way of
+ * messages is virtio_share.c's, what they say fuse_rpc.c's.
  */
 #include "fs/virtio_fs.h"
 
@@ -14,14 +14,10 @@
 
 #include "fs/fuse_wire.h"
 #include "fs/virtio_share.h"
-#include "log.h"
 #include "platform.h"
 #include "virtio/spec.h"
 
-#define SHARES_MAX 8
 #define QUEUE_SIZE 16
-/* Request, data to write, answer, room for data. */
-#define PIECES_MAX 4
 /* Requests without answer that the device may have at a time. */
 #define POSTS 32
 
@@ -41,56 +37,35 @@ struct virtio_fs {
     uint8_t reply[FUSE_REPLY_SIZE] __attribute__((aligned(8)));
 };
 
-static struct virtio_fs *shares[SHARES_MAX];
+static void *shares[VIRTIO_SHARES_MAX]; /* struct virtio_fs */
 static void (*watcher)(struct fuse_transport *share, bool added);
 
 /* ---- messages ---- */
 
-static void *wait_on(struct virtio_fs *share, struct virtqueue *vq, uint64_t timeout_ns,
-                     uint32_t *len)
+static struct virtio_share_wait wait_on(const struct virtio_fs *share, struct virtqueue *vq,
+                                        uint64_t timeout_ns)
 {
-    const struct virtio_share_wait wait = {.device = share->device,
-                                           .vq = vq,
-                                           .kind = "virtiofs",
-                                           .tag = share->tag,
-                                           .resets = &share->transport.resets,
-                                           .timeout_ns = timeout_ns};
-
-    return virtio_share_wait(&wait, len);
-}
-
-static bool is_usable(const struct virtio_fs *share)
-{
-    return share->device->driver_ok && !share->device->failed;
+    return (struct virtio_share_wait){.device = share->device,
+                                      .vq = vq,
+                                      .kind = "virtiofs",
+                                      .tag = share->tag,
+                                      .resets = &share->transport.resets,
+                                      .timeout_ns = timeout_ns};
 }
 
 static int exchange(struct fuse_transport *transport, struct fuse_exchange *x)
 {
     struct virtio_fs *share = transport->driver;
     const struct fuse_in_header *header = (const void *)share->request;
-    uint64_t timeout_ns = header->opcode == FUSE_INIT ? INIT_TIMEOUT_NS : TIMEOUT_NS;
-    struct virtqueue_sg sg[PIECES_MAX];
-    unsigned n = 0, out;
-    int error;
+    const struct virtio_share_wait wait =
+        wait_on(share, share->requests, header->opcode == FUSE_INIT ? INIT_TIMEOUT_NS : TIMEOUT_NS);
+    const struct virtio_share_message message = {
+        .request = {share->request, x->request_len},
+        .data = {(void *)(uintptr_t)x->data, x->data_len},
+        .reply = {share->reply, x->room_len ? sizeof(struct fuse_out_header) : FUSE_REPLY_SIZE},
+        .room = {x->room, x->room_len}};
 
-    if (!is_usable(share))
-        return -EIO;
-    sg[n++] = (struct virtqueue_sg){share->request, x->request_len};
-    if (x->data_len)
-        sg[n++] = (struct virtqueue_sg){(void *)(uintptr_t)x->data, x->data_len};
-    out = n;
-    sg[n++] = (struct virtqueue_sg){share->reply,
-                                    x->room_len ? sizeof(struct fuse_out_header) : FUSE_REPLY_SIZE};
-    if (x->room_len)
-        sg[n++] = (struct virtqueue_sg){x->room, x->room_len};
-    error = virtqueue_add(share->requests, sg, out, n - out, share);
-    if (error == -EINVAL)
-        return -EFAULT;
-    if (!error)
-        virtqueue_kick(share->requests);
-    else if (!virtqueue_is_broken(share->requests))
-        return -EIO;
-    return wait_on(share, share->requests, timeout_ns, &x->reply_len) ? 0 : -EIO;
+    return virtio_share_exchange(&wait, &message, &x->reply_len);
 }
 
 /* A place for a request without answer; waits for one when the device has them all. -1: none. */
@@ -104,7 +79,9 @@ static int free_post(struct virtio_fs *share)
     while (i < POSTS && share->posted[i])
         i++;
     if (i == POSTS || i >= virtqueue_size(share->hiprio)) {
-        done = wait_on(share, share->hiprio, TIMEOUT_NS, NULL);
+        const struct virtio_share_wait wait = wait_on(share, share->hiprio, TIMEOUT_NS);
+
+        done = virtio_share_wait(&wait, NULL);
         if (!done)
             return -1;
         *done = false;
@@ -119,7 +96,7 @@ static int post(struct fuse_transport *transport, const void *request, uint32_t 
     struct virtqueue_sg sg = {.len = len};
     int i, error;
 
-    if (!is_usable(share) || len > FUSE_FORGET_SIZE)
+    if (share->device->failed || !share->device->driver_ok || len > FUSE_FORGET_SIZE)
         return -EIO;
     i = free_post(share);
     if (i < 0)
@@ -168,7 +145,7 @@ static int share_probe(struct virtio_device *device)
         {.name = "fs requests",
          .index = VIRTIO_FS_Q_REQUEST,
          .max_size = QUEUE_SIZE,
-         .max_segments = PIECES_MAX},
+         .max_segments = VIRTIO_SHARE_PIECES},
     };
     struct virtio_fs *share = platform_dma_alloc(sizeof(*share), 64);
     int error;
@@ -183,7 +160,7 @@ static int share_probe(struct virtio_device *device)
         goto out;
     share->hiprio = device->queue[0];
     share->requests = device->queue[1];
-    if (virtqueue_size(share->requests) < PIECES_MAX) {
+    if (virtqueue_size(share->requests) < VIRTIO_SHARE_PIECES) {
         device->refusal = "its queue is too small for a message";
         error = -EINVAL;
         goto out;
@@ -205,22 +182,15 @@ out:
 static int share_ready(struct virtio_device *device)
 {
     struct virtio_fs *share = device->driver_data;
-    unsigned i;
+    int error;
 
     virtqueue_disable_cb(share->hiprio);
     if (device->recovering)
         return 0;
-    for (i = 0; i < SHARES_MAX; i++) {
-        if (shares[i])
-            continue;
-        shares[i] = share;
-        log_info("%s: share of the host with tag %s", device->name, share->tag);
-        if (watcher)
-            watcher(&share->transport, true);
-        return 0;
-    }
-    log_error("%s: more than %d shares", device->name, SHARES_MAX);
-    return -ENOSPC;
+    error = virtio_share_add(shares, share, device, share->tag);
+    if (!error && watcher)
+        watcher(&share->transport, true);
+    return error;
 }
 
 static void share_reclaim(struct virtio_device *device)
@@ -241,9 +211,7 @@ static void share_remove(struct virtio_device *device)
 
     if (watcher)
         watcher(&share->transport, false);
-    for (unsigned i = 0; i < SHARES_MAX; i++)
-        if (shares[i] == share)
-            shares[i] = NULL;
+    virtio_share_drop(shares, share);
     platform_dma_free(share, sizeof(*share));
     device->driver_data = NULL;
 }
@@ -255,10 +223,9 @@ void virtio_fs_watch(void (*new_watcher)(struct fuse_transport *share, bool adde
 
 struct fuse_transport *virtio_fs_at(unsigned index)
 {
-    for (unsigned i = 0; i < SHARES_MAX; i++)
-        if (shares[i] && index-- == 0)
-            return &shares[i]->transport;
-    return NULL;
+    struct virtio_fs *share = virtio_share_at(shares, index);
+
+    return share ? &share->transport : NULL;
 }
 
 static const struct virtio_feature features[] = {
