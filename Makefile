@@ -202,7 +202,7 @@ $(SQLITE)/%.c: | $(SQLITE_READY) ;
 READY := $(OBJ)/flags $(THIRD_PARTY)
 
 $(OBJ)/flags: FORCE | $(BUILD_PACKAGES)
-	$(call keep,$(CC) $(shell $(CC) --version 2>/dev/null | head -n 1) $(CFLAGS_ALL) $(LINK))
+	$(call keep,$(CC) $(shell $(CC) --version 2>/dev/null | head -n 1) $(CFLAGS_ALL) $(LINK) -Os: $(SMALL_C) $(SMALL_LWIP))
 
 # Images have one name whatever the compiler, so they are linked anew when it was another one.
 $(BUILD)/compiler: FORCE
