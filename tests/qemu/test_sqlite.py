@@ -14,6 +14,10 @@ from ferrule import BUILD, Guest
 from test_apps import blank
 from test_fs import littlefs
 
+# QEMU's user networking listens with a backlog of one: with more who connect at once, the host resets some of them before
+# the guest hears of it.
+CLIENTS = 2
+
 
 def fat_disk(path, size="16M"):
     subprocess.run(["truncate", "-s", size, path], check=True)
@@ -81,7 +85,7 @@ def test_rows(kind, tmp_path):
     with store_guest(disk) as guest:
         wait_ready(guest)
         guest.require(rf"store: /store.db on {kind}, SQLite 3\.")
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
             rows = dict(zip(pool.map(lambda body: post(guest, body), bodies), bodies))
         assert len(rows) == len(bodies)
         assert guest.get("/rows").body.split() == [b"126", b"126"]
