@@ -1,7 +1,7 @@
 /*
  * proof_partition_mbr.c - any first block of 512 bytes: nothing beside it is read, and what goes to
- * the list of proof_partition_list.c is what the table says. The chain of logical partitions is not
- * walked here: there is no memory for it.
+ * the list of proof_partition_list.c is what the table says. There is no memory for the chain of
+ * logical partitions, which is proof_partition_chain.c's.
  */
 // unwind: 5
 // variant primary: --max-field-sensitivity-array-size 1024
