@@ -60,11 +60,12 @@ def wait_for(path, process, what):
         time.sleep(0.05)
 
 
-class BlkDaemon:
-    """qemu-storage-daemon with the disk image, for vhost-user-blk."""
+class BackEnd:
+    """A process that serves vhost-user devices on a socket, one machine after the other; ends with the `with` statement.
+    `start_process` is the subclass's."""
 
     def __init__(self, folder):
-        self.folder, self.process = folder, None
+        self.socket, self.process = folder / f"{type(self).__name__}.socket", None
 
     def __enter__(self):
         return self
@@ -73,56 +74,57 @@ class BlkDaemon:
         self.stop()
 
     def stop(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+        """True: it ran."""
+        if not self.process:
+            return False
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+        return True
 
-    def start(self, image):
-        """A new one for each machine, since an export ends with its connection's memory."""
+    def start(self, *arguments):
+        """A new process for each machine, since what it serves ends with the connection's memory."""
         self.stop()
-        socket = self.folder / "blk.socket"
-        socket.unlink(missing_ok=True)
+        self.socket.unlink(missing_ok=True)
+        self.process = self.start_process(*arguments)
+        wait_for(self.socket, self.process, type(self).__name__)
+        return self.socket
+
+
+class BlkDaemon(BackEnd):
+    """qemu-storage-daemon with the disk image, for vhost-user-blk."""
+
+    def start_process(self, image):
         command = ["qemu-storage-daemon", "--blockdev", f"driver=file,node-name=f,filename={image}"]
-        command += ["--export", f"type=vhost-user-blk,id=e,addr.type=unix,addr.path={socket},node-name=f,writable=on"]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        wait_for(socket, self.process, "qemu-storage-daemon")
-        return socket
+        command += ["--export", f"type=vhost-user-blk,id=e,addr.type=unix,addr.path={self.socket},node-name=f,writable=on"]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
-class Switch:
+class Switch(BackEnd):
     """DPDK's testpmd between a vhost-user port and a tap interface of its own in the namespace."""
 
     def __init__(self, folder, network):
-        self.folder, self.network, self.process = folder, network, None
+        super().__init__(folder)
+        self.log, self.network = folder / "testpmd.log", network
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def stop(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-            self.network.run("ip", "address", "replace", f"{netns.HOST}/24", "dev", "tap0")
-
-    def start(self):
-        self.stop()
-        socket = self.folder / "net.socket"
-        socket.unlink(missing_ok=True)
-        command = [*DPDK, "--file-prefix", f"paravirt{os.getpid()}", "--vdev", f"net_vhost0,iface={socket},queues=1"]
+    def start_process(self):
+        command = [*DPDK, "--file-prefix", f"paravirt{os.getpid()}", "--vdev", f"net_vhost0,iface={self.socket},queues=1"]
         command += ["--vdev", "net_tap0,iface=dtap0", "--", "--forward-mode=io", "--nb-cores=1", "--total-num-mbufs=8192"]
         command += ["--auto-start", "--stats-period=3600"]
-        with open(self.folder / "testpmd.log", "w", encoding="utf-8") as log:
-            self.process = self.network.start(*command, stdout=log, stderr=log)
-        wait_for(socket, self.process, "dpdk-testpmd")
+        with open(self.log, "w", encoding="utf-8") as log:
+            return self.network.start(*command, stdout=log, stderr=log)
+
+    def start(self):
+        """The host's address moves to its interface, and back with stop()."""
+        super().start()
         self.network.run("ip", "address", "flush", "dev", "tap0")
         self.network.run("ip", "link", "set", "dtap0", "up")
         self.network.run("ip", "address", "replace", f"{netns.HOST}/24", "dev", "dtap0")
-        return socket
+        return self.socket
+
+    def stop(self):
+        if super().stop():
+            self.network.run("ip", "address", "replace", f"{netns.HOST}/24", "dev", "tap0")
 
 
 class Bench:
