@@ -40,8 +40,8 @@
 #define PCI_CAP_ID_EXPRESS 0x10
 #define PCI_CAP_ID_MSIX 0x11
 
-/* One base address register as sized and placed at enumeration. size 0: not implemented, or
- * unusable. */
+/* One base address register as sized and placed at enumeration. size 0: the function has none there,
+ * or it is unusable. */
 struct pci_bar {
     uint64_t address; /* bus address; equal to the CPU's on x86 */
     uint64_t size;    /* bytes */

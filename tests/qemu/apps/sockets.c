@@ -24,22 +24,7 @@
 #include "platform.h"
 #include "thread.h"
 
-static unsigned checks, failures;
-
-#define CHECK(condition)                                                             \
-    do {                                                                             \
-        checks++;                                                                    \
-        if (!(condition)) {                                                          \
-            failures++;                                                              \
-            printf("failed: line %d: %s (errno %d)\n", __LINE__, #condition, errno); \
-        }                                                                            \
-    } while (0)
-
-#define CHECK_ERROR(call, error)                 \
-    do {                                         \
-        errno = 0;                               \
-        CHECK((call) == -1 && errno == (error)); \
-    } while (0)
+#include "../check.h"
 
 /* ---- threads ---- */
 

@@ -18,28 +18,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "../check.h"
+
 #define ECHO_PORT 5000u
 #define CLOSED_PORT 5001u
 #define MESSAGES_PORT 5002u
 #define OWN_PORT 1234u
 #define BULK (1u << 20)
-
-static unsigned checks, failures;
-
-#define CHECK(condition)                                                             \
-    do {                                                                             \
-        checks++;                                                                    \
-        if (!(condition)) {                                                          \
-            failures++;                                                              \
-            printf("failed: line %d: %s (errno %d)\n", __LINE__, #condition, errno); \
-        }                                                                            \
-    } while (0)
-
-#define CHECK_ERROR(call, error)                 \
-    do {                                         \
-        errno = 0;                               \
-        CHECK((call) == -1 && errno == (error)); \
-    } while (0)
 
 static struct sockaddr_vm at(uint32_t cid, uint32_t port)
 {
