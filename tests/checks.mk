@@ -51,7 +51,8 @@ FUZZ_OBJS := $(FUZZ_C:%.c=$(FUZZ)/obj/%.o)
 FUZZ_WRAPPED := virtio_log_features virtio_log_queues virtio_log_device lfs2_crc
 comma := ,
 FUZZ_SANITIZERS := address$(if $(WORK),,$(comma)undefined)
-FUZZ_FLAGS = $(CHECKED_FLAGS) -O2 -Itests/fuzz -fsanitize=$(FUZZ_SANITIZERS),fuzzer-no-link -fno-sanitize-recover=all
+FUZZ_FLAGS = $(CHECKED_FLAGS) -O2 -Itests/fuzz -fsanitize=$(FUZZ_SANITIZERS),fuzzer-no-link \
+  -fno-sanitize-coverage=indirect-calls -fno-sanitize-recover=all
 FUZZ_TRACED := $(LWIP)/% boot/bootinfo boot/cmdline boot/pci_caps net/frame% net/lwip% net/net_config blk/partition% apps/%
 $(filter-out $(FUZZ_TRACED:%=$(FUZZ)/obj/%.o),$(FUZZ_OBJS)): private TRACE := -fno-sanitize-coverage=trace-cmp
 $(FUZZ)/obj/hosted/%.o $(FUZZ)/obj/tests/bounds/%.o: private MODE := -fno-sanitize=fuzzer-no-link

@@ -38,6 +38,8 @@ static const struct fuzz_target targets[] = {
     {"input-packed", NULL, fuzz_input, true},
     {"vsock-split", NULL, fuzz_vsock, false},
     {"vsock-packed", NULL, fuzz_vsock, true},
+    {"e1000", NULL, fuzz_e1000, false},
+    {"ide", NULL, fuzz_ide, false},
     {"pci", NULL, fuzz_pci, false},
     {"mmio", NULL, fuzz_mmio, false},
     {"config", NULL, fuzz_config, false},

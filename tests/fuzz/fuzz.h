@@ -24,6 +24,8 @@ void fuzz_9p(struct input *input, bool packed);
 void fuzz_virtiofs(struct input *input, bool packed);
 void fuzz_input(struct input *input, bool packed);
 void fuzz_vsock(struct input *input, bool packed);
+void fuzz_e1000(struct input *input, bool packed);
+void fuzz_ide(struct input *input, bool packed);
 void fuzz_pci(struct input *input, bool packed);
 void fuzz_mmio(struct input *input, bool packed);
 void fuzz_config(struct input *input, bool packed);

@@ -48,17 +48,8 @@ static struct hostile *to_hostile(void *device)
 static uint32_t answer(struct virtio_device *device, uint32_t honest)
 {
     struct hostile *h = to_hostile(device);
-    uint8_t kind;
 
-    if (h->gone)
-        return UINT32_MAX;
-    if (!h->lie_in || --h->lie_in)
-        return honest;
-    kind = input_u8(h->input);
-    h->lie_in = input_u8(h->input);
-    if (kind < 2)
-        return kind ? UINT32_MAX : 0;
-    return kind < 128 ? honest ^ kind : input_u32(h->input);
+    return h->gone ? UINT32_MAX : lies_answer(&h->lies, honest);
 }
 
 /* ---- the transport's operations ---- */
@@ -390,7 +381,7 @@ static void act_on_device(struct hostile *h, enum action action)
         h->gone = true;
         break;
     default:
-        h->lie_in = input_u8(h->input);
+        lies_begin(&h->lies);
     }
 }
 
@@ -446,7 +437,7 @@ static void describe(struct hostile *h)
     size = input_u8(h->input);
     h->queue[0].size = sizes[size % sizeof(sizes)];
     quiet_reports(size < LOGGED_FROM);
-    h->lie_in = input_u8(h->input);
+    lies_begin(&h->lies);
     if (variant & VARIANT_FEATURES)
         h->features[0] ^= input_u32(h->input);
     memcpy(h->config, h->type->config, sizeof(h->config));
@@ -465,7 +456,7 @@ struct hostile *hostile_open(const struct hostile_type *type, bool packed, struc
     memset(&h, 0, sizeof(h));
     h.nap_ns = NAP_MIN_NS;
     h.type = type;
-    h.input = input;
+    h.input = h.lies.input = input;
     h.packed = packed;
     describe(&h);
     h.device.name = "hostile";

@@ -10,7 +10,7 @@
 #ifndef FERRULE_TESTS_FUZZ_HOSTILE_H
 #define FERRULE_TESTS_FUZZ_HOSTILE_H
 
-#include "input.h"
+#include "lies.h"
 #include "virtio/spec.h"
 #include "virtio/virtio.h"
 
@@ -80,7 +80,7 @@ struct hostile {
     uint8_t config[HOSTILE_CONFIG];
     struct hostile_queue queue[HOSTILE_QUEUES];
     uint32_t features[2];
-    unsigned lie_in; /* honest answers before the next lie; 0: none */
+    struct lies lies;
     uint64_t nap_ns; /* what the driver's next look costs while it waits */
     bool running;    /* guards the device against being run from within itself */
 };

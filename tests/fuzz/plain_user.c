@@ -89,18 +89,11 @@ void plain_set(struct plain_registers *r, unsigned offset, uint32_t value, unsig
 static uint64_t read_register(void *arg, uint64_t offset, unsigned width)
 {
     struct plain_registers *r = arg;
-    uint64_t value = 0;
-    uint8_t kind;
+    uint32_t value = 0;
 
     if (offset + width <= sizeof(r->image))
-        memcpy(&value, r->image + offset, width);
-    if (!r->lie_in || --r->lie_in)
-        return value;
-    kind = input_u8(r->input);
-    r->lie_in = input_u8(r->input);
-    if (kind < 2)
-        return kind ? UINT64_MAX : 0;
-    return kind < 128 ? value ^ kind : input_u32(r->input);
+        memcpy(&value, r->image + offset, width < sizeof(value) ? width : sizeof(value));
+    return lies_answer(&r->lies, value);
 }
 
 static void write_register(void *arg, uint64_t offset, unsigned width, uint64_t value)
@@ -130,8 +123,8 @@ struct plain_registers *plain_start(struct input *input)
     loop_set_polling(false);
     violation_reset();
     memset(&registers, 0, sizeof(registers));
-    registers.input = input;
-    registers.lie_in = input_u8(input);
+    registers.lies.input = input;
+    lies_begin(&registers.lies);
     virtio_set_drivers(plain_drivers, 1);
     virtio_set_interrupt_limit(input_u8(input) % 3);
     return &registers;

@@ -9,7 +9,7 @@
 #define FERRULE_TESTS_FUZZ_PLAIN_USER_H
 
 #include "hosted/hosted.h"
-#include "input.h"
+#include "lies.h"
 #include "virtio/virtio.h"
 
 #define PLAIN_ID 60
@@ -18,8 +18,7 @@
 extern const struct virtio_driver *const plain_drivers[1];
 
 struct plain_registers {
-    struct input *input;
-    unsigned lie_in;
+    struct lies lies;
     uint8_t image[PLAIN_REGISTERS];
 };
 

@@ -1,11 +1,10 @@
 /*
  * target_mmio.c - the probe of virtio over MMIO (4.2) and the words that say where devices are, with
- * registers made of input. Also mmio.h and irq.h as this target sees them.
+ * registers made of input. Also mmio.h as this target sees it.
  */
 #include "mmio.h"
 
 #include "fuzz.h"
-#include "irq.h"
 #include "plain_user.h"
 #include "virtio/spec.h"
 #include "virtio/virtio_mmio.h"
@@ -13,10 +12,6 @@
 #define ADDRESS UINT64_C(0xfeb00000)
 
 static char words[128];
-static struct line {
-    bool (*handler)(void *arg);
-    void *arg;
-} line;
 
 unsigned mmio_virtio_places(struct mmio_place *place, unsigned max)
 {
@@ -36,40 +31,6 @@ volatile void *mmio_map(uint64_t address, uint64_t length)
                   address - ADDRESS <= PLAIN_REGISTERS - length;
 
     return inside ? (volatile void *)(uintptr_t)address : NULL;
-}
-
-static void deliver(void *arg)
-{
-    struct line *of = arg;
-
-    if (of->handler)
-        of->handler(of->arg);
-}
-
-unsigned irq_isa_line(unsigned isa_irq)
-{
-    return isa_irq;
-}
-
-int irq_line_add(unsigned gsi, bool active_low, bool (*handler)(void *arg), void *arg,
-                 const char *name)
-{
-    (void)active_low;
-    (void)name;
-    if (gsi > 23)
-        return -22;
-    line = (struct line){handler, arg};
-    hosted_interrupt_raise(deliver, &line);
-    return 0;
-}
-
-void irq_line_remove(unsigned gsi, bool (*handler)(void *arg), void *arg)
-{
-    (void)gsi;
-    (void)arg;
-    if (line.handler != handler)
-        hosted_fail("a line was given up that was not taken");
-    line.handler = NULL;
 }
 
 void fuzz_mmio(struct input *input, bool packed)

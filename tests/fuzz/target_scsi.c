@@ -118,12 +118,12 @@ static uint32_t answer(unsigned queue, struct hostile_chain *chain)
     return chain->writable;
 }
 
-/* A bus of 16 targets at most, as each that does not answer is asked the same. */
+/* A bus of 4 targets at most, as each that does not answer is asked the same. */
 static void bound(uint8_t *config)
 {
     const size_t at = offsetof(struct virtio_scsi_config, max_target);
 
-    config[at] &= 15;
+    config[at] &= 3;
     config[at + 1] = 0;
 }
 
@@ -133,7 +133,7 @@ static const struct hostile_type type = {
     .id = 8,
     .queues = 3,
     .features = 1u << VIRTIO_SCSI_F_HOTPLUG | 1u << VIRTIO_SCSI_F_CHANGE,
-    .config = {1, [4] = 16, [9] = 1, [12] = 8, [16] = 16, [20] = 96, [24] = 32, [30] = 1, [32] = 3},
+    .config = {1, [4] = 16, [9] = 1, [12] = 8, [16] = 16, [20] = 96, [24] = 32, [30] = 1, [32] = 1},
     .answer = answer,
     .complain = complain,
     .bound = bound,
