@@ -12,8 +12,11 @@
 
 #include "blk/block.h"
 
-/* 36 characters of UTF-16 as UTF-8, and a NUL. */
-#define PARTITION_LABEL_SIZE 109
+/* Units of UTF-16 in a label; proofs take fewer. As UTF-8 it has up to 3 bytes for each, and a NUL. */
+#ifndef PARTITION_LABEL_UNITS
+#define PARTITION_LABEL_UNITS 36u
+#endif
+#define PARTITION_LABEL_SIZE (3 * PARTITION_LABEL_UNITS + 1)
 /* A GUID as text, or "12345678-01" with the disk's signature and the number for MBR; and a NUL. */
 #define PARTITION_UUID_SIZE 37
 

@@ -29,10 +29,8 @@
 #define ENTRY_FIRST 32u
 #define ENTRY_LAST 40u
 #define ENTRY_NAME 56u
-#define ENTRY_NAME_UNITS 36u
 #define ENTRY_SIZE_MIN 128u
 
-#define GUID_SIZE 16u
 #define PRIMARY_BLOCK 1u
 /* An array of more bytes is nonsense, whatever its checksum. */
 #define ENTRIES_SIZE_MAX (256u << 10)
@@ -43,23 +41,29 @@ struct gpt {
     uint32_t entry_count, entry_size, entries_crc;
 };
 
-/* 5.3.1: the checksum of IEEE 802.3. */
-static uint32_t crc32(const uint8_t *data, size_t len)
+static uint64_t entries_size(const struct gpt *gpt)
 {
-    uint32_t table[16], crc = ~UINT32_C(0);
-    unsigned i, bit;
+    return (uint64_t)gpt->entry_size * gpt->entry_count;
+}
 
-    for (i = 0; i < 16; i++) {
-        table[i] = i;
-        for (bit = 0; bit < 4; bit++)
-            table[i] = table[i] >> 1 ^ (table[i] & 1 ? UINT32_C(0xedb88320) : 0);
-    }
-    while (len--) {
-        crc ^= *data++;
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
-    return ~crc;
+static uint64_t entries_blocks(const struct partition_table *table, const struct gpt *gpt)
+{
+    return (entries_size(gpt) + table->disk->block_size - 1) / table->disk->block_size;
+}
+
+/* What is wrong with the numbers of a header, or NULL. */
+static const char *check_numbers(const struct partition_table *table, const struct gpt *gpt)
+{
+    uint64_t blocks = partition_blocks(table);
+
+    if (gpt->entry_size < ENTRY_SIZE_MIN || gpt->entry_size % 8 || gpt->entry_count == 0 ||
+        entries_size(gpt) > ENTRIES_SIZE_MAX)
+        return "its array of entries has an impossible size";
+    if (gpt->first_usable > gpt->last_usable || gpt->last_usable >= blocks ||
+        gpt->entries_block <= PRIMARY_BLOCK || gpt->entries_block >= blocks ||
+        entries_blocks(table, gpt) > blocks - gpt->entries_block)
+        return "it reaches beyond the disk";
+    return NULL;
 }
 
 /* What is wrong with a header, or NULL. `block` has the size of a block of the disk. */
@@ -68,14 +72,13 @@ static const char *check_header(const struct partition_table *table, uint8_t *bl
 {
     uint32_t size = partition_get32(block + HEADER_SIZE);
     uint32_t crc = partition_get32(block + HEADER_CRC);
-    uint64_t entries_blocks;
 
     if (memcmp(block, "EFI PART", 8) != 0)
         return "there is none";
     if (size < HEADER_SIZE_MIN || size > table->disk->block_size)
         return "its header has an impossible size";
     memset(block + HEADER_CRC, 0, 4);
-    if (crc32(block, size) != crc)
+    if (partition_crc32(block, size) != crc)
         return "the checksum of its header is wrong";
     if (partition_get64(block + HEADER_OWN_BLOCK) != at)
         return "its header belongs to another place";
@@ -85,16 +88,7 @@ static const char *check_header(const struct partition_table *table, uint8_t *bl
                         .entry_count = partition_get32(block + HEADER_ENTRY_COUNT),
                         .entry_size = partition_get32(block + HEADER_ENTRY_SIZE),
                         .entries_crc = partition_get32(block + HEADER_ENTRIES_CRC)};
-    if (gpt->entry_size < ENTRY_SIZE_MIN || gpt->entry_size % 8 || gpt->entry_count == 0 ||
-        (uint64_t)gpt->entry_size * gpt->entry_count > ENTRIES_SIZE_MAX)
-        return "its array of entries has an impossible size";
-    entries_blocks = ((uint64_t)gpt->entry_size * gpt->entry_count + table->disk->block_size - 1) /
-                     table->disk->block_size;
-    if (gpt->first_usable > gpt->last_usable || gpt->last_usable >= partition_blocks(table) ||
-        gpt->entries_block <= PRIMARY_BLOCK || gpt->entries_block >= partition_blocks(table) ||
-        entries_blocks > partition_blocks(table) - gpt->entries_block)
-        return "it reaches beyond the disk";
-    return NULL;
+    return check_numbers(table, gpt);
 }
 
 static const char *read_header(const struct partition_table *table, uint64_t at, struct gpt *gpt)
@@ -113,61 +107,14 @@ static const char *read_header(const struct partition_table *table, uint64_t at,
 
 /* ---- entries ---- */
 
-/* A GUID as text: three numbers stored little-endian, then bytes (RFC 4122 with Microsoft's order).
- */
-static void guid_text(char text[PARTITION_UUID_SIZE], const uint8_t *g)
-{
-    format_text(text, PARTITION_UUID_SIZE, "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-                (unsigned)partition_get32(g), g[4] | g[5] << 8, g[6] | g[7] << 8, g[8], g[9], g[10],
-                g[11], g[12], g[13], g[14], g[15]);
-}
-
-/* UTF-16 to UTF-8. Half of a surrogate pair and control characters become a question mark. */
-static void label_text(char *out, const uint8_t *name)
-{
-    unsigned i;
-
-    for (i = 0; i < ENTRY_NAME_UNITS; i++) {
-        uint32_t c = name[2 * i] | (uint32_t)name[2 * i + 1] << 8;
-        uint32_t low =
-            i + 1 < ENTRY_NAME_UNITS ? name[2 * i + 2] | (uint32_t)name[2 * i + 3] << 8 : 0;
-
-        if (c == 0)
-            break;
-        if (c >= 0xd800 && c < 0xdc00 && low >= 0xdc00 && low < 0xe000) {
-            c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-            i++;
-        } else if (c < ' ' || c == 0x7f || (c >= 0xd800 && c < 0xe000)) {
-            c = '?';
-        }
-        if (c < 0x80) {
-            *out++ = (char)c;
-            continue;
-        }
-        if (c < 0x800) {
-            *out++ = (char)(0xc0 | c >> 6);
-        } else {
-            if (c < 0x10000) {
-                *out++ = (char)(0xe0 | c >> 12);
-            } else {
-                *out++ = (char)(0xf0 | c >> 18);
-                *out++ = (char)(0x80 | (c >> 12 & 63));
-            }
-            *out++ = (char)(0x80 | (c >> 6 & 63));
-        }
-        *out++ = (char)(0x80 | (c & 63));
-    }
-    *out = '\0';
-}
-
 static void take(struct partition_table *table, const struct gpt *gpt, unsigned number,
                  const uint8_t *from)
 {
-    static const uint8_t unused[GUID_SIZE];
+    static const uint8_t unused[PARTITION_GUID_SIZE];
     uint64_t first = partition_get64(from + ENTRY_FIRST), last = partition_get64(from + ENTRY_LAST);
     struct partition_entry *entry;
 
-    if (memcmp(from + ENTRY_TYPE, unused, GUID_SIZE) == 0)
+    if (memcmp(from + ENTRY_TYPE, unused, PARTITION_GUID_SIZE) == 0)
         return;
     if (first < gpt->first_usable || last > gpt->last_usable) {
         log_error(
@@ -178,16 +125,15 @@ static void take(struct partition_table *table, const struct gpt *gpt, unsigned 
     entry = partition_take(table, number, first, last);
     if (!entry)
         return;
-    guid_text(entry->info.type, from + ENTRY_TYPE);
-    guid_text(entry->info.uuid, from + ENTRY_GUID);
-    label_text(entry->info.label, from + ENTRY_NAME);
+    partition_guid_text(entry->info.type, from + ENTRY_TYPE);
+    partition_guid_text(entry->info.uuid, from + ENTRY_GUID);
+    partition_label_text(entry->info.label, from + ENTRY_NAME);
 }
 
 /* Reads the array of entries, and takes them when the checksum is right. What is wrong, or NULL. */
 static const char *read_entries(struct partition_table *table, const struct gpt *gpt)
 {
-    uint32_t used = gpt->entry_count * gpt->entry_size, block_size = table->disk->block_size;
-    uint32_t blocks = (used + block_size - 1) / block_size, i;
+    uint32_t block_size = table->disk->block_size, blocks = (uint32_t)entries_blocks(table, gpt), i;
     uint8_t *array = platform_dma_alloc((size_t)blocks * block_size, block_size);
     const char *wrong = NULL;
 
@@ -195,7 +141,7 @@ static const char *read_entries(struct partition_table *table, const struct gpt 
         return "there is no memory for its entries";
     if (partition_read(table, gpt->entries_block, array, blocks))
         wrong = "its entries cannot be read";
-    else if (crc32(array, used) != gpt->entries_crc)
+    else if (partition_crc32(array, entries_size(gpt)) != gpt->entries_crc)
         wrong = "the checksum of its entries is wrong";
     for (i = 0; !wrong && i < gpt->entry_count; i++)
         take(table, gpt, i + 1, array + (size_t)i * gpt->entry_size);

@@ -56,6 +56,12 @@ int partition_read(const struct partition_table *table, uint64_t block, void *da
 int partition_read_mbr(struct partition_table *table, const uint8_t *boot);
 int partition_read_gpt(struct partition_table *table);
 
+/* The fields of a GPT. A GUID has 16 bytes, a label PARTITION_LABEL_UNITS units of UTF-16. */
+#define PARTITION_GUID_SIZE 16u
+uint32_t partition_crc32(const uint8_t *data, size_t len);
+void partition_guid_text(char text[PARTITION_UUID_SIZE], const uint8_t *guid);
+void partition_label_text(char text[PARTITION_LABEL_SIZE], const uint8_t *name);
+
 static inline uint32_t partition_get32(const uint8_t *from)
 {
     return from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;

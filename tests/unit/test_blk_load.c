@@ -1,4 +1,4 @@
-// sources: blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/load.c blk/partition.c blk/partition_gpt.c blk/partition_mbr.c
+// sources: blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/load.c blk/partition.c blk/partition_gpt.c blk/partition_gpt_fields.c blk/partition_mbr.c
 // sources: blk/ramdisk.c boot/loop.c boot/log.c boot/format.c boot/cmdline.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/violation.c
 /*

@@ -1,4 +1,4 @@
-// sources: blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/partition.c blk/partition_gpt.c blk/partition_mbr.c blk/ramdisk.c
+// sources: blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/partition.c blk/partition_gpt.c blk/partition_gpt_fields.c blk/partition_mbr.c blk/ramdisk.c
 // sources: boot/loop.c boot/log.c boot/format.c boot/cmdline.c hosted/platform_linux.c
 // sources: hosted/dma_arena.c hosted/registers.c hosted/violation.c
 /*
