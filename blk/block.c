@@ -412,6 +412,7 @@ void blk_submit(struct blk_device *device, struct blk_request *request)
     if (disk != device)
         count(disk, request);
     list_append(&disk->waiting_head, &disk->waiting_tail, request);
+    loop_wake(&disk->source);
     /* Behind others that wait it waits for the poll that brings something back. */
     if (!disk->crowded)
         dispatch(disk);

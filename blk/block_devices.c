@@ -82,9 +82,14 @@ static unsigned source_poll(void *arg, unsigned budget)
     return blk_poll(arg, budget);
 }
 
+/* What has nothing to do is woken by blk_submit(), and a partition never: its disk is asked for it. */
 static bool source_arm(void *arg)
 {
-    return blk_arm(arg);
+    struct blk_device *device = arg;
+
+    if (device->parent || (!device->parts_in_flight && !device->waiting_head))
+        loop_sleep(&device->source);
+    return blk_arm(device);
 }
 
 static uint64_t source_deadline(void *arg)

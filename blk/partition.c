@@ -156,6 +156,8 @@ unsigned partition_scan(struct blk_device *disk)
     return added;
 }
 
+static struct loop_source scanner;
+
 /* Looks at the disks that came since it was called last. */
 static unsigned scan_new(void *arg, unsigned budget)
 {
@@ -180,16 +182,17 @@ static unsigned scan_new(void *arg, unsigned budget)
 static bool nothing_new(void *arg)
 {
     (void)arg;
+    loop_sleep(&scanner); /* a disk that comes is added to the loop, which wakes all */
     return seen == blk_devices_added();
 }
 
+static struct loop_source scanner = {
+    .name = "partitions", .poll = scan_new, .arm = nothing_new, .arm_finds_all = true};
+
 void partition_init(void)
 {
-    static struct loop_source source = {
-        .name = "partitions", .poll = scan_new, .arm = nothing_new, .arm_finds_all = true};
-
     scan_new(NULL, 0);
-    loop_add(&source);
+    loop_add(&scanner);
 }
 
 /* ---- by name ---- */

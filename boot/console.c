@@ -8,6 +8,7 @@
 #include "console.h"
 
 #include "log.h"
+#include "loop.h"
 #include "machine.h"
 #include "platform.h"
 
@@ -98,6 +99,7 @@ void console_attach(struct console *console, bool with_log)
         log_replay_to(replay, console);
     console->next = NULL;
     *link = console;
+    loop_wake_all(); /* who reads consoles has one more to look at */
 }
 
 void console_detach(struct console *console)
@@ -113,6 +115,11 @@ void console_detach(struct console *console)
 bool console_wanted(void)
 {
     return !serial_present() && consoles == NULL;
+}
+
+bool console_is_serial(void)
+{
+    return consoles == NULL;
 }
 
 void console_flush(void)

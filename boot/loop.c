@@ -22,6 +22,9 @@
  * takes the place of another one, where it finds as much. */
 #define LITTLE_WORK 4u
 
+/* So many turns without a halt, in which no interrupt wakes anybody: then all are looked at. */
+#define TURNS_ASLEEP_MAX 256u
+
 /* A turn under way. A callback may run a turn of its own, which then knows the outer one. */
 struct turn {
     const struct loop_source *polled; /* whose poll is running */
@@ -29,37 +32,95 @@ struct turn {
     struct turn *outer;
 };
 
-static struct loop_source *sources;
+/*
+ * A turn walks the list of those that are awake. Who is asleep is in the other one after the next halt,
+ * and comes back before the next turn when it was woken; both are in the order of adding.
+ */
+static struct loop_source *awake, *sleepers;
+static uint64_t first_due_ns = PLATFORM_NO_DEADLINE; /* of the sleepers, or sooner */
+volatile bool loop_woken;                            /* some sleeper is no longer asleep */
+
 static struct turn *current_turn;
 static bool polling;
 static struct loop_stats stats;
+static unsigned last_rank;
+static unsigned busy_turns; /* since the last halt */
 
-void loop_add(struct loop_source *source)
+static void insert(struct loop_source **list, struct loop_source *source)
 {
-    struct loop_source **link = &sources;
-
-    while (*link != NULL) {
-        if (*link == source)
-            return;
-        link = &(*link)->next;
-    }
-    source->next = NULL;
-    *link = source;
+    while (*list != NULL && (*list)->rank < source->rank)
+        list = &(*list)->next;
+    source->next = *list;
+    *list = source;
 }
 
-void loop_remove(struct loop_source *source)
+/* Takes a source off a list; a turn under way goes on with the one behind it. */
+static bool take(struct loop_source **list, struct loop_source *source)
 {
-    for (struct loop_source **link = &sources; *link != NULL; link = &(*link)->next) {
-        if (*link != source)
+    for (; *list != NULL; list = &(*list)->next) {
+        if (*list != source)
             continue;
-        *link = source->next;
+        *list = source->next;
         for (struct turn *turn = current_turn; turn != NULL; turn = turn->outer) {
             if (turn->next == source)
                 turn->next = source->next;
         }
         source->next = NULL;
-        return;
+        return true;
     }
+    return false;
+}
+
+/* Brings back who was woken, or is due by now. */
+static void wake_sleepers(uint64_t now_ns)
+{
+    struct loop_source **link = &sleepers;
+
+    loop_woken = false;
+    first_due_ns = PLATFORM_NO_DEADLINE;
+    while (*link != NULL) {
+        struct loop_source *source = *link;
+
+        if (source->asleep && source->due_ns > now_ns) {
+            if (source->due_ns < first_due_ns)
+                first_due_ns = source->due_ns;
+            link = &source->next;
+            continue;
+        }
+        source->asleep = false;
+        *link = source->next;
+        insert(&awake, source);
+    }
+}
+
+void loop_wake_all(void)
+{
+    for (struct loop_source *source = awake; source != NULL; source = source->next)
+        source->asleep = false;
+    wake_sleepers(PLATFORM_NO_DEADLINE);
+}
+
+static bool is_listed(const struct loop_source *list, const struct loop_source *source)
+{
+    while (list != NULL && list != source)
+        list = list->next;
+    return list != NULL;
+}
+
+void loop_add(struct loop_source *source)
+{
+    if (is_listed(awake, source) || is_listed(sleepers, source))
+        return;
+    source->rank = ++last_rank;
+    source->asleep = false;
+    insert(&awake, source);
+    loop_wake_all(); /* it may be news to others */
+}
+
+void loop_remove(struct loop_source *source)
+{
+    if (!take(&awake, source))
+        take(&sleepers, source);
 }
 
 void loop_set_polling(bool on)
@@ -85,8 +146,14 @@ static unsigned poll_all(bool again)
     struct turn turn = {.outer = current_turn};
     unsigned done = 0;
 
+    if (++busy_turns % TURNS_ASLEEP_MAX == 0)
+        loop_wake_all();
+    else if (loop_woken)
+        wake_sleepers(0);
+    if (first_due_ns != PLATFORM_NO_DEADLINE && first_due_ns <= platform_now_ns())
+        wake_sleepers(platform_now_ns());
     current_turn = &turn;
-    for (struct loop_source *source = sources; source != NULL; source = turn.next) {
+    for (struct loop_source *source = awake; source != NULL; source = turn.next) {
         turn.next = source->next;
         if ((again && source->arm_finds_all) || is_polled_already(source, turn.outer))
             continue;
@@ -107,14 +174,16 @@ bool loop_is_nested(void)
     return current_turn != NULL && current_turn->outer != NULL;
 }
 
-/* Arms every source. False: one of them has work already. */
+/* Arms every source that is awake. False: one of them has work already. */
 static bool arm_all(void)
 {
     bool idle = true;
 
-    for (struct loop_source *source = sources; source != NULL; source = source->next) {
-        if (source->arm != NULL && !source->arm(source->arg))
+    for (struct loop_source *source = awake; source != NULL; source = source->next) {
+        if (source->arm != NULL && !source->arm(source->arg)) {
+            source->asleep = false;
             idle = false;
+        }
     }
     return idle;
 }
@@ -126,18 +195,42 @@ uint64_t loop_wait_limit(uint64_t deadline_ns)
     return deadline_ns < limit_ns ? deadline_ns : limit_ns;
 }
 
+/*
+ * When a halt must end. Asks the sources that were just armed, behind all arming, which may have changed
+ * their minds, and lets those go that sleep, unless the list is being walked.
+ */
 static uint64_t first_deadline(void)
 {
-    uint64_t first_ns = PLATFORM_NO_DEADLINE;
+    uint64_t first_ns = first_due_ns;
+    struct loop_source **link = &awake;
 
-    for (struct loop_source *source = sources; source != NULL; source = source->next) {
-        uint64_t deadline_ns =
+    while (*link != NULL) {
+        struct loop_source *source = *link;
+
+        source->due_ns =
             source->deadline != NULL ? source->deadline(source->arg) : PLATFORM_NO_DEADLINE;
-
-        if (deadline_ns < first_ns)
-            first_ns = deadline_ns;
+        if (source->due_ns < first_ns)
+            first_ns = source->due_ns;
+        if (!source->asleep || current_turn != NULL) {
+            source->asleep = false;
+            link = &source->next;
+            continue;
+        }
+        if (source->due_ns < first_due_ns)
+            first_due_ns = source->due_ns;
+        *link = source->next;
+        insert(&sleepers, source);
     }
     return loop_wait_limit(first_ns);
+}
+
+static void halt(uint64_t deadline_ns)
+{
+    stats.halts++;
+    busy_turns = 0;
+    platform_wait(deadline_ns);
+    if (polling) /* nobody else tells them */
+        loop_wake_all();
 }
 
 bool loop_is_turning(void)
@@ -148,7 +241,7 @@ bool loop_is_turning(void)
 /* The sources whose arming finds less than their poll; mostly there are none. */
 static unsigned poll_others_again(void)
 {
-    const struct loop_source *source = sources;
+    const struct loop_source *source = awake;
 
     while (source != NULL && source->arm_finds_all)
         source = source->next;
@@ -162,9 +255,12 @@ void loop_step(void)
     stats.turns++;
     if (done > 0 && done <= LITTLE_WORK && !platform_stop_requested())
         done = poll_others_again();
-    if (done == 0 && arm_all()) {
-        stats.halts++;
-        platform_wait(first_deadline());
+    if (done == 0) {
+        bool idle = arm_all();
+        uint64_t deadline_ns = first_deadline(); /* those that sleep are asked now or not at all */
+
+        if (idle)
+            halt(deadline_ns);
     }
 }
 

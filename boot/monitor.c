@@ -128,10 +128,12 @@ static void break_queue(const char *numbers)
     }
     for (i = 0; device && i < number[0]; i++)
         device = device->next;
-    if (device && device->driver_ok && number[1] < device->queue_count)
+    if (device && device->driver_ok && number[1] < device->queue_count) {
         virtqueue_break(device->queue[number[1]], "by a command");
-    else
+        loop_wake_all();
+    } else {
         say("no such queue of a running device: virtio break DEVICE QUEUE, counted from 0\n");
+    }
 }
 
 static void show_virtio(const char *argument)
@@ -299,9 +301,13 @@ static unsigned monitor_poll(void *arg, unsigned budget)
     return done;
 }
 
+static struct loop_source source;
+
 static bool monitor_arm(void *arg)
 {
     (void)arg;
+    if (console_is_serial())
+        loop_sleep(&source);
     return !console_pending();
 }
 
@@ -311,15 +317,15 @@ static uint64_t monitor_deadline(void *arg)
     return serial_interrupts || !serial_present() ? PLATFORM_NO_DEADLINE : next_look_ns;
 }
 
+static struct loop_source source = {.name = "monitor",
+                                    .poll = monitor_poll,
+                                    .arm = monitor_arm,
+                                    .deadline = monitor_deadline,
+                                    .arm_finds_all = true};
+
 void monitor_start(void)
 {
-    static struct loop_source source = {.name = "monitor",
-                                        .poll = monitor_poll,
-                                        .arm = monitor_arm,
-                                        .deadline = monitor_deadline,
-                                        .arm_finds_all = true};
-
     /* Also without a serial port: another console may come at any time. */
-    serial_interrupts = serial_enable_interrupts();
+    serial_interrupts = serial_enable_interrupts(&source);
     loop_add(&source);
 }

@@ -41,6 +41,9 @@ void console_detach(struct console *console); /* a no-op when it is not attached
 /* Is there nothing yet that could show text, no serial port and no console? */
 bool console_wanted(void);
 
+/* Does all input come by the serial port? */
+bool console_is_serial(void);
+
 /* Waits until every console has shown what was written, for a bounded time. */
 void console_flush(void);
 

@@ -5,8 +5,9 @@
  * Interrupts are hints to poll: no work is done in them. A turn polls each source up to a budget;
  * when a whole turn found nothing, every source is armed (asks its device for a notification); a
  * source that finds new work while arming vetoes the halt. After a turn that found little, only those
- * are polled again whose arming would not find all there is. See docs/ARCHITECTURE.md. Everything
- * here runs in loop context.
+ * are polled again whose arming would not find all there is. A source that knows who will bring it
+ * work sleeps until then, and costs a turn nothing. See docs/ARCHITECTURE.md. Everything here but
+ * loop_wake() runs in loop context.
  */
 #ifndef FERRULE_LOOP_H
 #define FERRULE_LOOP_H
@@ -34,8 +35,35 @@ struct loop_source {
     /* arm() finds whatever poll() would, left by it or brought by another source since, and gives the
      * device what waits for it. */
     bool arm_finds_all;
-    struct loop_source *next; /* private */
+    /* Private. */
+    volatile bool asleep; /* loop_sleep(), loop_wake() */
+    uint64_t due_ns;      /* what deadline() said when it was armed */
+    unsigned rank;        /* in the order in which they were added */
+    struct loop_source *next;
 };
+
+/*
+ * Called by a source's own arm(), before it looks whether there is work: it is neither polled nor armed
+ * nor asked for its deadline again until loop_wake() or the deadline. So whoever brings it work or an
+ * earlier deadline must call loop_wake(), which interrupt handlers may do too. It is woken for nothing
+ * when a source is added, and now and then while the loop does not get to halt.
+ */
+static inline void loop_sleep(struct loop_source *source)
+{
+    source->asleep = true;
+}
+
+static inline void loop_wake(struct loop_source *source)
+{
+    extern volatile bool loop_woken;
+
+    if (source->asleep) {
+        source->asleep = false;
+        loop_woken = true;
+    }
+}
+
+void loop_wake_all(void);
 
 void loop_add(struct loop_source *source);
 void loop_remove(struct loop_source *source); /* also from within its own poll; a no-op when it is

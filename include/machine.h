@@ -64,8 +64,10 @@ void power_init(void);
 /* Was it the button that requested the stop? */
 bool power_button_pressed(void);
 
-/* Wakes platform_wait() when something comes in. False: the port has to be polled. */
-bool serial_enable_interrupts(void);
+/* From now on what comes in wakes platform_wait() and the source `reader`. False: the port has to be
+ * polled. */
+struct loop_source;
+bool serial_enable_interrupts(struct loop_source *reader);
 /* Has such an interrupt brought something that serial_read() can give? Costs no look at hardware. */
 bool serial_pending(void);
 

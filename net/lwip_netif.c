@@ -17,6 +17,7 @@
 
 #include "log.h"
 #include "net/frame.h"
+#include "net/lwip_port.h"
 #include "net/lwip_timewait.h"
 #include "platform.h"
 
@@ -142,6 +143,7 @@ static void on_received(void *arg, const struct nic_piece *piece, unsigned piece
     struct port *port = arg;
     struct pbuf *p = NULL;
     u32_t total = 0;
+    lwip_touched = true;
     for (unsigned i = 0; i < pieces; i++)
         total += piece[i].len;
     port->rx_lent -= pieces;

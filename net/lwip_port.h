@@ -19,8 +19,15 @@ struct lwip_port_stats {
 };
 const struct lwip_port_stats *lwip_port_stats(void);
 
-/* Has one of lwIP's timers something to do now, as far as was known when it was last asked for the
- * time to sleep (net/lwip_timers.c)? */
+/* lwIP's timers (net/lwip_timers.c). Has one of them something to do now, as far as is known? */
 bool lwip_timers_due(void);
+
+/* Until when, on platform_now_ns()'s clock, the machine may sleep for all that lwIP's timers have to
+ * do. Looks at lwIP's state only when something has happened to it, and then not every time. */
+uint64_t lwip_timers_sleep_end(void);
+
+/* Something happens to lwIP that may give its timers something to do: whoever hands it packets or
+ * takes them from it sets this. */
+extern bool lwip_touched;
 
 #endif

@@ -51,6 +51,7 @@ static unsigned stack_poll(void *arg, unsigned budget)
         done++;
     }
     if (loopback_pending()) {
+        lwip_touched = true;
         netif_poll_all();
         done++;
     }
@@ -66,11 +67,7 @@ static bool stack_arm(void *arg)
 static uint64_t stack_deadline(void *arg)
 {
     (void)arg;
-    u32_t sleep_ms = sys_timeouts_sleeptime();
-    if (sleep_ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE)
-        return PLATFORM_NO_DEADLINE;
-    /* The same moment each time, so that the machine's timer need not be set again. */
-    return (platform_now_ns() / NS_PER_MS + sleep_ms) * NS_PER_MS;
+    return lwip_timers_sleep_end();
 }
 
 static struct loop_source stack_source = {

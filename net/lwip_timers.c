@@ -26,7 +26,9 @@
 
 #include "log.h"
 #include "net/lwip_port.h"
+#include "platform.h"
 
+#define NS_PER_MS 1000000u
 #define TIMEOUTS_MAX 64u
 #define PERIODICS (sizeof(periodics) / sizeof(periodics[0]))
 
@@ -118,8 +120,17 @@ static struct periodic periodics[] = {
 
 /* ---- when ---- */
 
-/* When something is due at the earliest, as far as was known when it was last asked. */
-static u32_t earliest_ms;
+/*
+ * A machine that is woken again and again looks at lwIP's state so often at most: what begins then
+ * is late by no more, which is little beside the shortest period. One more wake-up at the end tells.
+ */
+#define LOOK_MS 10u
+
+/* When something is due at the earliest, as far as is known; until when the machine may sleep, which may
+ * be longer; and when it was last looked for that. */
+static u32_t earliest_ms, sleep_end_ms, looked_ms;
+
+bool lwip_touched = true;
 
 /* The machine has gone to sleep for longer than a tick of TCP. */
 static bool tcp_sleeps;
@@ -133,6 +144,14 @@ static void not_later(u32_t due_ms)
 {
     if (is_due(due_ms, earliest_ms))
         earliest_ms = due_ms;
+}
+
+/* What the machine was to sleep for may be later than this. */
+static void wake_by(u32_t due_ms)
+{
+    not_later(due_ms);
+    if (is_due(due_ms, sleep_end_ms))
+        sleep_end_ms = due_ms;
 }
 
 /* All timers of one period are due at its multiples, so that one wake-up serves them. */
@@ -194,14 +213,28 @@ bool lwip_timers_due(void)
     return is_due(earliest_ms, sys_now());
 }
 
-u32_t sys_timeouts_sleeptime(void)
+static void look_before_sleep(u32_t now_ms)
 {
-    u32_t now_ms = sys_now();
+    lwip_touched = false;
+    looked_ms = now_ms;
     look(now_ms, true);
-    u32_t until_ms = earliest_ms;
+    sleep_end_ms = earliest_ms;
     if (tcp_sleeps)
         not_later(TCP_TIMER->due_ms); /* for who is woken before */
-    return is_due(until_ms, now_ms) ? 0 : until_ms - now_ms;
+}
+
+/* The same moment each time as long as nothing changes, so that the machine's timer need not be set
+ * again. */
+uint64_t lwip_timers_sleep_end(void)
+{
+    uint64_t now_ns = platform_now_ns();
+    u32_t now_ms = (u32_t)(now_ns / NS_PER_MS), end_ms = looked_ms + LOOK_MS;
+    if (lwip_touched && is_due(end_ms, now_ms))
+        look_before_sleep(now_ms);
+    if (!lwip_touched || is_due(sleep_end_ms, end_ms))
+        end_ms = sleep_end_ms;
+    s32_t left_ms = (s32_t)(end_ms - now_ms);
+    return left_ms > 0 ? (now_ns / NS_PER_MS + (u32_t)left_ms) * NS_PER_MS : now_ns;
 }
 
 /* Ticks that were missed because of a long turn of the loop are not made up for: what they would
@@ -230,6 +263,8 @@ void sys_check_timeouts(void)
     }
     run_always(now_ms);
     look(now_ms, false);
+    sleep_end_ms = earliest_ms;
+    lwip_touched = true;
 }
 
 /* A connection was added to a list. */
@@ -238,7 +273,7 @@ void tcp_timer_needed(void)
     if (TCP_TIMER->runs)
         return;
     start(TCP_TIMER, sys_now());
-    not_later(TCP_TIMER->due_ms);
+    wake_by(TCP_TIMER->due_ms);
 }
 
 void __real_tcp_poll(struct tcp_pcb *pcb, tcp_poll_fn poll, u8_t interval);
@@ -268,7 +303,7 @@ void sys_timeout(u32_t msecs, sys_timeout_handler handler, void *arg)
         at = &(*at)->next;
     timeout->next = *at;
     *at = timeout;
-    not_later(timeout->due_ms);
+    wake_by(timeout->due_ms);
 }
 
 void sys_untimeout(sys_timeout_handler handler, void *arg)

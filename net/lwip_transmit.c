@@ -18,6 +18,7 @@
 #include "net/frame.h"
 #include "net/frame_cut.h"
 #include "net/lwip_neighbours.h"
+#include "net/lwip_port.h"
 #include "net/lwip_segments.h"
 
 /* Where a NIC does not cut, this many segments at once are worth it, and a packet takes at most one
@@ -313,6 +314,7 @@ err_t port_link_output(struct netif *netif, struct pbuf *p)
     struct cutting large = {.p = p};
     struct nic_offload offload = {0};
     bool by_device = (port->checksum_flags & NETIF_CHECKSUM_GEN_TCP) == 0;
+    lwip_touched = true;
     MIB2_STATS_NETIF_ADD(netif, ifoutoctets, p->tot_len);
     bool whole = p->segment_size == 0 && p->tot_len <= port->netif.mtu + NIC_ETHERNET_HEADER;
     if ((!by_device && p->segment_size == 0) || (whole && is_clearly_not_tcp(p)))

@@ -358,9 +358,12 @@ out_queues:
     return error;
 }
 
+static struct loop_source source;
+
 static bool loop_arm(void *arg)
 {
     (void)arg;
+    loop_sleep(&source);
     return !news;
 }
 
@@ -384,13 +387,14 @@ static unsigned loop_poll(void *arg, unsigned budget)
     return virtio_poll();
 }
 
+static struct loop_source source = {.name = "virtio",
+                                    .poll = loop_poll,
+                                    .arm = loop_arm,
+                                    .deadline = loop_deadline,
+                                    .arm_finds_all = true};
+
 int virtio_add_device(struct virtio_device *device)
 {
-    static struct loop_source source = {.name = "virtio",
-                                        .poll = loop_poll,
-                                        .arm = loop_arm,
-                                        .deadline = loop_deadline,
-                                        .arm_finds_all = true};
     struct virtio_device **link = &first_device;
     int error = 0;
 
@@ -587,6 +591,7 @@ void virtio_config_interrupt(void *arg)
 
     device->config_pending = true;
     news = true;
+    loop_wake(&source);
 }
 
 static bool config_change_is_due(struct virtio_device *device)

@@ -7,6 +7,7 @@
  */
 #include "irq.h"
 #include "log.h"
+#include "loop.h"
 #include "machine.h"
 #include "platform.h"
 
@@ -51,6 +52,7 @@ static unsigned bytes_lost; /* since the port stood still for too long */
 static uint8_t input[INPUT_SIZE];
 static unsigned input_head, input_tail;
 static bool input_interrupts;
+static struct loop_source *input_reader;
 
 void serial_init(void)
 {
@@ -148,6 +150,7 @@ static bool uart_interrupt(void *arg)
     bool any = uart_drain();
 
     (void)arg;
+    loop_wake(input_reader);
     if (input_head - input_tail == INPUT_SIZE) {
         pio_write8(UART_IER, 0);
         return true;
@@ -155,10 +158,11 @@ static bool uart_interrupt(void *arg)
     return any;
 }
 
-bool serial_enable_interrupts(void)
+bool serial_enable_interrupts(struct loop_source *reader)
 {
     if (!uart_present)
         return false;
+    input_reader = reader;
     if (irq_line_add(acpi_isa_irq_to_gsi(UART_IRQ), false, uart_interrupt, NULL, "uart") < 0)
         return false;
     pio_write8(UART_IER, IER_RECEIVE);

@@ -6,9 +6,10 @@
  * was loaded, so that the firmware, which is the same for every guest, stays out. The counts are kept
  * in the file `out`, 8 bytes each in the host's byte order, and can be read there at any time. Moved
  * bytes are what the code of `copy`, LOW-HIGH given once for each function, stores, and what string
- * instructions read from or write to ports. Debian
- * ships no header for QEMU's plugin interface (docs/devel/tcg-plugins in its source), so the few
- * declarations in use stand here. A repeated string instruction counts once a repetition. Loaded by
+ * instructions read from or write to ports. The file `profile` has a count for each byte of the code
+ * of `code`, LOW-HIGH: the instructions of the straight runs of code that begin there. Debian ships no
+ * header for QEMU's plugin interface (docs/devel/tcg-plugins in its source), so the few declarations in
+ * use stand here. A repeated string instruction counts once a repetition. Loaded by
  * tests/bench/measure.py.
  */
 #include <fcntl.h>
@@ -37,11 +38,21 @@ struct counters {
     uint64_t instructions, halts, notifications, moved;
 };
 
-#define MAX_COPIES 4
-static struct {
+struct range {
     uint64_t low, high;
-} copies[MAX_COPIES];
+};
+
+#define MAX_COPIES 4
+static struct range copies[MAX_COPIES];
 static unsigned copy_count;
+
+/* A straight run of code that was translated: its count in the profile, and its instructions. */
+struct run {
+    volatile uint64_t *count;
+    uint64_t instructions;
+};
+static struct range code;
+static volatile uint64_t *profile; /* a count for each byte of `code`, or NULL */
 
 typedef uint64_t plugin_id;
 typedef uint32_t memory_info;
@@ -92,6 +103,24 @@ static void count_if_started(unsigned cpu, void *user)
         count->instructions += (uintptr_t)user;
 }
 
+static void count_run(unsigned cpu, void *user)
+{
+    const struct run *run = user;
+
+    (void)cpu;
+    *run->count += run->instructions;
+}
+
+static void watch_run(struct qemu_plugin_tb *tb, uint64_t address, uint64_t instructions)
+{
+    struct run *run = malloc(sizeof(*run)); /* as long as QEMU, which may call for it at any time */
+
+    if (run == NULL)
+        return;
+    *run = (struct run){profile + (address - code.low), instructions};
+    qemu_plugin_register_vcpu_tb_exec_cb(tb, count_run, CALLBACK_READS_NO_REGISTERS, run);
+}
+
 static void count_halt(unsigned cpu, void *user)
 {
     (void)cpu;
@@ -121,10 +150,15 @@ static void count_moved(unsigned cpu, memory_info info, uint64_t address, void *
     count->moved += UINT64_C(1) << qemu_plugin_mem_size_shift(info);
 }
 
+static bool is_in(const struct range *range, uint64_t address)
+{
+    return address >= range->low && address < range->high;
+}
+
 static bool is_copy(uint64_t address)
 {
     for (unsigned i = 0; i < copy_count; i++)
-        if (address >= copies[i].low && address < copies[i].high)
+        if (is_in(&copies[i], address))
             return true;
     return false;
 }
@@ -183,17 +217,19 @@ static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
     qemu_plugin_register_vcpu_tb_exec_cb(
         tb, address >= low && address < high ? count_kernel : count_if_started,
         CALLBACK_READS_NO_REGISTERS, (void *)instructions);
+    if (profile != NULL && is_in(&code, address))
+        watch_run(tb, address, instructions);
     for (size_t i = 0; i < instructions; i++)
         watch_instruction(qemu_plugin_tb_get_insn(tb, i));
 }
 
-static volatile struct counters *map_file(const char *name)
+static volatile void *map_file(const char *name, size_t size)
 {
     int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
     void *map = MAP_FAILED;
 
-    if (fd >= 0 && ftruncate(fd, sizeof(struct counters)) == 0)
-        map = mmap(NULL, sizeof(struct counters), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0)
+        map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED)
         perror(name);
     if (fd >= 0)
@@ -209,6 +245,14 @@ static const char *value_of(const char *argument, const char *key)
                                                                           : NULL;
 }
 
+static struct range range_of(const char *text)
+{
+    char *end;
+    uint64_t first = strtoull(text, &end, 0);
+
+    return (struct range){first, *end == '-' ? strtoull(end + 1, NULL, 0) : 0};
+}
+
 EXPORT int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int argc, char **argv)
 {
     (void)info;
@@ -220,11 +264,14 @@ EXPORT int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int a
         else if ((text = value_of(argv[i], "high")) != NULL)
             high = strtoull(text, NULL, 0);
         else if ((text = value_of(argv[i], "out")) != NULL)
-            count = map_file(text);
-        else if ((text = value_of(argv[i], "copy")) != NULL && copy_count < MAX_COPIES) {
-            copies[copy_count].low = strtoull(text, (char **)&text, 0);
-            copies[copy_count++].high = *text == '-' ? strtoull(text + 1, NULL, 0) : 0;
-        } else if ((text = value_of(argv[i], "notifications")) != NULL)
+            count = map_file(text, sizeof(*count));
+        else if ((text = value_of(argv[i], "copy")) != NULL && copy_count < MAX_COPIES)
+            copies[copy_count++] = range_of(text);
+        else if ((text = value_of(argv[i], "code")) != NULL)
+            code = range_of(text);
+        else if ((text = value_of(argv[i], "profile")) != NULL && code.low < code.high)
+            profile = map_file(text, (code.high - code.low) * sizeof(*profile));
+        else if ((text = value_of(argv[i], "notifications")) != NULL)
             watch_stores = strcmp(text, "on") == 0;
     }
     if (low >= high || count == NULL) {

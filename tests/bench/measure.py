@@ -93,9 +93,11 @@ class Counts(NamedTuple):
 class Counters:
     """What a guest does, counted from outside by the plugin and QEMU's trace, for one machine after the other."""
 
-    def __init__(self, plugin, folder, notifications=False):
+    def __init__(self, plugin, folder, notifications=False, profile=None):
         self.out, self.trace = folder / "counters", folder / "trace"
         plugin_arguments = f"{plugin},low={KERNEL_LOW:#x},high={KERNEL_HIGH:#x},out={self.out}"
+        if profile:
+            plugin_arguments += profile.arguments
         self.arguments = ["-plugin", plugin_arguments + (",notifications=on" if notifications else "")]
         if notifications:
             # A disk that is served beside QEMU's main loop interrupts by the second.

@@ -15,6 +15,7 @@ struct script {
     struct loop_source source;
     unsigned work, polls, arms, largest_budget;
     bool more_on_arm; /* work arrives between the last poll and arming */
+    bool sleeps;
     uint64_t deadline_ns;
     void (*in_poll)(struct script *script);
 };
@@ -38,6 +39,8 @@ static bool script_arm(void *arg)
     struct script *script = arg;
 
     script->arms++;
+    if (script->sleeps)
+        loop_sleep(&script->source);
     if (!script->more_on_arm)
         return !script->work;
     script->more_on_arm = false;
@@ -213,6 +216,114 @@ static void sources_may_be_removed_while_polled(void **state)
     assert_int_equal(first.polls, 2);
 }
 
+/* A step that ends in a halt of a microsecond, unless something is due before. */
+static void short_step(struct script *timer)
+{
+    timer->deadline_ns = platform_now_ns() + 1000;
+    loop_step();
+}
+
+static void a_source_sleeps_until_it_is_woken(void **state)
+{
+    struct script a, b;
+
+    (void)state;
+    add(&a, "a");
+    add(&b, "b");
+    a.sleeps = true;
+    short_step(&b);
+    assert_int_equal(a.polls, 1);
+    assert_int_equal(a.arms, 1);
+    a.work = 1;
+    short_step(&b);
+    short_step(&b);
+    assert_int_equal(a.polls, 1);
+    assert_int_equal(a.arms, 1);
+    loop_wake(&a.source);
+    short_step(&b);
+    assert_int_equal(a.polls, 3); /* it had little to do, so it is looked at again */
+    assert_int_equal(a.work, 0);
+    assert_int_equal(a.arms, 2);
+    short_step(&b);
+    assert_int_equal(a.polls, 3);
+    loop_remove(&a.source);
+    loop_remove(&b.source);
+}
+
+static void who_sleeps_is_woken_by_its_deadline(void **state)
+{
+    struct script a, b;
+    uint64_t begin_ns = platform_now_ns();
+
+    (void)state;
+    add(&a, "a");
+    add(&b, "b");
+    a.sleeps = true;
+    a.deadline_ns = begin_ns + 2500;
+    short_step(&b);
+    short_step(&b);
+    assert_int_equal(a.polls, 1);
+    short_step(&b);
+    assert_int_equal(platform_now_ns(), begin_ns + 2500);
+    assert_int_equal(a.polls, 1);
+    a.deadline_ns = PLATFORM_NO_DEADLINE;
+    short_step(&b);
+    assert_int_equal(a.polls, 2);
+    loop_remove(&a.source);
+    loop_remove(&b.source);
+}
+
+static void who_finds_work_while_arming_does_not_sleep(void **state)
+{
+    struct script a;
+
+    (void)state;
+    add(&a, "a");
+    a.sleeps = a.more_on_arm = true;
+    loop_step();
+    assert_int_equal(a.polls, 1);
+    assert_int_equal(hosted_wait_count(), 0);
+    short_step(&a);
+    assert_int_equal(a.work, 0);
+    assert_int_equal(hosted_wait_count(), 1);
+    loop_remove(&a.source);
+}
+
+/* No interrupt is taken without a halt, so nobody may sleep for long then. */
+static void who_sleeps_is_looked_at_now_and_then(void **state)
+{
+    struct script a, b, c;
+
+    (void)state;
+    add(&a, "a");
+    add(&b, "b");
+    a.sleeps = true;
+    short_step(&b);
+    a.work = 1;
+    b.work = 10000000;
+    while (a.work > 0)
+        loop_step();
+    assert_true(b.work > 0);
+    b.work = 0;
+    loop_step();
+    short_step(&b);
+    unsigned polls = a.polls;
+    short_step(&b);
+    assert_int_equal(a.polls, polls);
+    add(&c, "c");
+    loop_step();
+    assert_int_equal(a.polls, polls + 1);
+    short_step(&b);
+    loop_set_polling(true);
+    short_step(&b);
+    short_step(&b);
+    assert_true(a.polls > polls + 1);
+    loop_set_polling(false);
+    loop_remove(&a.source);
+    loop_remove(&b.source);
+    loop_remove(&c.source);
+}
+
 static void take_a_turn(struct script *script)
 {
     (void)script;
@@ -243,6 +354,10 @@ int main(void)
         TEST(after_little_work_only_some_are_polled_again),
         TEST(a_halt_ends_at_the_first_deadline),
         TEST(with_polling_halts_are_short),
+        TEST(a_source_sleeps_until_it_is_woken),
+        TEST(who_sleeps_is_woken_by_its_deadline),
+        TEST(who_finds_work_while_arming_does_not_sleep),
+        TEST(who_sleeps_is_looked_at_now_and_then),
         TEST(sources_may_be_removed_while_polled),
         TEST(a_turn_inside_of_a_turn),
     };
