@@ -15,7 +15,7 @@
 
 #define MAX_TURNS 64u
 /* The first and the longest pause between two looks of a driver that waits. */
-#define NAP_MIN_NS 1000u
+#define NAP_MIN_NS 100000u
 #define NAP_MAX_NS 1000000000u
 #define MEMORY_SIZE (256u << 10)
 
