@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import linux_guest
+import linux_parts
 import measure
 import report
 from machine import CPU_MODEL, Failure, Guest
@@ -41,8 +42,7 @@ def ferrule_guest(words="", name="ferrule"):
 
 def built_linux(folder, fio=None):
     say("linux: fetching Debian packages and making its initramfs")
-    cache = os.environ.get("FERRULE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferrule"
-    return linux_guest.build(Path(cache) / "bench", folder, fio)
+    return linux_guest.build(linux_parts.cache_folder(), folder, fio)
 
 
 def linux_machine(built, initramfs, words=""):
@@ -73,7 +73,7 @@ class Turns:
             return None
         try:
             built = built_linux(self.folder, fio)
-        except linux_guest.Unavailable as error:
+        except linux_parts.Unavailable as error:
             self.note(f"The Linux guest cannot be made here, so Ferrule stands alone: {error}")
             return None
         self.versions = built.versions
