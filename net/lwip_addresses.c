@@ -109,6 +109,9 @@ static void on_change(struct netif *netif, netif_nsc_reason_t reason,
         log_ipv4(port);
         port->base->groups_changed = true;
     }
+    if ((reason &
+         (LWIP_NSC_IPV4_SETTINGS_CHANGED | LWIP_NSC_LINK_CHANGED | LWIP_NSC_STATUS_CHANGED)) != 0)
+        port_choose_default();
     if ((reason & LWIP_NSC_IPV6_ADDR_STATE_CHANGED) != 0)
         log_ipv6(port, args->ipv6_addr_state_changed.addr_index,
                  args->ipv6_addr_state_changed.old_state);

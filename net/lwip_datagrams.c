@@ -14,6 +14,7 @@
 #include "lwip/ip.h"
 
 #include "net/frame_cut.h"
+#include "net/lwip_path_mtu.h"
 #include "net/lwip_ports.h"
 #include "net/lwip_segments.h"
 
@@ -37,9 +38,9 @@ static bool in_one(const struct udp_pcb *pcb, const struct pbuf *p, const ip_add
     if (p->tot_len > MOST_DATAGRAMS * size || p->tot_len > UINT16_MAX - headers ||
         ip_addr_ismulticast(to) || pcb->netif_idx != NETIF_NO_INDEX)
         return false;
-    const struct netif *netif = ip_route(&pcb->local_ip, to);
+    struct netif *netif = ip_route(&pcb->local_ip, to);
     return netif != NULL && port_may_cut(netif, NIC_SEGMENT_UDP) && !is_own(netif, to) &&
-           size + headers <= netif->mtu;
+           size + headers <= path_mtu(netif, to);
 }
 
 static err_t send_each(struct udp_pcb *pcb, const struct pbuf *p, const ip_addr_t *to,

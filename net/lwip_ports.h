@@ -93,6 +93,10 @@ bool port_may_have_ipv6(const struct port *port);
 /* Callback of lwip_netif.c: takes a port that goes off the list of ports. */
 void port_unlist(struct port *port);
 
+/* What is for nobody's subnet goes out of the first interface that has a link, an address and a router;
+ * else of the first with link and address. To be called when any of that has changed. */
+void port_choose_default(void);
+
 /* The port behind an interface, or NULL for the loopback interface. */
 struct port *port_of(const struct netif *netif);
 

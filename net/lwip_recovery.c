@@ -240,6 +240,20 @@ u32_t recovery_before_output(struct tcp_pcb *pcb)
     return 0;
 }
 
+/* Who wants to connect to us asks again by itself; QEMU's user network loses data when it is answered
+ * twice. */
+bool recovery_send_window_again(struct tcp_pcb *pcb)
+{
+    if (pcb->state == SYN_RCVD || tcp_rexmit_rto_prepare(pcb) != ERR_OK)
+        return false;
+    if (pcb->nrtx > 0 && pcb->state != SYN_SENT)
+        pcb->rto = (s16_t)((pcb->sa >> 3) + pcb->sv);
+    pcb->nrtx = 0;
+    pcb->rtime = 0;
+    tcp_rexmit_rto_commit(pcb);
+    return true;
+}
+
 void recovery_timed_out(struct tcp_pcb *pcb)
 {
     stats.timeouts++;

@@ -22,6 +22,7 @@
 
 #include "lwip/ip4_frag.h"
 #include "lwip/ip6_frag.h"
+#include "lwip/nd6.h"
 #include "lwip/priv/tcp_priv.h"
 
 #include "net/lwip_loan.h"
@@ -176,7 +177,7 @@ err_t segments_received(struct tcp_pcb *pcb, const struct tcp_hdr *header, u16_t
 }
 
 /* Does a packet that is larger than the MTU go to the interface whole? A datagram does if the device
- * makes fragments. */
+ * makes fragments, which it does by the interface's MTU. */
 static bool goes_whole(const struct netif *netif, uint8_t protocol)
 {
     return (size_now != 0 && port_of(netif) != NULL) ||
@@ -193,6 +194,7 @@ err_t __wrap_ip4_frag(struct pbuf *p, struct netif *netif, const ip4_addr_t *des
 err_t __wrap_ip6_frag(struct pbuf *p, struct netif *netif, const ip6_addr_t *dest)
 {
     const struct ip6_hdr *header = p->payload;
-    return goes_whole(netif, IP6H_NEXTH(header)) ? netif->output_ip6(netif, p, dest)
-                                                 : __real_ip6_frag(p, netif, dest);
+    bool is_narrow = size_now == 0 && nd6_get_destination_mtu(dest, netif) < netif->mtu;
+    return goes_whole(netif, IP6H_NEXTH(header)) && !is_narrow ? netif->output_ip6(netif, p, dest)
+                                                               : __real_ip6_frag(p, netif, dest);
 }

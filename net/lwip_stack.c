@@ -16,6 +16,7 @@
 #include "log.h"
 #include "net/lwip_backlog.h"
 #include "net/lwip_neighbours.h"
+#include "net/lwip_path_mtu.h"
 #include "net/lwip_port.h"
 #include "net/lwip_ports.h"
 #include "net/lwip_recovery.h"
@@ -80,15 +81,33 @@ static struct loop_source stack_source = {
 
 /* ---- start ---- */
 
+/* How good is the way to strangers? */
+static unsigned worth_of(const struct port *port)
+{
+    const struct netif *netif = &port->netif;
+    if (!netif_is_up(netif) || !netif_is_link_up(netif) || ip4_addr_isany(netif_ip4_addr(netif)))
+        return 0;
+    return ip4_addr_isany(netif_ip4_gw(netif)) ? 1 : 2;
+}
+
+void port_choose_default(void)
+{
+    struct port *best = ports;
+    for (struct port *port = ports; port != NULL; port = port->next)
+        if (worth_of(port) > worth_of(best))
+            best = port;
+    if (best != NULL && netif_default != &best->netif)
+        netif_set_default(&best->netif);
+}
+
 static void list_port(struct port *port)
 {
     struct port **tail = &ports;
-    if (netif_default == NULL)
-        netif_set_default(&port->netif);
     while (*tail != NULL)
         tail = &(*tail)->next;
     *tail = port;
     port_take_addresses(port);
+    port_choose_default();
 }
 
 static void add_vlans(struct port *base)
@@ -106,7 +125,7 @@ static void add_vlans(struct port *base)
     }
 }
 
-/* At start, or when a NIC was plugged in. The first interface is the default one. */
+/* At start, or when a NIC was plugged in. */
 static void add_port(struct nic *nic)
 {
     struct port *port = port_create(nic);
@@ -123,9 +142,7 @@ void port_unlist(struct port *port)
         link = &(*link)->next;
     if (*link != NULL)
         *link = port->next;
-    /* lwIP forgets a default interface that goes. */
-    if (netif_default == NULL && ports != NULL)
-        netif_set_default(&ports->netif);
+    port_choose_default(); /* lwIP forgets one that goes */
 }
 
 unsigned net_init(void)
@@ -285,11 +302,13 @@ void net_print_report(void)
              (unsigned long long)heap->errors);
     log_info(
         "lwip: tcp received %lu sent %lu bad checksums %lu dropped %lu no memory %lu, half-open "
-        "connections given up %llu, packets to unknown neighbours refused %llu",
+        "connections given up %llu, packets to unknown neighbours refused %llu, narrow paths learned "
+        "%llu and not believed %llu",
         (unsigned long)lwip_stats.tcp.recv, (unsigned long)lwip_stats.tcp.xmit,
         (unsigned long)lwip_stats.tcp.chkerr, (unsigned long)lwip_stats.tcp.drop,
         (unsigned long)lwip_stats.tcp.memerr, (unsigned long long)backlog_given_up(),
-        (unsigned long long)neighbours_refused());
+        (unsigned long long)neighbours_refused(), (unsigned long long)path_mtu_learned(),
+        (unsigned long long)path_mtu_refused());
     const struct recovery_stats *lost = recovery_stats();
     log_info(
         "lwip: tcp losses recovered from %llu, segments sent again for them %llu, time-outs %llu",

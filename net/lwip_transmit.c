@@ -19,6 +19,7 @@
 #include "net/frame_cut.h"
 #include "net/lwip_neighbours.h"
 #include "net/lwip_port.h"
+#include "net/lwip_recovery.h"
 #include "net/lwip_segments.h"
 
 /* Where a NIC does not cut, this many segments at once are worth it, and a packet takes at most one
@@ -382,23 +383,6 @@ void port_tx_resume(struct port *port)
             tcp_output(pcb);
 }
 
-/*
- * All that a connection sent and has no acknowledgement of goes once more. Nothing says that the
- * network is crowded, so neither its window shrinks nor does its timer go on to back off. Who wants
- * to connect to us asks again by itself; QEMU's user network loses data when it is answered twice.
- */
-static bool send_again(struct tcp_pcb *pcb)
-{
-    if (pcb->state == SYN_RCVD || tcp_rexmit_rto_prepare(pcb) != ERR_OK)
-        return false;
-    if (pcb->nrtx > 0 && pcb->state != SYN_SENT)
-        pcb->rto = (s16_t)((pcb->sa >> 3) + pcb->sv);
-    pcb->nrtx = 0;
-    pcb->rtime = 0;
-    tcp_rexmit_rto_commit(pcb);
-    return true;
-}
-
 void port_tx_again(struct port *port)
 {
     unsigned count = 0;
@@ -407,7 +391,7 @@ void port_tx_again(struct port *port)
         struct port *way = netif != NULL ? port_of(netif) : NULL;
         if (way == NULL || way->base != port)
             continue;
-        if (send_again(pcb))
+        if (recovery_send_window_again(pcb))
             count++;
         else if (pcb->unacked == NULL && pcb->unsent != NULL)
             tcp_output(pcb);

@@ -18,7 +18,7 @@ ETHERTYPE_IPV4 = b"\x08\x00"
 ETHERTYPE_ARP = b"\x08\x06"
 ETHERTYPE_VLAN = b"\x81\x00"
 ETHERTYPE_IPV6 = b"\x86\xdd"
-TCP = 6
+TCP, ICMPV6 = 6, 58
 
 
 def ones_complement(data):
@@ -55,13 +55,13 @@ def ipv4(
     return header[:10] + checksum(header) + header[12:] + payload
 
 
-def _pseudo_header(source, target, length):
+def _pseudo_header(source, target, length, protocol=TCP):
     if ":" in source:
         addresses = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(
             socket.AF_INET6, target
         )
-        return addresses + struct.pack("!II", length, TCP)
-    return socket.inet_aton(source) + socket.inet_aton(target) + struct.pack("!HH", TCP, length)
+        return addresses + struct.pack("!II", length, protocol)
+    return socket.inet_aton(source) + socket.inet_aton(target) + struct.pack("!HH", protocol, length)
 
 
 def tcp_syn(source, target, source_port, sequence, good=True, port=80):
@@ -76,6 +76,13 @@ def ipv6(source, target, protocol, payload):
     header = struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64)
     addresses = (socket.inet_pton(socket.AF_INET6, address) for address in (source, target))
     return header + b"".join(addresses) + payload
+
+
+def packet_too_big(source, target, mtu, quoted):
+    """A Packet Too Big message of ICMPv6 (RFC 4443, 3.2), as an IPv6 packet."""
+    message = struct.pack("!BBHI", 2, 0, 0, mtu) + quoted
+    right = checksum(_pseudo_header(source, target, len(message), ICMPV6) + message)
+    return ipv6(source, target, ICMPV6, message[:2] + right + message[4:])
 
 
 def arp_request(mac, source, target):
