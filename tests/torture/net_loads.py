@@ -36,8 +36,8 @@ def _receive(stream, size):
 class Clients:
     """Threads that load a guest until they are stopped. may_break: connections may end early."""
 
-    def __init__(self, network, site, random, count=3, timeout_s=90, may_break=False):
-        self._network, self._site = network, site
+    def __init__(self, network, site, random, count=3, timeout_s=90, may_break=False, address=GUEST):
+        self._network, self._site, self._address = network, site, address
         self._timeout_s, self._may_break = timeout_s, may_break
         self._stop, self._lock = threading.Event(), threading.Lock()
         self.done, self.broken, self.bytes, self.errors = 0, 0, 0, []
@@ -78,7 +78,7 @@ class Clients:
                 self.errors.append(str(error))
 
     def _connect(self, port):
-        return self._network.connect(port, GUEST, self._timeout_s)
+        return self._network.connect(port, self._address, self._timeout_s)
 
     def http(self, random):
         path = random.choice(PATHS)

@@ -18,9 +18,11 @@ from frames import ETHERTYPE_IPV4, TCP, ipv4, nonsense, tcp_syn, to_guest
 from net_flood import SynFlood
 from net_loads import Clients
 from netns import GUEST, STATIC, BadCable, Network, NetworkError
+from router import BEHIND, BEHIND_BACKEND, STATIC_BEHIND, Router
 
 TAP = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off"
-WORDS = STATIC + " services=echo,discard,chargen"
+SERVICES = "services=echo,discard,chargen"
+WORDS = f"{STATIC} {SERVICES}"
 SLOTS = [
     *("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
     *("-device", "pcie-root-port,id=slot1,slot=1,chassis=1,addr=0x9"),
@@ -44,14 +46,14 @@ def heap_of(guest):
     return [int(n) for n in re.search(r"heap (\d+) bytes, at most (\d+) of (\d+)", text).groups()]
 
 
-def settle(network, guest, clients, quiet=True):
+def settle(network, guest, clients, quiet=True, address=GUEST):
     """The disturbance is over: everything that is under way must end, and the memory be free."""
     if clients.errors:
         raise Torture(f"{clients.errors[0]}\n{guest.tail()}")
     deadline = time.monotonic() + SETTLE_S
     while True:
         with contextlib.suppress(NetworkError):
-            network.ping(GUEST, count=1)
+            network.ping(address, count=1)
             break
         if time.monotonic() > deadline:
             raise Torture(f"no answer to a ping any more\n{guest.tail()}")
@@ -218,7 +220,39 @@ def unplug(site, source, seconds):
         return {**settle(network, guest, after, quiet=False), "times": times}
 
 
-TORTURES = (cable, chance, mtu, frames, flood, short, flap, unplug)
+def netem(source):
+    """A line as bad as Linux can make one (tc-netem)."""
+    words = [f"loss {source.choice((0, 1, 3))}%", f"duplicate {source.choice((0, 5))}%"]
+    words.append(f"corrupt {source.choice((0, 1))}%")
+    delay = source.choice((0, 1, 10))
+    if delay:
+        words.append(f"delay {delay}ms {source.choice((0, delay))}ms")
+        words.append(f"reorder {source.choice((0, 30))}%")
+    return " ".join(words)
+
+
+def routed(site, source, seconds):
+    """A Linux router between clients and guest, whose lines are bad and may be narrow."""
+    lines = {"eth0": netem(source), "eth1": netem(source)}
+    narrow = {leg: source.choice((1500, 1500, 1280)) for leg in lines}
+    options = {"backend": BEHIND_BACKEND, "words": f"{STATIC_BEHIND} {SERVICES}"}
+    with Router() as router, booted(
+        router.network, site, nic=source.choice(NICS), **options
+    ) as guest:
+        with Clients(router.network, site, source, address=BEHIND) as clients:
+            for leg, words in lines.items():
+                router.run(f"ip link set {leg} mtu {narrow[leg]}")
+                router.disturb(leg, words)
+            time.sleep(seconds)
+            for leg in lines:
+                router.disturb(leg, "")
+        told = settle(router.network, guest, clients, address=BEHIND)
+        return {**told, "lines": lines, "mtu": list(narrow.values())}
+
+
+TORTURES = (cable, chance, mtu, frames, flood, short, flap, unplug, routed)
+# They need more than programs of this machine, and have tests of their own in tests/qemu.
+APART = (unplug, routed)
 
 
 def run(function, site, seed, seconds):
