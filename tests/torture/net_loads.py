@@ -74,8 +74,8 @@ class Clients:
                 else:
                     spent = time.monotonic() - start
                     self.errors.append(f"{load.__name__}: {error!r} after {spent:.1f} s")
-            except WrongBytes as error:
-                self.errors.append(str(error))
+            except Exception as error:  # nobody else would hear of it
+                self.errors.append(repr(error))
 
     def _connect(self, port):
         return self._network.connect(port, self._address, self._timeout_s)
