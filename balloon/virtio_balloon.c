@@ -26,6 +26,8 @@
 #define PRESSURE_RETRY_NS 10000000000u
 /* How long an allocation waits for the device. */
 #define RELEASE_TIMEOUT_NS 200000000u
+/* A host that is short of memory itself may take its time. */
+#define ANSWER_PATIENCE_S 30u
 
 #define STATS 3
 #define MAX_QUEUES 4
@@ -319,8 +321,16 @@ static int find_queues(struct virtio_balloon *balloon)
     bool stats = virtio_has_feature(device, VIRTIO_BALLOON_F_STATS_VQ);
     bool reporting = virtio_has_feature(device, VIRTIO_BALLOON_F_PAGE_REPORTING);
     struct virtio_queue_request request[MAX_QUEUES] = {
-        {.name = "balloon inflate", .index = 0, .max_size = 2, .max_segments = 1},
-        {.name = "balloon deflate", .index = 1, .max_size = 2, .max_segments = 1},
+        {.name = "balloon inflate",
+         .index = 0,
+         .max_size = 2,
+         .max_segments = 1,
+         .patience_s = ANSWER_PATIENCE_S},
+        {.name = "balloon deflate",
+         .index = 1,
+         .max_size = 2,
+         .max_segments = 1,
+         .patience_s = ANSWER_PATIENCE_S},
     };
     unsigned n = 2;
     int error;
@@ -332,7 +342,8 @@ static int find_queues(struct virtio_balloon *balloon)
         request[n++] = (struct virtio_queue_request){.name = "balloon reporting",
                                                      .index = reporting_index(device),
                                                      .max_size = PAGE_REPORTING_BLOCKS,
-                                                     .max_segments = PAGE_REPORTING_BLOCKS};
+                                                     .max_segments = PAGE_REPORTING_BLOCKS,
+                                                     .patience_s = ANSWER_PATIENCE_S};
     error = virtio_find_queues(device, request, n);
     if (error)
         return error;

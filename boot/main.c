@@ -168,6 +168,7 @@ static void virtio_init(void)
     coalescing_from_cmdline();
     virtio_set_interrupt_limit(interrupts_from_cmdline());
     virtio_set_drivers(drivers, sizeof(drivers) / sizeof(drivers[0]));
+    virtio_watch_idle(true);
     virtio_pci_scan();
     virtio_mmio_scan();
     if (!random_is_seeded())

@@ -32,6 +32,8 @@
  * that ends soon would go unseen otherwise.
  */
 #define FIRST_CONSOLE_NS 100000000u
+/* Of messages. What is written to a port may wait for its reader for ever. */
+#define CONTROL_PATIENCE_S 30u
 
 #define ALL_FREE UINT32_MAX
 
@@ -318,7 +320,8 @@ static int find_queues(struct virtio_console *vcon)
         request[n++] = (struct virtio_queue_request){.name = "port tx",
                                                      .index = (uint16_t)VIRTIO_CONSOLE_PORT_TX(i),
                                                      .max_size = CONSOLE_STREAM_TX_CHUNKS,
-                                                     .max_segments = 1};
+                                                     .max_segments = 1,
+                                                     .patience_s = VIRTIO_PATIENT};
         if (i > 0 || !multiport)
             continue;
         request[n++] = (struct virtio_queue_request){.name = "control rx",
@@ -328,7 +331,8 @@ static int find_queues(struct virtio_console *vcon)
         request[n++] = (struct virtio_queue_request){.name = "control tx",
                                                      .index = VIRTIO_CONSOLE_CONTROL_TX,
                                                      .max_size = CONTROL_BUFFERS,
-                                                     .max_segments = 1};
+                                                     .max_segments = 1,
+                                                     .patience_s = CONTROL_PATIENCE_S};
     }
     error = virtio_find_queues(vcon->device, request, n);
     if (error)

@@ -21,6 +21,8 @@
 #define EVENTS 64
 /* States on their way to the device. */
 #define STATES 8
+/* A light is switched at once or not at all. */
+#define STATE_PATIENCE_S 30u
 
 struct virtio_input {
     struct input_device public;
@@ -287,6 +289,7 @@ static int input_probe(struct virtio_device *device)
          .index = VIRTIO_INPUT_Q_STATUS,
          .max_size = STATES,
          .max_segments = 1,
+         .patience_s = STATE_PATIENCE_S,
          .loose_lengths = true}, /* QEMU claims to have written what it has read */
     };
     struct virtio_input *input = platform_dma_alloc(sizeof(*input), 64);

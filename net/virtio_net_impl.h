@@ -1,7 +1,7 @@
 /*
  * virtio_net_impl.h - the state of a network device, for the files of its driver: virtio_net.c
- * (frames), virtio_net_control.c (the control queue), virtio_net_steering.c (queue pairs) and
- * virtio_net_setup.c (features, configuration, bring-up).
+ * (frames), virtio_net_control.c (the control queue), virtio_net_steering.c (queue pairs),
+ * virtio_net_watch.c (silence) and virtio_net_setup.c (features, configuration, bring-up).
  */
 #ifndef FERRULE_NET_VIRTIO_NET_IMPL_H
 #define FERRULE_NET_VIRTIO_NET_IMPL_H
@@ -47,6 +47,13 @@ struct net_control_message {
     } data;
 };
 
+/* What virtio_net_watch.c knows: frames there were when it looked last, and how long it has been
+ * silent. */
+struct net_watch {
+    uint64_t sent, received;
+    unsigned silent_s, limit_s;
+};
+
 struct virtio_net {
     struct nic nic; /* first: what the user has a pointer to */
     struct virtio_device *device;
@@ -70,6 +77,7 @@ struct virtio_net {
     /* What the device is told again after a reset; `told`: the filter is the one that it has. */
     bool filter_set, told, mac_set, large_off;
     struct nic_filter filter;
+    struct net_watch watch;
 };
 
 /* The operations of nic.h, for registration. */
@@ -109,6 +117,10 @@ void virtio_net_acknowledge_announce(struct virtio_net *net);
 
 /* The device or this queue of it was reset: gives the queue's buffers back to the user. */
 void virtio_net_reclaim(struct virtio_net *net, struct virtqueue *vq);
+
+/* struct virtio_driver's: is the receive side alive? Work: a look at each receive queue, and a
+ * recovery. */
+bool virtio_net_attend(struct virtio_device *device);
 
 /* Is it a receive queue? */
 bool virtio_net_receives(const struct virtio_net *net, const struct virtqueue *vq);

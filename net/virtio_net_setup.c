@@ -16,6 +16,8 @@
 enum { QUEUE_RX, QUEUE_TX, QUEUE_CONTROL, QUEUES = 2 * VIRTIO_NET_MAX_PAIRS + 1 };
 
 #define QUEUE_SIZE 256
+/* A frame that is not sent by then has had its time. */
+#define TX_PATIENCE_S 5u
 #define CONTROL_SIZE 8
 #define DEFAULT_MTU 1500u
 #define MIN_MTU 68u
@@ -230,7 +232,8 @@ static void request_pair(struct virtio_queue_request *rx, unsigned pair, unsigne
     rx[QUEUE_TX] = (struct virtio_queue_request){.name = names[pair][1],
                                                  .index = (uint16_t)(2 * pair + 1),
                                                  .max_size = QUEUE_SIZE,
-                                                 .max_segments = NIC_MAX_TX_PIECES + 1};
+                                                 .max_segments = NIC_MAX_TX_PIECES + 1,
+                                                 .patience_s = TX_PATIENCE_S};
 }
 
 static int find_queues(struct virtio_net *net)
@@ -433,4 +436,5 @@ const struct virtio_driver virtio_net_driver = {
     .ready_queue = net_ready_queue,
     .remove = net_remove,
     .config_changed = net_config_changed,
+    .attend = virtio_net_attend,
 };

@@ -104,8 +104,12 @@ static void rng_free(struct virtio_rng *rng)
 
 static int rng_probe(struct virtio_device *device)
 {
-    static const struct virtio_queue_request queue = {
-        .name = "rng requests", .index = 0, .max_size = 1, .max_segments = 1};
+    /* The host's own source may be slow, or give so many bytes an hour. */
+    static const struct virtio_queue_request queue = {.name = "rng requests",
+                                                      .index = 0,
+                                                      .max_size = 1,
+                                                      .max_segments = 1,
+                                                      .patience_s = VIRTIO_PATIENT};
     struct virtio_rng *rng = platform_dma_alloc(sizeof(*rng), 64);
     int error = -ENOMEM;
 

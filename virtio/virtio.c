@@ -129,15 +129,26 @@ static void notify_too_early(void *device, struct virtqueue *vq)
                    virtqueue_name(vq));
 }
 
+/* Of a queue that must not stall. */
+static void notify_and_watch(void *arg, struct virtqueue *vq)
+{
+    struct virtio_device *device = arg;
+
+    virtio_watch_begin();
+    device->notify(device, vq);
+}
+
 static void allow_notifications(struct virtio_device *device, bool allowed)
 {
-    bool with_data = virtio_features_has(&device->accepted, VIRTIO_F_NOTIFICATION_DATA);
-    void (*notify)(void *, struct virtqueue *) =
-        with_data ? device->ops->notify_data : device->ops->notify;
     unsigned i;
 
+    device->notify = virtio_features_has(&device->accepted, VIRTIO_F_NOTIFICATION_DATA)
+                         ? device->ops->notify_data
+                         : device->ops->notify;
     for (i = 0; i < device->queue_count; i++)
-        virtqueue_set_notify(device->queue[i], allowed ? notify : notify_too_early);
+        virtqueue_set_notify(device->queue[i], !allowed                      ? notify_too_early
+                                               : device->watch[i].patience_s ? notify_and_watch
+                                                                             : device->notify);
 }
 
 static void destroy_queues(struct virtio_device *device)
@@ -200,6 +211,7 @@ static int create_queue(struct virtio_device *device, const struct virtio_queue_
     if (!device->queue[i])
         return -ENOMEM;
     device->queue_interrupt[i] = !request->no_interrupt;
+    virtio_watch_queue(device, i, request->patience_s);
     device->queue_count++;
     return 0;
 }
@@ -398,8 +410,10 @@ int virtio_add_device(struct virtio_device *device)
     struct virtio_device **link = &first_device;
     int error = 0;
 
-    if (!first_device)
+    if (!first_device) {
         loop_add(&source);
+        virtio_watch_start();
+    }
     while (*link)
         link = &(*link)->next;
     *link = device;

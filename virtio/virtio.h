@@ -86,6 +86,12 @@ struct virtio_driver {
     void (*leaving)(struct virtio_device *device);
     /* The configuration may have changed. Loop context. May be NULL. */
     void (*config_changed)(struct virtio_device *device);
+    /*
+     * At most once a second while a queue with `patience_s` is in use: the driver may have the device
+     * recovered, if other signs than buffers say that it is dead. Returns whether buffers can be used
+     * now; false while the link is down, say. May be NULL.
+     */
+    bool (*attend)(struct virtio_device *device);
 };
 
 /* One queue as the driver wants it. */
@@ -96,7 +102,14 @@ struct virtio_queue_request {
     uint16_t max_segments; /* see struct virtqueue_params */
     bool no_interrupt;     /* the driver will never sleep on it */
     bool loose_lengths;    /* see struct virtqueue_params: known devices get used lengths wrong */
+    /*
+     * When none of its buffers was used for so long, the device stalls: virtio_recover(), and the next
+     * time is twice as long. 0: buffers may stay with the device for
+     * ever, as events do. VIRTIO_PATIENT: they may, but are reason to ask whether it wants a reset.
+     */
+    uint16_t patience_s;
 };
+#define VIRTIO_PATIENT UINT16_MAX
 
 /* How used buffer notifications arrive. */
 enum virtio_interrupt_mode { VIRTIO_INTERRUPT_NONE, VIRTIO_INTERRUPT_INTX, VIRTIO_INTERRUPT_MSIX };
@@ -156,6 +169,13 @@ struct virtio_transport_ops {
 
 #define VIRTIO_MAX_QUEUES 32
 
+/* What virtio_watch.c remembers of a queue: its counters at the last look, and how many looks ago one
+ * of its buffers was used. */
+struct virtio_watch {
+    uint64_t added, used;
+    uint16_t patience_s, late_s;
+};
+
 struct virtio_device {
     /* Set by the transport before virtio_add_device(). */
     const char *name;       /* where it is: "pci 00:03.0" */
@@ -184,6 +204,11 @@ struct virtio_device {
     unsigned recoveries;
     unsigned recovery_count; /* of these, since ... */
     uint64_t recovery_window_ns;
+    void (*notify)(void *device, struct virtqueue *vq); /* the one of ops that was negotiated */
+    struct virtio_watch watch[VIRTIO_MAX_QUEUES];       /* of queues that must not stall: */
+    uint32_t watched;                                   /* bit i: queue[i] is one */
+    unsigned patience_factor,
+        worked_s; /* how often it stalled lately, and for how long it has not */
     struct virtio_device *next;
 
     void *driver_data; /* the driver's own */
@@ -206,6 +231,13 @@ struct virtio_device *virtio_devices(void);
  * line to read and as one for programs, whose format docs/ARCHITECTURE.md describes.
  */
 void virtio_print_report(void);
+
+/*
+ * On: an idle machine is woken once a minute, to ask each device whether it wants a reset. Its interrupt
+ * that said so may be lost, and who only waits for packets would never know. Off at first; set before
+ * any device is added.
+ */
+void virtio_watch_idle(bool on);
 
 /* Removes every driver and resets every device: nothing writes to our memory afterwards. */
 void virtio_shutdown(void);

@@ -19,6 +19,8 @@
 #define PACKETS_MAX 32u /* with the device, in each direction */
 #define EVENTS 4u
 #define DRAIN_NS 200000000u
+/* Peers are limited by their credit, not by the device; but a reset ends all connections. */
+#define TX_PATIENCE_S 30u
 
 struct virtio_vsock {
     struct virtio_device *device;
@@ -235,7 +237,8 @@ static int set_up(struct virtio_vsock *vsock)
         {.name = "vsock tx",
          .index = VIRTIO_VSOCK_Q_TX,
          .max_size = PACKETS_MAX,
-         .max_segments = 1},
+         .max_segments = 1,
+         .patience_s = TX_PATIENCE_S},
         {.name = "vsock events",
          .index = VIRTIO_VSOCK_Q_EVENT,
          .max_size = EVENTS,

@@ -1,10 +1,10 @@
-// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c
+// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c net/virtio_net_watch.c
 // sources: blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/virtio_blk.c blk/virtio_blk_config.c blk/virtio_blk_zones.c blk/virtio_scsi.c blk/virtio_scsi_request.c blk/scsi_disk.c
 // sources: net/virtio_net_steering.c net/flow_hash.c net/frame.c
 // sources: blk/scsi_scan.c blk/scsi_sense.c blk/scsi_range.c console/virtio_console.c console/console_port.c
 // sources: console/console_stream.c rng/virtio_rng.c rng/random.c rng/chacha20.c
 // sources: balloon/virtio_balloon.c balloon/balloon_pages.c balloon/page_reporting.c
-// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_watch.c
 // sources: virtio/virtqueue.c virtio/virtqueue_split.c virtio/virtqueue_packed.c
 // sources: virtio/virtio_pci.c virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c
 // sources: virtio/virtio_pci_legacy.c arch/x86_64/pci.c arch/x86_64/pci_alloc.c arch/x86_64/pci_roots.c

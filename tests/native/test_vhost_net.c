@@ -1,6 +1,6 @@
-// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c
+// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c net/virtio_net_watch.c
 // sources: net/virtio_net_steering.c net/flow_hash.c net/frame.c virtio/virtio.c
-// sources: virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_watch.c
 // sources: virtio/virtqueue.c virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c
 // sources: boot/format.c boot/loop.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
 // sources: hosted/violation.c hosted/vhost_user.c hosted/vhost_user_session.c

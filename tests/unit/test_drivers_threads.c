@@ -1,8 +1,8 @@
-// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_watch.c
 // sources: virtio/virtqueue.c virtio/virtqueue_split.c virtio/virtqueue_packed.c blk/virtio_blk.c
 // sources: blk/virtio_blk_config.c blk/virtio_blk_zones.c blk/block.c blk/block_parts.c
 // sources: blk/block_devices.c blk/wait.c
-// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c net/virtio_net_steering.c net/flow_hash.c net/frame.c
+// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c net/virtio_net_watch.c net/virtio_net_steering.c net/flow_hash.c net/frame.c
 // sources: boot/loop.c boot/log.c boot/format.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/violation.c tests/unit/threaded_device.c
 /*

@@ -1,5 +1,5 @@
 // sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c
-// sources: virtio/virtio_report.c virtio/virtqueue.c virtio/virtqueue_split.c
+// sources: virtio/virtio_report.c virtio/virtio_watch.c virtio/virtqueue.c virtio/virtqueue_split.c
 // sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c hosted/platform_linux.c
 // sources: hosted/dma_arena.c hosted/registers.c hosted/violation.c hosted/vhost_user.c
 // sources: hosted/vhost_user_session.c hosted/vhost_user_link.c tests/unit/vhost_backend.c

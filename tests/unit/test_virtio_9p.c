@@ -1,5 +1,5 @@
 // sources: fs/virtio_9p.c fs/virtio_share.c fs/ninep.c fs/ninep_file.c fs/ninep_rpc.c fs/mount.c virtio/virtio.c
-// sources: virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_watch.c
 // sources: virtio/virtio_pci.c virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c
 // sources: virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c boot/log.c
 // sources: boot/format.c boot/loop.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c

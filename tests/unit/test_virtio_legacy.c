@@ -1,9 +1,9 @@
-// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_watch.c
 // sources: virtio/virtio_pci.c virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c
 // sources: virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c
 // sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
 // sources: blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/virtio_blk.c blk/virtio_blk_config.c blk/virtio_blk_zones.c net/nic.c net/virtio_net.c net/virtio_net_setup.c
-// sources: net/virtio_net_control.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
+// sources: net/virtio_net_control.c net/virtio_net_watch.c hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c
 // sources: hosted/ring_device.c hosted/ring_split.c hosted/fake_pci.c hosted/device.c
 // sources: hosted/device_setup.c hosted/device_legacy.c hosted/device_mmio.c hosted/device_blk.c hosted/device_blk_zones.c
 // sources: hosted/device_net.c hosted/device_net_control.c tests/unit/plain_driver.c

@@ -1,6 +1,6 @@
-// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c
+// sources: net/nic.c net/virtio_net.c net/virtio_net_setup.c net/virtio_net_control.c net/virtio_net_watch.c
 // sources: net/virtio_net_steering.c net/flow_hash.c net/frame.c tests/unit/nic_user.c
-// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c
+// sources: virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_watch.c
 // sources: virtio/virtio_pci.c virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c
 // sources: virtio/virtio_pci_legacy.c virtio/virtqueue.c virtio/virtqueue_split.c
 // sources: virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c

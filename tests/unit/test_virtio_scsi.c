@@ -1,6 +1,6 @@
 // sources: blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/virtio_scsi.c blk/virtio_scsi_request.c blk/scsi_disk.c blk/scsi_scan.c
 // sources: blk/scsi_sense.c blk/scsi_range.c virtio/virtio.c virtio/virtio_config.c virtio/virtio_features.c
-// sources: virtio/virtio_report.c virtio/virtio_pci.c virtio/virtio_pci_access.c
+// sources: virtio/virtio_report.c virtio/virtio_watch.c virtio/virtio_pci.c virtio/virtio_pci_access.c
 // sources: virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c virtio/virtqueue.c
 // sources: virtio/virtqueue_split.c boot/log.c boot/format.c boot/loop.c boot/pci_caps.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/ring_device.c

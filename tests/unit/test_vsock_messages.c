@@ -1,6 +1,6 @@
 // sources: vsock/vsock.c vsock/vsock_connection.c vsock/vsock_message.c vsock/vsock_packet.c vsock/virtio_vsock.c
 // sources: tests/unit/vsock_rig.c hosted/device_vsock.c virtio/virtio.c virtio/virtio_config.c
-// sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_pci.c
+// sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_watch.c virtio/virtio_pci.c
 // sources: virtio/virtio_pci_access.c virtio/virtio_pci_interrupts.c virtio/virtio_pci_legacy.c
 // sources: virtio/virtqueue.c virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c
 // sources: boot/format.c boot/loop.c boot/pci_caps.c hosted/platform_linux.c hosted/dma_arena.c

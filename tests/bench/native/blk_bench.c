@@ -1,5 +1,5 @@
 // sources: blk/block.c blk/block_parts.c blk/block_devices.c blk/wait.c blk/virtio_blk.c blk/virtio_blk_config.c blk/virtio_blk_zones.c virtio/virtio.c virtio/virtio_config.c
-// sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtqueue.c
+// sources: virtio/virtio_features.c virtio/virtio_report.c virtio/virtio_watch.c virtio/virtqueue.c
 // sources: virtio/virtqueue_split.c virtio/virtqueue_packed.c boot/log.c boot/format.c boot/loop.c
 // sources: hosted/platform_linux.c hosted/dma_arena.c hosted/registers.c hosted/vhost_user.c
 // sources: hosted/vhost_user_session.c hosted/vhost_user_link.c
