@@ -88,7 +88,10 @@ LWIP_C := $(addprefix core/,altcp altcp_alloc altcp_tcp def dns inet_chksum init
     mqtt/mqtt sntp/sntp tftp/tftp) \
   $(addprefix apps/snmp/snmp_,asn1 core mib2 mib2_icmp mib2_interfaces mib2_ip mib2_snmp mib2_system mib2_tcp mib2_udp msg \
     pbuf_stream raw scalar table traps)
-LWIP_OBJS := $(LWIP_C:%=$(OBJ)/lwip/%.o)
+# lwIP's data path is compiled as one file, in which a packet's many small steps become few. What WRAPPED names, and who
+# calls it by its name, stays apart.
+LWIP_PATH := $(addprefix core/,def inet_chksum mem pbuf raw udp tcp_in) $(addprefix core/ipv4/,ip4_addr icmp etharp ip4) netif/ethernet
+LWIP_OBJS := $(patsubst %,$(OBJ)/lwip/%.o,$(filter-out $(LWIP_PATH),$(LWIP_C)) data_path)
 
 FATFS := $(BUILD)/src/fatfs
 MICROSOCKS := $(BUILD)/src/microsocks
@@ -203,7 +206,7 @@ $(SQLITE)/%.c: | $(SQLITE_READY) ;
 READY := $(OBJ)/flags $(THIRD_PARTY)
 
 $(OBJ)/flags: FORCE | $(BUILD_PACKAGES)
-	$(call keep,$(CC) $(shell $(CC) --version 2>/dev/null | head -n 1) $(CFLAGS_ALL) $(LINK) -Os: $(SMALL_C) $(SMALL_LWIP))
+	$(call keep,$(CC) $(shell $(CC) --version 2>/dev/null | head -n 1) $(CFLAGS_ALL) $(LINK) -Os: $(SMALL_C) $(SMALL_LWIP) $(LWIP_PATH))
 
 # Images have one name whatever the compiler, so they are linked anew when it was another one.
 $(BUILD)/compiler: FORCE
@@ -219,7 +222,7 @@ SMALL_C := $(filter arch/x86_64/acpi% arch/x86_64/pci% arch/x86_64/mptable% boot
   virtio/virtio_report% virtio/virtio_mmio_scan% blk/partition% blk/report% blk/scsi_scan% fs/% libc/% services/% \
   net/net_config% net/lwip_mdns% net/%_setup.c input/% console/% balloon/%,$(filter-out libc/string.c,$(KERNEL_C)))
 SMALL_LWIP := $(filter apps/% core/dns core/ipv4/dhcp core/ipv4/igmp core/ipv4/autoip core/ipv6/dhcp6 core/ipv6/mld6,$(LWIP_C))
-$(SMALL_C:%.c=$(OBJ)/%.o) $(SMALL_LWIP:%=$(OBJ)/lwip/%.o) $(FATFS_OBJS) $(LITTLEFS_OBJS): private SIZED = $(if $(filter -O2,$(CFLAGS)),-Os)
+$(SMALL_C:%.c=$(OBJ)/%.o) $(SMALL_LWIP:%=$(OBJ)/lwip/%.o) $(FATFS_OBJS) $(LITTLEFS_OBJS): private SIZED = $(if $(filter -O%,$(CFLAGS)),,-Os)
 
 compile = $(call note,CC,$<)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) $(SIZED) $(1) -c $< -o $@
 
@@ -233,8 +236,14 @@ $(KERNEL_S:%.S=$(OBJ)/%.S.o): $(OBJ)/%.S.o: %.S $(READY)
 $(OBJ)/lwip/apps/mqtt/mqtt.o: private MODE := -Dtcp_recv=mqtt_guard_recv
 
 # lwIP checks limits against the options we chose, and clang remarks on those that can never be reached.
-$(LWIP_OBJS): $(OBJ)/lwip/%.o: $(LWIP)/src/%.c $(READY)
-	$(call compile,-Wno-tautological-constant-out-of-range-compare -Wno-unused-parameter $(MODE))
+LWIP_WARNINGS := -Wno-tautological-constant-out-of-range-compare -Wno-unused-parameter
+$(filter-out %/data_path.o,$(LWIP_OBJS)): $(OBJ)/lwip/%.o: $(LWIP)/src/%.c $(READY)
+	$(call compile,$(LWIP_WARNINGS) $(MODE))
+
+$(OBJ)/lwip/data_path.c: $(OBJ)/flags
+	@mkdir -p $(@D) && printf '#include "%s.c"\n' $(LWIP_PATH) >$@
+$(OBJ)/lwip/data_path.o: $(OBJ)/lwip/data_path.c $(LWIP_PATH:%=$(LWIP)/src/%.c) $(READY)
+	$(call compile,$(LWIP_WARNINGS) -I$(LWIP)/src -O3)
 
 $(FATFS_OBJS): $(OBJ)/fatfs/%.o: $(FATFS)/%.c $(READY)
 	$(call compile,)

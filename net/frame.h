@@ -38,6 +38,13 @@ struct frame_transport {
  */
 bool frame_find_transport(const void *frame, size_t len, struct frame_transport *transport);
 
+/* The protocol of an untagged IPv4 packet, by one look at it; 0: it is something else, or not at hand. */
+static inline uint8_t frame_ipv4_protocol(const void *frame, size_t len)
+{
+    const uint8_t *bytes = frame;
+    return len > 23 && bytes[12] == 0x08 && bytes[13] == 0x00 ? bytes[23] : 0;
+}
+
 /*
  * Is it an ARP packet, tagged or not, of which the end is missing (RFC 826)? lwIP does not look, and would take
  * what an earlier frame left in the buffer for the rest.

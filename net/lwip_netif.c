@@ -26,11 +26,16 @@
 #define RX_BUFFERS_MAX 256u
 #define RX_BUFFERS_MIN 16u
 #define RX_MEMORY_SHARE 32u
-#define RX_BUFFER_LEN 2048u
+#define RX_BUFFER_LEN 2048u /* with RX_HEADROOM */
+#define RX_PAGE 4096u
 
 /* Where the device merges them they are larger if there is the memory, so that large frames take
  * few. */
 #define RX_BUFFER_LEN_MAX 16384u
+
+/* In front of each frame's memory, where the device does not write: what is received can be sent back with
+ * longer headers, and the NIC's own, where it is. A multiple of what the memory is aligned by. */
+#define RX_HEADROOM 64u
 
 /* IPv6 needs links of at least this MTU (RFC 8200, 5). */
 #define IPV6_MIN_MTU 1280u
@@ -39,7 +44,7 @@
 struct rx_buffer {
     struct pbuf_custom custom; /* first: lwIP hands it back to rx_free() */
     struct port *port;
-    void *memory;
+    uint8_t *memory;        /* RX_HEADROOM bytes and what the device may write */
     struct rx_buffer *next; /* in the list of buffers that are neither the device's nor lwIP's */
 };
 
@@ -50,7 +55,8 @@ static void rx_refill(struct port *port)
 {
     while (port->rx_free != NULL) {
         struct rx_buffer *buffer = port->rx_free;
-        if (nic_rx_provide(port->nic, buffer->memory, port->rx_buffer_len, buffer) != 0)
+        if (nic_rx_provide(port->nic, buffer->memory + RX_HEADROOM, port->rx_buffer_len, buffer) !=
+            0)
             return;
         port->rx_free = buffer->next;
         port->rx_lent++;
@@ -63,11 +69,22 @@ static void rx_put(struct rx_buffer *buffer)
     buffer->port->rx_free = buffer;
 }
 
+/* The buffers' structures, on pages of their own, ... */
+static size_t rx_structs_size(unsigned buffers)
+{
+    return (buffers * sizeof(struct rx_buffer) + RX_PAGE - 1) & ~(size_t)(RX_PAGE - 1);
+}
+
+/* ... and their memory behind them. */
+static size_t rx_size(const struct port *port, unsigned buffers)
+{
+    return rx_structs_size(buffers) + (size_t)buffers * (RX_HEADROOM + port->rx_buffer_len);
+}
+
 /* Frees a port whose NIC is gone. Its memory is no device's any more. */
 static void port_free(struct port *port)
 {
-    platform_dma_free(port->rx_all[0].memory, (size_t)port->rx_buffers * port->rx_buffer_len);
-    free(port->rx_all);
+    platform_dma_free(port->rx_all, rx_size(port, port->rx_buffers));
     free(port);
 }
 
@@ -83,9 +100,18 @@ static void rx_free(struct pbuf *p)
         port_free(port);
 }
 
+uint32_t port_rx_headroom(const struct pbuf *p)
+{
+    if (((const struct pbuf_custom *)p)->custom_free_function != rx_free)
+        return 0;
+    return (uint32_t)((uint8_t *)p->payload - ((const struct rx_buffer *)p)->memory);
+}
+
 /*
- * The device's pieces as a chain of pbufs over the same memory, which nobody changes as long as
- * they live (PBUF_ROM): what is sent back or waits in a queue needs no copy.
+ * The device's pieces as a chain of pbufs over the same memory, which nobody else changes as long as
+ * they live: what is sent back or waits in a queue needs no copy. To lwIP it is memory behind the pbuf
+ * (PBUF_POOL), so it takes what lies in front of a payload for its own: the headers that were
+ * there, and RX_HEADROOM.
  */
 static struct pbuf *rx_wrap(const struct nic_piece *piece, unsigned pieces)
 {
@@ -95,7 +121,7 @@ static struct pbuf *rx_wrap(const struct nic_piece *piece, unsigned pieces)
         u16_t len = (u16_t)piece[i].len;
         buffer->custom.custom_free_function = rx_free;
         struct pbuf *p =
-            pbuf_alloced_custom(PBUF_RAW, len, PBUF_ROM, &buffer->custom, piece[i].data, len);
+            pbuf_alloced_custom(PBUF_RAW, len, PBUF_POOL, &buffer->custom, piece[i].data, len);
         if (head == NULL)
             head = p;
         else
@@ -121,12 +147,14 @@ static struct pbuf *rx_copy(const struct nic_piece *piece, unsigned pieces, u16_
  * says is about TCP or UDP of this very frame, so it is believed for a frame that holds a whole
  * packet of theirs only.
  */
-static u16_t rx_inspect(struct port *port, const struct nic_piece *first,
+static u16_t rx_inspect(struct port *port, const struct nic_piece *first, uint8_t protocol,
                         enum nic_checksum checksum)
 {
     struct frame_transport transport;
     struct frame_syn syn;
     u16_t flags = port->checksum_flags;
+    if (protocol != 0 && protocol != FRAME_PROTOCOL_TCP && protocol != FRAME_PROTOCOL_UDP)
+        return flags;
     if (!frame_find_transport(first->data, first->len, &transport) || transport.fragment)
         return flags;
     if (frame_is_syn(first->data, first->len, &transport, &syn) && timewait_reuse(&syn))
@@ -148,8 +176,10 @@ static void on_received(void *arg, const struct nic_piece *piece, unsigned piece
         total += piece[i].len;
     port->rx_lent -= pieces;
 
-    u16_t checks = rx_inspect(port, &piece[0], how->checksum);
-    bool sound = total <= UINT16_MAX && !frame_is_cut_arp(piece[0].data, piece[0].len);
+    uint8_t protocol = frame_ipv4_protocol(piece[0].data, piece[0].len);
+    u16_t checks = rx_inspect(port, &piece[0], protocol, how->checksum);
+    bool sound =
+        total <= UINT16_MAX && (protocol != 0 || !frame_is_cut_arp(piece[0].data, piece[0].len));
     bool scarce = port->rx_lent < port->rx_buffers / 4;
     if (sound && scarce) {
         p = rx_copy(piece, pieces, (u16_t)total);
@@ -188,7 +218,7 @@ static void on_reclaimed(void *arg, void *token)
 
 static unsigned rx_buffer_count(const struct port *port, uint64_t memory)
 {
-    uint64_t count = memory / port->rx_buffer_len;
+    uint64_t count = memory / (RX_HEADROOM + port->rx_buffer_len);
     unsigned room = nic_rx_room(port->nic);
     if (count > RX_BUFFERS_MAX)
         count = RX_BUFFERS_MAX;
@@ -203,7 +233,8 @@ static uint32_t rx_buffer_len(const struct port *port, uint64_t memory)
     if ((port->nic->offloads & NIC_LARGE_RECEIVE) != 0)
         while (len < RX_BUFFER_LEN_MAX && 2 * len * RX_BUFFERS_MAX <= memory)
             len *= 2;
-    return least > len ? (least + 63) / 64 * 64 : len;
+    len -= RX_HEADROOM;
+    return least > len ? (least + RX_HEADROOM - 1) / RX_HEADROOM * RX_HEADROOM : len;
 }
 
 static bool rx_create(struct port *port)
@@ -212,17 +243,15 @@ static bool rx_create(struct port *port)
     platform_memory(&total, &available);
     port->rx_buffer_len = rx_buffer_len(port, available / RX_MEMORY_SHARE);
     unsigned count = rx_buffer_count(port, available / RX_MEMORY_SHARE);
-    struct rx_buffer *buffers = calloc(count, sizeof(*buffers));
-    uint8_t *memory = platform_dma_alloc((size_t)count * port->rx_buffer_len, 64);
-    if (count == 0 || buffers == NULL || memory == NULL) {
-        free(buffers);
-        if (memory != NULL)
-            platform_dma_free(memory, (size_t)count * port->rx_buffer_len);
+    struct rx_buffer *buffers =
+        count > 0 ? platform_dma_alloc(rx_size(port, count), RX_PAGE) : NULL;
+    if (buffers == NULL)
         return false;
-    }
+    memset(buffers, 0, count * sizeof(*buffers));
+    uint8_t *memory = (uint8_t *)buffers + rx_structs_size(count);
     for (unsigned i = count; i-- > 0;) {
         buffers[i].port = port;
-        buffers[i].memory = memory + (size_t)i * port->rx_buffer_len;
+        buffers[i].memory = memory + (size_t)i * (RX_HEADROOM + port->rx_buffer_len);
         rx_put(&buffers[i]);
     }
     port->rx_all = buffers;

@@ -106,6 +106,10 @@ err_t port_output_ip6(struct netif *netif, struct pbuf *p, const ip6_addr_t *des
 err_t port_link_output(struct netif *netif, struct pbuf *p);
 void port_sent(void *port, void *pbuf);
 
+/* Bytes in front of the payload of a pbuf that came from a port that are its own; 0: another kind of
+ * custom pbuf. */
+uint32_t port_rx_headroom(const struct pbuf *p);
+
 /* Does the device cut packets in this way (NIC_SEGMENT_UDP, NIC_FRAGMENT_UDP), checksum and all, that
  * are given to the interface whole? */
 bool port_may_cut(const struct netif *netif, unsigned offload);

@@ -30,9 +30,6 @@
 /* Pieces that one segment may take in a ring without indirect descriptors, the header included. */
 #define CUT_PIECES 4u
 
-/* Where an untagged frame says what an IPv4 packet carries. */
-#define IPV4_PROTOCOL 23u
-
 /* ---- one frame ---- */
 
 /*
@@ -68,6 +65,8 @@ static uint32_t tx_headroom(const struct pbuf *p)
     const uint8_t *start = (const uint8_t *)p + LWIP_MEM_ALIGN_SIZE(sizeof(struct pbuf));
     if (p->ref != 1 || (p->type_internal & PBUF_TYPE_FLAG_STRUCT_DATA_CONTIGUOUS) == 0)
         return 0;
+    if ((p->flags & PBUF_FLAG_IS_CUSTOM) != 0)
+        return port_rx_headroom(p);
     return (uint32_t)((const uint8_t *)p->payload - start);
 }
 
@@ -89,8 +88,12 @@ static err_t tx_give(struct port *port, const struct virtqueue_sg *sg, unsigned 
 static err_t tx_submit(struct port *port, struct pbuf *p, const struct nic_offload *offload)
 {
     struct virtqueue_sg sg[NIC_MAX_TX_PIECES];
-    unsigned n = tx_collect(p, 0, p->tot_len, sg, NIC_MAX_TX_PIECES);
     uint32_t headroom = tx_headroom(p);
+    unsigned n = 1;
+    if (p->next == NULL && !PBUF_NEEDS_COPY(p))
+        sg[0] = (struct virtqueue_sg){p->payload, p->len};
+    else
+        n = tx_collect(p, 0, p->tot_len, sg, NIC_MAX_TX_PIECES);
     if (n == 0) {
         p = pbuf_clone(PBUF_RAW_TX, PBUF_RAM, p);
         if (p == NULL)
@@ -300,12 +303,11 @@ static uint16_t segment_size(const struct port *port, const struct pbuf *p, unsi
     return p->tot_len > most && most > headers ? (uint16_t)(most - headers) : 0;
 }
 
-/* Most of what is not TCP's is known by one look: an untagged IPv4 packet of another protocol. */
+/* Most of what is not TCP's is known by one look. */
 static bool is_clearly_not_tcp(const struct pbuf *p)
 {
-    const uint8_t *frame = p->payload;
-    return p->len > IPV4_PROTOCOL && frame[12] == 0x08 && frame[13] == 0x00 &&
-           frame[IPV4_PROTOCOL] != FRAME_PROTOCOL_TCP;
+    uint8_t protocol = frame_ipv4_protocol(p->payload, p->len);
+    return protocol != 0 && protocol != FRAME_PROTOCOL_TCP;
 }
 
 /* netif->linkoutput: a complete frame. */

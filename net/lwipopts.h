@@ -93,6 +93,7 @@ void lwip_loan_mark(struct pbuf *p);
 #define IP_REASS_MAX_PBUFS 64
 #define IP_FRAG 1
 #define LWIP_ICMP 1
+#define LWIP_ICMP_ECHO_CHECK_INPUT_PBUF_LEN 0 /* there is room (net/lwip_netif.c) */
 #define LWIP_BROADCAST_PING 0
 #define LWIP_MULTICAST_PING 0
 #define LWIP_RAW 1

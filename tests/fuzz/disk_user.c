@@ -3,7 +3,7 @@
  */
 #include "disk_user.h"
 
-#include "blk/block.h"
+#include "blk/zones.h"
 #include "hosted/hosted.h"
 
 #define REQUESTS 16u
@@ -54,9 +54,34 @@ static void submit(struct blk_device *disk, struct input *input)
     blk_submit(disk, &r->blk);
 }
 
+static void use_zones(struct blk_device *disk, uint8_t op, struct input *input)
+{
+    static int (*const commands[])(struct blk_device * device, uint64_t start) = {
+        blk_zone_open, blk_zone_close, blk_zone_finish, blk_zone_reset};
+    struct blk_zone zone[4];
+    uint64_t start = input_u8(input), written;
+
+    switch (op % 4) {
+    case 0:
+        commands[op / 4 % 4](disk, start);
+        break;
+    case 1:
+        blk_zone_report(disk, start, zone, 1 + op / 4 % 4);
+        break;
+    case 2:
+        if (blk_zone_report(disk, start, zone, 1) == 1)
+            blk_zone_write(disk, zone, memory, 1 + input_u8(input) % 64);
+        break;
+    default:
+        blk_zone_append(disk, start, memory, 1 + input_u8(input) % 64, &written);
+        if (start == 0xff)
+            blk_zone_reset_all(disk);
+    }
+}
+
 static void use_rarely(struct blk_device *disk, uint8_t op, struct input *input)
 {
-    switch (op % 4) {
+    switch (op % 5) {
     case 0:
         blk_set_write_cache(disk, input_u8(input) & 1);
         break;
@@ -66,8 +91,11 @@ static void use_rarely(struct blk_device *disk, uint8_t op, struct input *input)
     case 2:
         blk_write_zeroes(disk, input_u8(input), 1 + op, op & 8);
         break;
-    default:
+    case 3:
         blk_secure_erase(disk, input_u8(input), 1 + op);
+        break;
+    default:
+        use_zones(disk, input_u8(input), input);
     }
 }
 

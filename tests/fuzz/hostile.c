@@ -15,7 +15,7 @@
 
 #define MAX_TURNS 64u
 /* The first and the longest pause between two looks of a driver that waits. */
-#define NAP_MIN_NS 1000u
+#define NAP_MIN_NS 100000u
 #define NAP_MAX_NS 1000000000u
 #define MEMORY_SIZE (256u << 10)
 
@@ -26,6 +26,8 @@
 
 /* What the log says of the device takes half of a run: it is made for queue sizes of input from here. */
 #define LOGGED_FROM 0xf8u
+/* In the same byte: the other kind of device, where there is one. */
+#define OTHER_KIND 8u
 
 /* The first bytes of an input: what kind of device this is. All zero: a plain one. */
 enum {
@@ -440,7 +442,9 @@ static void describe(struct hostile *h)
     lies_begin(&h->lies);
     if (variant & VARIANT_FEATURES)
         h->features[0] ^= input_u32(h->input);
-    memcpy(h->config, h->type->config, sizeof(h->config));
+    memcpy(h->config,
+           size & OTHER_KIND && h->type->other_config ? h->type->other_config : h->type->config,
+           sizeof(h->config));
     if (variant & VARIANT_CONFIG)
         input_bytes(h->input, h->config, 1 + input_u8(h->input) % HOSTILE_CONFIG);
     if (h->type->bound)

@@ -5,6 +5,8 @@
 
 #include <fcntl.h>
 
+#define UNMOUNT 0x7f
+
 static const struct share_user *user;
 static void *volume; /* NULL: not mounted */
 static uint8_t *memory;
@@ -73,31 +75,43 @@ static void use_file(uint8_t op, struct input *input)
     }
 }
 
+/* A long path is walked in several steps; the names are those of tests/unit/fuse_server.h. */
+static const char *path_for(uint8_t op)
+{
+    static const char *const paths[] = {
+        "/a/file", "/d/new", "/d/link",      "/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/file",
+        "/llink",  "/file",  "/link/no/way", "/",
+    };
+
+    return paths[op % (sizeof(paths) / sizeof(paths[0]))];
+}
+
 static void use_volume(uint8_t op)
 {
     static const int flags[] = {O_RDWR | O_CREAT, O_RDONLY, O_WRONLY | O_TRUNC,
                                 O_RDWR | O_CREAT | O_EXCL, O_WRONLY | O_APPEND};
     const struct fs_ops *ops = user->ops;
+    const char *path = path_for(op / 7);
     struct stat status;
 
     switch (op % 7) {
     case 0:
-        opened = ops->open(volume, "/a/file", flags[op / 7 % 5], &file) == 0;
+        opened = ops->open(volume, path_for(op / 35), flags[op / 7 % 5], &file) == 0;
         break;
     case 1:
-        opened = ops->open_directory(volume, op & 64 ? "/" : "/directory", &file) == 0;
+        opened = ops->open_directory(volume, op & 64 ? path : "/directory", &file) == 0;
         break;
     case 2:
-        ops->stat(volume, op & 64 ? "/" : "/a/b/c/d/e", &status);
+        ops->stat(volume, path, &status);
         break;
     case 3:
-        ops->remove(volume, "/file", op & 64);
+        ops->remove(volume, path, op & 64);
         break;
     case 4:
-        ops->rename(volume, "/file", op & 64 ? "/other" : "/a/other");
+        ops->rename(volume, path, op & 64 ? "/other" : "/a/other");
         break;
     case 5:
-        ops->make_directory(volume, "/deep/directory");
+        ops->make_directory(volume, path);
         break;
     default:
         ops->sync(volume);
@@ -106,22 +120,29 @@ static void use_volume(uint8_t op)
 
 void share_user_use(uint8_t op, struct input *input)
 {
-    if (!volume)
-        mount();
+    if (op == UNMOUNT && volume)
+        share_user_unmount();
     else if (opened)
         use_file(op, input);
+    else if (!volume)
+        mount();
     else
         use_volume(op);
 }
 
-void share_user_stop(void)
+void share_user_unmount(void)
 {
     void *mounted = volume;
 
-    close_file();
     volume = NULL;
     if (mounted)
         user->ops->unmount(mounted);
+}
+
+void share_user_stop(void)
+{
+    share_user_unmount();
+    close_file();
 }
 
 bool share_user_found(void)

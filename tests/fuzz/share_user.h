@@ -18,6 +18,8 @@ struct share_user {
 
 void share_user_start(const struct share_user *user, uint8_t *memory);
 void share_user_use(uint8_t op, struct input *input);
+/* Also when the share goes: a file that is open stays so, and is still asked for this and that. */
+void share_user_unmount(void);
 void share_user_stop(void);
 bool share_user_found(void);
 

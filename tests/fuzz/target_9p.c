@@ -1,8 +1,8 @@
 /*
  * target_9p.c - the 9P driver and the client of 9P2000.L above it under a hostile device.
  *
- * The good device has a server of a few lines: every name leads to a file, or to a folder where its
- * first letter is a "d". Read fs/ninep_wire.h for the messages.
+ * The good device has a server of a few lines, whose names are those of tests/unit/fuse_server.h.
+ * Read fs/ninep_wire.h for the messages.
  */
 #include <errno.h>
 
@@ -14,6 +14,8 @@
 #include "share_user.h"
 
 #define HEADER 7u
+#define LINUX_ENOENT 2
+#define REQUEST_SIZE 512u
 
 static int mount(void **volume)
 {
@@ -26,7 +28,7 @@ static void watch(struct ninep_transport *share, bool added)
 {
     (void)share;
     if (!added)
-        share_user_stop();
+        share_user_unmount();
 }
 
 static void start(uint8_t *memory)
@@ -39,29 +41,76 @@ static void start(uint8_t *memory)
 
 /* ---- the server ---- */
 
-static void put_qid(uint8_t *at, bool folder)
+static void put_qid(uint8_t *at, uint8_t type)
 {
     memset(at, 0, P9_QID_SIZE);
-    at[0] = folder ? P9_QTDIR : 0;
+    at[0] = type;
 }
 
-static uint32_t body(uint8_t type, const uint8_t *request, uint8_t *out)
+static uint8_t type_of(const uint8_t *name, unsigned len)
+{
+    if (len < 2 || name[0] == 'd')
+        return P9_QTDIR;
+    return name[0] == 'l' ? P9_QTSYMLINK : 0;
+}
+
+static uint32_t refuse(uint8_t *type, uint8_t *out)
+{
+    *type = P9_RLERROR;
+    out[0] = LINUX_ENOENT;
+    return 4;
+}
+
+/* A walk goes as far as its first name that leads nowhere. */
+static uint32_t walk(uint8_t *type, const uint8_t *request, uint8_t *out)
+{
+    const uint8_t *name = request + HEADER + 10, *end = request + REQUEST_SIZE;
+    unsigned names = request[HEADER + 8], n = 0;
+
+    for (; n < names && n < P9_MAXWELEM && name + 2 < end; n++) {
+        unsigned len = name[0];
+
+        if (len > 1 && name[2] == 'n')
+            break;
+        put_qid(out + 2 + n * P9_QID_SIZE, type_of(name + 2, len));
+        name += 2 + len;
+        if (out[2 + n * P9_QID_SIZE] != P9_QTDIR) {
+            n++;
+            break;
+        }
+    }
+    if (n == 0 && names > 0)
+        return refuse(type, out);
+    out[0] = (uint8_t)n;
+    return 2 + n * P9_QID_SIZE;
+}
+
+/* A link leads to a file, or where another fid would be, to itself. */
+static uint32_t read_link(const uint8_t *request, uint8_t *out)
+{
+    const char *target = request[HEADER] & 4 ? "ll" : "d/file";
+
+    out[0] = (uint8_t)strlen(target);
+    memcpy(out + 2, target, out[0]);
+    return 2u + out[0];
+}
+
+static uint32_t body(uint8_t *type, const uint8_t *request, uint8_t *out)
 {
     static const uint8_t entry[] = {24 + 4, 0, 0,   0,   [17] = 1, [25] = P9_DT_REG,
                                     4,      0, 'n', 'a', 'm',      'e'};
 
-    switch (type) {
+    switch (request[4]) {
     case P9_TVERSION:
         memcpy(out, request + HEADER, 14);
         return 14;
     case P9_TATTACH:
-        put_qid(out, true);
+        put_qid(out, P9_QTDIR);
         return P9_QID_SIZE;
     case P9_TWALK:
-        out[0] = request[HEADER + 8];
-        for (unsigned i = 0; i < out[0] && i < P9_MAXWELEM; i++)
-            put_qid(out + 2 + i * P9_QID_SIZE, i + 1u < out[0] || request[HEADER + 12] == 'd');
-        return 2 + (out[0] % (P9_MAXWELEM + 1)) * P9_QID_SIZE;
+        return walk(type, request, out);
+    case P9_TREADLINK:
+        return read_link(request, out);
     case P9_TLOPEN:
     case P9_TLCREATE:
     case P9_TMKDIR:
@@ -88,7 +137,7 @@ static uint32_t body(uint8_t type, const uint8_t *request, uint8_t *out)
 
 static uint32_t answer(unsigned queue, struct hostile_chain *chain)
 {
-    static uint8_t request[64], reply[512];
+    static uint8_t request[REQUEST_SIZE], reply[512];
     uint32_t len = chain->out ? chain->piece[0].len : 0, at = 0;
 
     (void)queue;
@@ -96,9 +145,9 @@ static uint32_t answer(unsigned queue, struct hostile_chain *chain)
     memset(reply, 0, sizeof(reply));
     if (len)
         memcpy(request, chain->piece[0].data, len < sizeof(request) ? len : sizeof(request));
-    len = HEADER + body(request[4], request, reply + HEADER);
-    memcpy(reply, &len, 4);
     reply[4] = (uint8_t)(request[4] + 1);
+    len = HEADER + body(&reply[4], request, reply + HEADER);
+    memcpy(reply, &len, 4);
     memcpy(reply + 5, request + 5, 2);
     for (unsigned i = chain->out; i < chain->out + chain->in && at < len; i++) {
         uint32_t n = chain->piece[i].len < len - at ? chain->piece[i].len : len - at;

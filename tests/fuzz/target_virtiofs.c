@@ -23,7 +23,7 @@ static void watch(struct fuse_transport *share, bool added)
 {
     (void)share;
     if (!added)
-        share_user_stop();
+        share_user_unmount();
 }
 
 static void start(uint8_t *memory)

@@ -11,7 +11,12 @@
 
 #define FOLDER_MODE 0040755u
 #define FILE_MODE 0100644u
+#define LINK_MODE 0120777u
 #define NO_SUCH_REQUEST (-38)
+#define NO_SUCH_FILE (-2)
+
+/* What a name leads to, by the number of its node. */
+enum { ROOT = 1, FOLDER, PLAIN_FILE, LINK, LINK_TO_ITSELF };
 
 static int32_t put(uint8_t *out, const void *data, size_t len)
 {
@@ -19,11 +24,24 @@ static int32_t put(uint8_t *out, const void *data, size_t len)
     return (int32_t)len;
 }
 
+static unsigned node_of(const char *name)
+{
+    if (name[0] == 'd' || !name[0] || !name[1])
+        return FOLDER;
+    if (name[0] == 'l')
+        return name[1] == 'l' ? LINK_TO_ITSELF : LINK;
+    return PLAIN_FILE;
+}
+
+static uint32_t mode_of(uint64_t node)
+{
+    return node <= FOLDER ? FOLDER_MODE : node >= LINK ? LINK_MODE : FILE_MODE;
+}
+
 static int32_t put_entry(uint8_t *out, const char *name)
 {
-    bool folder = name[0] == 'd' || !name[0] || !name[1];
-    const struct fuse_entry_out entry = {
-        .nodeid = folder ? 2 : 3, .attr = {.mode = folder ? FOLDER_MODE : FILE_MODE, .size = 100}};
+    const struct fuse_entry_out entry = {.nodeid = node_of(name),
+                                         .attr = {.mode = mode_of(node_of(name)), .size = 100}};
 
     return put(out, &entry, sizeof(entry));
 }
@@ -48,15 +66,14 @@ static int32_t body(const struct fuse_in_header *header, const uint8_t *in, uint
 {
     const struct fuse_init_out init = {
         .major = 7, .minor = 31, .flags = FUSE_BIG_WRITES, .max_write = 1 << 17};
-    const struct fuse_attr_out attr = {
-        .attr = {.mode = header->nodeid < 3 ? FOLDER_MODE : FILE_MODE}};
+    const struct fuse_attr_out attr = {.attr = {.mode = mode_of(header->nodeid)}};
     const struct fuse_open_out open = {.fh = 9};
 
     switch (header->opcode) {
     case FUSE_INIT:
         return put(out, &init, sizeof(init));
     case FUSE_LOOKUP:
-        return put_entry(out, (const char *)in);
+        return in[0] == 'n' && in[1] ? NO_SUCH_FILE : put_entry(out, (const char *)in);
     case FUSE_MKDIR:
         return put_entry(out, "d");
     case FUSE_CREATE:
@@ -72,7 +89,7 @@ static int32_t body(const struct fuse_in_header *header, const uint8_t *in, uint
     case FUSE_READ:
         return 16;
     case FUSE_READLINK:
-        return put(out, "d/file", 6);
+        return header->nodeid == LINK ? put(out, "d/file", 6) : put(out, "ll", 2);
     case FUSE_WRITE:
         return put(out, in + offsetof(struct fuse_io_in, size), 4) + 4;
     case FUSE_UNLINK:
