@@ -115,8 +115,12 @@ static uint32_t config_generation(struct virtio_device *device)
 static uint16_t queue_max_size(struct virtio_device *device, uint16_t index)
 {
     struct hostile *h = to_hostile(device);
-    uint32_t size = answer(device, index < h->type->queues ? h->queue[0].size : 0);
+    uint32_t size;
 
+    /* The configuration may say that the control queue is anywhere. */
+    if (index >= HOSTILE_QUEUES)
+        return 0;
+    size = answer(device, index < h->type->queues ? h->queue[0].size : 0);
     return size == UINT32_MAX && h->gone ? 0 : size & 0xff;
 }
 
