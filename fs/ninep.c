@@ -71,9 +71,7 @@ static int walk_path(struct ninep_volume *volume, const char *path, uint32_t fid
             progress->type = walked.type;
         }
         if (error || walked.names < names) {
-            if (from == fid)
-                ninep_clunk(volume, (struct ninep_fid){fid, volume->session});
-            return 0;
+            return from == fid ? ninep_clunk(volume, (struct ninep_fid){fid, volume->session}) : 0;
         }
         from = fid;
     } while (path[progress->reached] && path[progress->reached + 1]);

@@ -29,8 +29,9 @@ struct ninep_volume {
     unsigned resets;   /* ... the transport's count differs from this */
     unsigned open;     /* files and directories */
     bool unmounted;
-    unsigned complaints;            /* log lines about the other side so far */
-    uint32_t fids[NINEP_FIDS / 32]; /* those in use, by bit */
+    unsigned complaints;             /* log lines about the other side so far */
+    uint32_t fids[NINEP_FIDS / 32];  /* those in use, by bit */
+    uint32_t stuck[NINEP_FIDS / 32]; /* whose end could not be sent: the other side has them */
 };
 
 /* A fid that is in use on the other side. */

@@ -225,6 +225,7 @@ int ninep_session(struct ninep_volume *volume)
     volume->resets = volume->transport->resets;
     volume->session++;
     memset(volume->fids, 0, sizeof(volume->fids));
+    memset(volume->stuck, 0, sizeof(volume->stuck));
     volume->fids[0] = 1u << NINEP_ROOT_FID;
     int error = negotiate_version(volume);
     if (!error)
@@ -248,7 +249,7 @@ int ninep_fid_check(struct ninep_volume *volume, struct ninep_fid fid)
 int ninep_fid_new(struct ninep_volume *volume, struct ninep_fid *fid)
 {
     for (uint32_t number = 0; number < NINEP_FIDS; number++) {
-        if (volume->fids[number / 32] >> number % 32 & 1)
+        if ((volume->fids[number / 32] | volume->stuck[number / 32]) >> number % 32 & 1)
             continue;
         volume->fids[number / 32] |= 1u << number % 32;
         *fid = (struct ninep_fid){number, volume->session};
@@ -271,7 +272,10 @@ int ninep_clunk(struct ninep_volume *volume, struct ninep_fid fid)
         return error;
     begin(&call, volume, P9_TCLUNK);
     put(&call, fid.number, 4);
-    return finish(&call);
+    error = finish(&call);
+    if (error == -EFAULT)
+        volume->stuck[fid.number / 32] |= 1u << fid.number % 32;
+    return error;
 }
 
 int ninep_fid_drop(struct ninep_volume *volume, struct ninep_fid fid)

@@ -23,6 +23,7 @@
 struct ninep_server server;
 struct ninep_transport transport;
 bool silent;
+uint8_t unsent;
 unsigned exchanges, longest;
 char listed[LISTED_MAX][64];
 static uint8_t flat_request[MESSAGE_MAX], flat_reply[MESSAGE_MAX];
@@ -39,6 +40,8 @@ static int exchange(struct ninep_transport *t, struct ninep_exchange *x)
         return -EIO;
     }
     assert_true(x->request_len <= NINEP_REQUEST_SIZE);
+    if (unsent && t->request[4] == unsent)
+        return -EFAULT;
     memcpy(flat_request, t->request, x->request_len);
     if (x->data_len)
         memcpy(flat_request + x->request_len, x->data, x->data_len);
@@ -69,6 +72,7 @@ int share_begin(void **state)
     hosted_reset();
     server_init(&server);
     silent = false;
+    unsent = 0;
     longest = 0;
     transport = (struct ninep_transport){.tag = "test",
                                          .request = malloc(NINEP_REQUEST_SIZE),

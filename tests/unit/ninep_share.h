@@ -19,7 +19,8 @@
 extern struct ninep_server server;
 extern struct ninep_transport transport; /* its driver is the server */
 extern bool silent;                      /* no answer comes: the other side is reset instead */
-extern unsigned exchanges, longest;      /* requests so far, and bytes of the longest */
+extern uint8_t unsent;              /* requests of this type lie where no device reaches them */
+extern unsigned exchanges, longest; /* requests so far, and bytes of the longest */
 
 #define LISTED_MAX 2100u
 extern char listed[LISTED_MAX][64]; /* the names that list() found last */

@@ -467,6 +467,28 @@ static void silence_is_an_error(void **state)
     expect_log("attached again", 1);
 }
 
+/* Found by the fault points: a fid whose end could not be sent was used for the next walk. */
+static void what_cannot_be_sent_does_no_harm(void **state)
+{
+    (void)state;
+    attach("/");
+    make_everything();
+    for (unsigned i = 0; i < sizeof(types); i++) {
+        unsent = types[i];
+        do_everything();
+        unsent = 0;
+        fs_remove("/d/e/newer", false);
+        fs_remove("/d/e", true);
+        fs_remove("/d/new", false);
+        assert_int_equal(do_everything(), 0);
+    }
+    assert_true(server_fids(&server) > 1);
+    server_reset(&server);
+    transport.resets++;
+    tidy_everything();
+    expect_log("attached again", 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +504,7 @@ int main(void)
         NINEP_TEST(bad_links_are_errors),
         NINEP_TEST(a_larger_message_size_is_refused),
         NINEP_TEST(silence_is_an_error),
+        NINEP_TEST(what_cannot_be_sent_does_no_harm),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
