@@ -2,7 +2,8 @@
 // sources: balloon/*.c input/*.c vsock/*.c fs/virtio_*.c fs/ninep*.c fs/fuse*.c fs/share_file.c fs/mount.c boot/loop.c boot/format.c boot/log.c
 // sources: boot/pci_caps.c boot/cmdline.c hosted/platform_linux.c hosted/dma_arena.c
 // sources: hosted/registers.c hosted/fake_pci.c hosted/violation.c hosted/ring*.c hosted/device*.c
-// sources: hosted/pages.c tests/unit/ninep_server.c tests/unit/fuse_server.c tests/faults/*.c
+// sources: hosted/pages.c tests/unit/ninep_server.c tests/unit/fuse_server.c tests/faults/*.c fs/fat*.c fs/littlefs*.c
+// sources: blk/cache.c fatfs/ff.c fatfs/ffunicode.c littlefs/lfs2.c littlefs/lfs2_util.c tests/fuzz/image_disk.c tests/fuzz/volumes.c
 /*
  * fault_points.c - every place at which a driver can be hit, and everything that can hit it there.
  *
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +38,9 @@
 
 #define RELAX_NS 1000000u
 #define POINT_SECONDS 60
+/* How a process ends that has said what failed, and one whose time is over. */
+#define FAILED 4
+#define ENDLESS 3
 
 enum point { REGISTER_READ, REGISTER_WRITE, ALLOCATION, MAPPING, INTERRUPT, COMPLETION, POINTS };
 static const char *const point_names[] = {"register read", "register write", "allocation",
@@ -72,9 +77,13 @@ static const unsigned faults_at[POINTS] = {
 
 static struct device *device;
 static unsigned seen[POINTS]; /* so far in this run */
-static enum point hit_point;
-static unsigned hit_number; /* 0: no fault, only count */
-static enum fault hit_fault;
+/* Shared with the parent, which tells of a process that does not come back what it was at. */
+static struct {
+    enum point point;
+    unsigned number; /* 0: no fault, only count */
+    enum fault fault;
+} * plan;
+bool scenario_disturbed;
 static bool over;   /* nothing goes wrong any more */
 static bool armed;  /* the scenario is under way, and no fault is being made */
 static bool leaves; /* the card, and its slot has not said so yet */
@@ -116,10 +125,10 @@ static unsigned poll_slot(void *arg, unsigned budget)
 /* Counts a point. True: it is the one, and what the device does there is done. */
 static bool is_hit(enum point point)
 {
-    if (!armed || ++seen[point] != hit_number || point != hit_point || over)
+    if (!armed || ++seen[point] != plan->number || point != plan->point || over)
         return false;
     armed = false;
-    switch (hit_fault) {
+    switch (plan->fault) {
     case GENERATION:
         device_change_config(device, 0, device->config, device->config_length);
         break;
@@ -167,9 +176,9 @@ uint64_t __wrap_hosted_register_read(uint64_t address, unsigned width)
     bool hit = is_hit(REGISTER_READ);
     uint64_t value = __real_hosted_register_read(address, width);
 
-    if (!hit || (hit_fault != ALL_ONES && hit_fault != ZERO))
+    if (!hit || (plan->fault != ALL_ONES && plan->fault != ZERO))
         return value;
-    return hit_fault == ZERO ? 0 : UINT64_MAX >> (64 - 8 * width);
+    return plan->fault == ZERO ? 0 : UINT64_MAX >> (64 - 8 * width);
 }
 
 void __wrap_hosted_register_write(uint64_t address, unsigned width, uint64_t value)
@@ -180,21 +189,21 @@ void __wrap_hosted_register_write(uint64_t address, unsigned width, uint64_t val
 
 void *__wrap_platform_dma_alloc(size_t size, size_t align)
 {
-    if (is_hit(ALLOCATION) && hit_fault == FAILS)
+    if (is_hit(ALLOCATION) && plan->fault == FAILS)
         return NULL;
     return __real_platform_dma_alloc(size, align);
 }
 
 dma_addr_t __wrap_hosted_dma_map(const void *memory, size_t len, enum dma_direction direction)
 {
-    if (is_hit(MAPPING) && hit_fault == FAILS)
+    if (is_hit(MAPPING) && plan->fault == FAILS)
         return DMA_ADDR_INVALID;
     return __real_hosted_dma_map(memory, len, direction);
 }
 
 void __wrap_hosted_interrupt_raise(void (*handler)(void *arg), void *arg)
 {
-    if (is_hit(INTERRUPT) && hit_fault == FAILS)
+    if (is_hit(INTERRUPT) && plan->fault == FAILS)
         return;
     __real_hosted_interrupt_raise(handler, arg);
 }
@@ -206,10 +215,10 @@ void __wrap_ring_device_push(struct ring_device *ring, struct ring_chain *chain,
     /* Told that all features are there, a driver takes IN_ORDER from a model that does not do it. */
     if (ring->params.in_order && chain != ring_device_held(ring, 0))
         return;
-    if (hit && hit_fault == ALL_ONES)
+    if (hit && plan->fault == ALL_ONES)
         ring_device_push_raw(ring, UINT32_MAX, UINT32_MAX);
-    else if (!hit || hit_fault != FAILS)
-        __real_ring_device_push(ring, chain, hit && hit_fault == ZERO ? 0 : len);
+    else if (!hit || plan->fault != FAILS)
+        __real_ring_device_push(ring, chain, hit && plan->fault == ZERO ? 0 : len);
 }
 
 /* ---- one run ---- */
@@ -246,6 +255,7 @@ static void live(const struct combination *c)
 {
     struct mmio_place place;
 
+    scenario_disturbed = plan->number != 0 && !over;
     device = c->scenario->make();
     if (c->packed)
         device->offered[1] |= 1u << (F_RING_PACKED - 32);
@@ -276,7 +286,7 @@ static void live_through(const struct combination *c, const unsigned usual[POINT
     over = false;
     start(c);
     live(c);
-    if (hit_number == 0 || !(SLOT_FAULTS & OF(hit_fault)))
+    if (plan->number == 0 || !(SLOT_FAULTS & OF(plan->fault)))
         return;
     over = true;
     live(c);
@@ -297,16 +307,15 @@ static bool survives(const struct combination *c, const unsigned usual[POINTS])
 static void print_failure(const struct combination *c)
 {
     printf("FAIL %s %s %s: %s %u: %s: %s\n", c->scenario->name, c->packed ? "packed" : "split",
-           c->mmio ? "mmio" : "pci", point_names[hit_point], hit_number, fault_names[hit_fault],
-           reason);
+           c->mmio ? "mmio" : "pci", point_names[plan->point], plan->number,
+           fault_names[plan->fault], reason);
     fflush(stdout);
 }
 
 static void on_alarm(int signal)
 {
     (void)signal;
-    snprintf(reason, sizeof(reason), "no end after %d s", POINT_SECONDS);
-    _exit(3);
+    _exit(ENDLESS);
 }
 
 /* All points of one combination. Returns the number of runs, or 0 after a failure was printed. */
@@ -314,7 +323,7 @@ static unsigned walk(const struct combination *c, unsigned stride)
 {
     unsigned counted[POINTS], runs = 0, skipped = 0, slot_faults = c->mmio ? 0 : SLOT_FAULTS;
 
-    hit_number = 0;
+    plan->number = 0;
     if (!survives(c, NULL)) {
         print_failure(c);
         return 0;
@@ -325,9 +334,9 @@ static unsigned walk(const struct combination *c, unsigned stride)
             for (unsigned fault = 0; fault < FAULTS; fault++) {
                 if (!((faults_at[point] | slot_faults) & OF(fault)) || ++skipped % stride)
                     continue;
-                hit_point = point;
-                hit_number = number;
-                hit_fault = fault;
+                plan->point = point;
+                plan->number = number;
+                plan->fault = fault;
                 runs++;
                 if (!survives(c, counted)) {
                     print_failure(c);
@@ -356,7 +365,9 @@ static unsigned walk_apart(const struct combination *c, unsigned stride)
     }
     if (child == 0) {
         runs = walk(c, stride);
-        exit(write(ends[1], &runs, sizeof(runs)) == sizeof(runs) && runs ? 0 : 1);
+        if (write(ends[1], &runs, sizeof(runs)) != sizeof(runs) || !runs)
+            _exit(FAILED); /* what a run that was broken off has left behind is no leak */
+        exit(0);
     }
     close(ends[1]);
     if (read(ends[0], &runs, sizeof(runs)) != sizeof(runs))
@@ -366,8 +377,12 @@ static unsigned walk_apart(const struct combination *c, unsigned stride)
     if (status != 0 && runs)
         printf("FAIL %s: ended with status %#x after its last run\n", c->scenario->name,
                (unsigned)status);
-    else if (status != 0 && !WIFEXITED(status))
-        printf("FAIL %s: ended by signal %d\n", c->scenario->name, WTERMSIG(status));
+    else if (status != 0 && status != FAILED << 8) {
+        snprintf(reason, sizeof(reason),
+                 status == ENDLESS << 8 ? "no end" : "its process ended with status %#x",
+                 (unsigned)status);
+        print_failure(c);
+    }
     return status == 0 ? runs : 0;
 }
 
@@ -380,6 +395,11 @@ int main(int argc, char **argv)
 
     if (stride == 0) {
         fprintf(stderr, "usage: fault_points [every nth point [scenario]]\n");
+        return 2;
+    }
+    plan = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (plan == MAP_FAILED) {
+        perror("fault_points");
         return 2;
     }
     signal(SIGALRM, on_alarm);

@@ -1,6 +1,7 @@
 /*
  * scenario.c - see scenario.h. Network, disks, entropy and balloon; those with more to them are in
- * scenario_streams.c and scenario_host.c.
+ * scenario_streams.c, scenario_host.c,
+ * scenario_vsock.c and scenario_volumes.c.
  */
 #include "scenario.h"
 
@@ -22,6 +23,7 @@
 #include "rng/virtio_rng.h"
 #include "scenario_host.h"
 #include "scenario_streams.h"
+#include "scenario_volumes.h"
 #include "scenario_vsock.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
@@ -346,5 +348,7 @@ const struct scenario scenarios[] = {
     {"input", &virtio_input_driver, input_make, input_use, input_finish},
     {"virtiofs", &virtio_fs_driver, virtiofs_make, virtiofs_use, virtiofs_finish},
     {"vsock", &virtio_vsock_driver, vsock_make, vsock_use, vsock_finish},
+    {"fat", &virtio_blk_driver, fat_make, fat_use, volumes_finish},
+    {"littlefs", &virtio_blk_driver, littlefs_make, littlefs_use, volumes_finish},
 };
 const unsigned scenario_count = sizeof(scenarios) / sizeof(scenarios[0]);

@@ -22,6 +22,9 @@ struct scenario {
 extern const struct scenario scenarios[];
 extern const unsigned scenario_count;
 
+/* Does anything go wrong in this life? If not, everything has to work. */
+extern bool scenario_disturbed;
+
 /* Turns of the loop with the device at work in between, until nothing happens, but a few at most. */
 void scenario_settle(struct device *device);
 

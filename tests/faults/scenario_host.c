@@ -4,11 +4,10 @@
  */
 #include "scenario_host.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "input/input.h"
+#include "scenario_volumes.h"
 #include "tests/unit/fuse_server.h"
 #include "virtio/spec.h"
 
@@ -156,37 +155,25 @@ struct device *virtiofs_make(void)
     return &share;
 }
 
-static void use_file(void *volume)
+static void watch(struct fuse_transport *transport, bool added)
 {
-    struct file_object file;
-
-    if (fuse_ops.open(volume, "/folder/file", O_RDWR | O_CREAT, &file) != 0)
-        return;
-    file.ops->write(file.object, data, 3000);
-    file.ops->seek(file.object, 0, SEEK_SET);
-    file.ops->read(file.object, data, 4096);
-    file.ops->close(file.object);
+    if (!added)
+        scenario_volume_leaves(transport);
 }
 
 void virtiofs_use(void)
 {
     struct fuse_transport *transport = virtio_fs_at(0);
-    static struct fs_entry entry;
-    struct file_object folder;
     void *volume;
 
-    if (!transport || fuse_mount(transport, &volume) != 0)
-        return;
-    use_file(volume);
-    if (fuse_ops.open_directory(volume, "/d", &folder) == 0) {
-        folder.ops->read_entry(folder.object, &entry);
-        folder.ops->close(folder.object);
-    }
-    fuse_ops.unmount(volume);
+    virtio_fs_watch(watch);
+    if (transport && fuse_mount(transport, &volume) == 0)
+        scenario_use_volume(&share, &fuse_ops, volume, data);
 }
 
 void virtiofs_finish(void)
 {
+    virtio_fs_watch(NULL);
     device_finish(&share);
     platform_dma_free(data, 4096);
 }

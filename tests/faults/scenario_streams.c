@@ -4,7 +4,6 @@
  */
 #include "scenario_streams.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,6 +11,7 @@
 #include "console/console_port.h"
 #include "fs/ninep.h"
 #include "hosted/device_console.h"
+#include "scenario_volumes.h"
 #include "tests/unit/ninep_server.h"
 
 #define RINGS (UINT64_C(1) << F_INDIRECT_DESC | UINT64_C(1) << F_EVENT_IDX)
@@ -127,6 +127,7 @@ struct device *p9_make(void)
     static const uint8_t config[DEVICE_CONFIG_SIZE] = {4, 0, 'h', 'o', 's', 't'};
 
     server_init(&server);
+    server_add(&server, SERVER_ROOT, "folder", S_IFDIR | 0755, NULL, 0);
     data = platform_dma_alloc(4096, 64);
     device_init(&share, &(struct device_setup){.type = &type,
                                                .features = 1 | RINGS,
@@ -138,25 +139,25 @@ struct device *p9_make(void)
     return &share;
 }
 
+static void watch(struct ninep_transport *transport, bool added)
+{
+    if (!added)
+        scenario_volume_leaves(transport);
+}
+
 void p9_use(void)
 {
     struct ninep_transport *transport = virtio_9p_at(0);
-    struct file_object file;
     void *volume;
 
-    if (!transport || ninep_mount(transport, &volume) != 0)
-        return;
-    if (ninep_ops.open(volume, "/file", O_RDWR | O_CREAT, &file) == 0) {
-        file.ops->write(file.object, data, 3000);
-        file.ops->seek(file.object, 0, SEEK_SET);
-        file.ops->read(file.object, data, 4096);
-        file.ops->close(file.object);
-    }
-    ninep_ops.unmount(volume);
+    virtio_9p_watch(watch);
+    if (transport && ninep_mount(transport, &volume) == 0)
+        scenario_use_volume(&share, &ninep_ops, volume, data);
 }
 
 void p9_finish(void)
 {
+    virtio_9p_watch(NULL);
     device_finish(&share);
     server_finish(&server);
     platform_dma_free(data, 4096);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "hosted/hosted.h"
+#include "volumes.h"
 
 static const struct fuzz_target targets[] = {
     {"net-split", NULL, fuzz_net, false},
@@ -44,8 +45,8 @@ static const struct fuzz_target targets[] = {
     {"mmio", NULL, fuzz_mmio, false},
     {"config", NULL, fuzz_config, false},
     {"partitions", NULL, fuzz_partitions, false},
-    {"fat", fuzz_fat_prepare, fuzz_fat, false},
-    {"littlefs", fuzz_littlefs_prepare, fuzz_littlefs, false},
+    {"fat", volume_make_fat, fuzz_fat, false},
+    {"littlefs", volume_make_littlefs, fuzz_littlefs, false},
     {"lwip", fuzz_lwip_prepare, fuzz_lwip, false},
     {"http", fuzz_http_prepare, fuzz_http, false},
     {"nbd", fuzz_nbd_prepare, fuzz_nbd, false},

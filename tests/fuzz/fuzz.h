@@ -39,8 +39,6 @@ void fuzz_words(struct input *input, bool packed);
 void fuzz_bootinfo(struct input *input, bool packed);
 
 void fuzz_balloon_prepare(void);
-void fuzz_fat_prepare(void);
-void fuzz_littlefs_prepare(void);
 void fuzz_lwip_prepare(void);
 void fuzz_http_prepare(void);
 void fuzz_nbd_prepare(void);

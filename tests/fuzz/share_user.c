@@ -79,8 +79,8 @@ static void use_file(uint8_t op, struct input *input)
 static const char *path_for(uint8_t op)
 {
     static const char *const paths[] = {
-        "/a/file", "/d/new", "/d/link",      "/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/file",
-        "/llink",  "/file",  "/link/no/way", "/",
+        "/a/file", "/d/xnew", "/d/link",      "/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/file",
+        "/llink",  "/file",   "/link/no/way", "/",
     };
 
     return paths[op % (sizeof(paths) / sizeof(paths[0]))];

@@ -49,7 +49,7 @@ static void put_qid(uint8_t *at, uint8_t type)
 
 static uint8_t type_of(const uint8_t *name, unsigned len)
 {
-    if (len < 2 || name[0] == 'd')
+    if (len < 2 || name[0] == 'd' || (len == 6 && memcmp(name, "folder", len) == 0))
         return P9_QTDIR;
     return name[0] == 'l' ? P9_QTSYMLINK : 0;
 }
@@ -70,7 +70,7 @@ static uint32_t walk(uint8_t *type, const uint8_t *request, uint8_t *out)
     for (; n < names && n < P9_MAXWELEM && name + 2 < end; n++) {
         unsigned len = name[0];
 
-        if (len > 1 && name[2] == 'n')
+        if (len > 1 && name[2] == 'x')
             break;
         put_qid(out + 2 + n * P9_QID_SIZE, type_of(name + 2, len));
         name += 2 + len;

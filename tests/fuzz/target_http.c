@@ -14,6 +14,7 @@
 #include "image_disk.h"
 #include "loopback.h"
 #include "lwip/apps/httpd.h"
+#include "volumes.h"
 
 unsigned short httpd_port = 80;
 
@@ -47,7 +48,7 @@ void fuzz_http_prepare(void)
     void *volume;
 
     loopback_prepare();
-    fuzz_fat_prepare();
+    volume_make_fat();
     __lsan_disable();
     if (fat_mount(image_disk_add(BLK_SECTOR_SIZE, true), &volume) != 0 ||
         fs_mount("/", &fat_ops, volume) != 0)

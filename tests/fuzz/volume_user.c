@@ -5,6 +5,9 @@
 
 #include <fcntl.h>
 
+#include "hosted/hosted.h"
+#include "image_disk.h"
+
 #define USES 6u
 /* Far enough for several blocks; a gap is filled piece by piece. */
 #define SEEK_LIMIT 1024
@@ -83,7 +86,7 @@ static void use(struct input *input)
     }
 }
 
-void volume_user(const struct fs_ops *of, void *mounted, struct input *input)
+static void use_volume(const struct fs_ops *of, void *mounted, struct input *input)
 {
     ops = of;
     volume = mounted;
@@ -91,4 +94,22 @@ void volume_user(const struct fs_ops *of, void *mounted, struct input *input)
     for (unsigned n = 0; n < USES && !input_is_empty(input); n++)
         use(input);
     ops->unmount(volume);
+}
+
+void volume_run(int (*mount)(struct blk_device *device, void **volume), const struct fs_ops *of,
+                unsigned patched, struct input *input)
+{
+    struct blk_device *device;
+    bool behaves = input_is_empty(input);
+    void *mounted;
+
+    hosted_rewind();
+    hosted_set_memory(8u << 20, 2u << 20);
+    image_disk_patch(input, patched);
+    device = image_disk_add(BLK_SECTOR_SIZE, input_u8(input) & 1);
+    if (mount(device, &mounted) == 0)
+        use_volume(of, mounted, input);
+    else if (behaves)
+        hosted_fail("a good volume was not mounted");
+    image_disk_remove();
 }

@@ -26,7 +26,7 @@ static int32_t put(uint8_t *out, const void *data, size_t len)
 
 static unsigned node_of(const char *name)
 {
-    if (name[0] == 'd' || !name[0] || !name[1])
+    if (name[0] == 'd' || !name[0] || !name[1] || strcmp(name, "folder") == 0)
         return FOLDER;
     if (name[0] == 'l')
         return name[1] == 'l' ? LINK_TO_ITSELF : LINK;
@@ -73,7 +73,7 @@ static int32_t body(const struct fuse_in_header *header, const uint8_t *in, uint
     case FUSE_INIT:
         return put(out, &init, sizeof(init));
     case FUSE_LOOKUP:
-        return in[0] == 'n' && in[1] ? NO_SUCH_FILE : put_entry(out, (const char *)in);
+        return in[0] == 'x' && in[1] ? NO_SUCH_FILE : put_entry(out, (const char *)in);
     case FUSE_MKDIR:
         return put_entry(out, "d");
     case FUSE_CREATE:

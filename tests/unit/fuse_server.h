@@ -1,7 +1,7 @@
 /*
  * fuse_server.h - a FUSE server of a few lines, as the host of a share: every name leads to a file,
- * or to a folder where its first letter is a "d" or it is one letter long. Names that begin with "n"
- * lead nowhere, with "l" to a link to "d/file", with "ll" to a link to itself.
+ * or to a folder if it is "folder", begins with "d" or has one letter. Names that begin with "x" lead
+ * nowhere, with "l" to a link to "d/file", with "ll" to a link to itself.
  *
  * For what is not about answers themselves (tests/fuzz, tests/faults); test_fuse.c has a host with
  * files in it.
