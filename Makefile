@@ -234,6 +234,8 @@ $(KERNEL_S:%.S=$(OBJ)/%.S.o): $(OBJ)/%.S.o: %.S $(READY)
 
 # lwIP's MQTT client gets its packets by way of services/mqtt_guard.c.
 $(OBJ)/lwip/apps/mqtt/mqtt.o: private MODE := -Dtcp_recv=mqtt_guard_recv
+# And its TFTP server packets and timers by way of services/tftp.c.
+$(OBJ)/lwip/apps/tftp/tftp.o: private MODE := -Dudp_recv=tftp_guard_recv -Dsys_timeout=tftp_guard_timeout
 
 # lwIP checks limits against the options we chose, and clang remarks on those that can never be reached.
 LWIP_WARNINGS := -Wno-tautological-constant-out-of-range-compare -Wno-unused-parameter

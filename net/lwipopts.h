@@ -195,6 +195,10 @@ void lwip_time_get(int *seconds, unsigned *fraction);
 #define MIB2_STATS 1
 #define SNMP_MAX_COMMUNITY_STR_LEN 32
 
+/* A block that is not acknowledged is sent again by lwIP's TFTP server after 2 s, and not after 10. */
+#define TFTP_TIMEOUT_MSECS 2000
+#define TFTP_MAX_RETRIES 8
+
 /* Counters, for reports. */
 #define LWIP_STATS 1
 #define LWIP_STATS_LARGE 1

@@ -11,8 +11,9 @@ import time
 import pytest
 
 from ferrule import BUILD, Guest
-from netns import GUEST, GUEST6, STATIC
+from netns import GUEST, GUEST6, STATIC, BadCable
 from streams import TIMEOUT_S, receive, send_until_stopped, talk
+from website import sha256
 
 TAP = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off"
 ECHO, DISCARD, CHARGEN = 7, 9, 19
@@ -231,6 +232,31 @@ def test_iperf_and_tftp(own_network, site, tmp_path):
         assert output.read_bytes() == guest_file(network, tmp_path, "index.html")
         refused = network.run("tftp", GUEST, "-m", "binary", "-c", "put", str(output), "new.html")
         assert "rror" in refused
+        guest.power_off()
+
+
+def test_tftp_on_a_bad_line(own_network, site, tmp_path):
+    """Requests, blocks and acknowledgements that come twice or get lost; packets shorter than their
+    header; and more requests at once than there are timers.
+    """
+    words = f"{STATIC} services=tftp"
+    network = own_network
+    with BadCable(network, 5, lose=0.005, repeat=0.3) as cable, Guest(
+        site.disk, backend=cable.backend, words=words, pass_fds=[cable.fileno()]
+    ) as guest:
+        guest.wait_ready()
+        client = network.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        client.connect((GUEST, 69))
+        for number in range(200):
+            client.send(b"\0\1none\0octet\0")
+            client.send(b"\0\1\0\3"[: number % 4])
+        client.close()
+        output = tmp_path / "got"
+        for name in ("sizes/65537.bin", "index.html"):
+            command = ("-m", "binary", "-c", "get", name, str(output))
+            network.run("tftp", GUEST, *command, timeout_s=TIMEOUT_S)
+            assert sha256(output.read_bytes()) == site.files[name][1]
+        assert cable.counts["repeated"] > 50 and not guest.find("timeouts")
         guest.power_off()
 
 
