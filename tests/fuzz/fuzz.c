@@ -19,8 +19,8 @@
 #include "volumes.h"
 
 static const struct fuzz_target targets[] = {
-    {"net-split", NULL, fuzz_net, false},
-    {"net-packed", NULL, fuzz_net, true},
+    {"net-split", fuzz_net_prepare, fuzz_net, false},
+    {"net-packed", fuzz_net_prepare, fuzz_net, true},
     {"blk-split", NULL, fuzz_blk, false},
     {"blk-packed", NULL, fuzz_blk, true},
     {"scsi-split", NULL, fuzz_scsi, false},

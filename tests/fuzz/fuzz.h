@@ -38,6 +38,7 @@ void fuzz_nbd(struct input *input, bool packed);
 void fuzz_words(struct input *input, bool packed);
 void fuzz_bootinfo(struct input *input, bool packed);
 
+void fuzz_net_prepare(void);
 void fuzz_balloon_prepare(void);
 void fuzz_lwip_prepare(void);
 void fuzz_http_prepare(void);

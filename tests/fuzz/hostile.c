@@ -444,8 +444,12 @@ static void describe(struct hostile *h)
     h->queue[0].size = sizes[size % sizeof(sizes)];
     quiet_reports(size < LOGGED_FROM);
     lies_begin(&h->lies);
-    if (variant & VARIANT_FEATURES)
-        h->features[0] ^= input_u32(h->input);
+    if (variant & VARIANT_FEATURES) {
+        uint32_t others = input_u32(h->input);
+
+        h->features[0] ^= others;
+        h->features[1] ^= others >> 4 & h->type->more_features;
+    }
     memcpy(h->config,
            size & OTHER_KIND && h->type->other_config ? h->type->other_config : h->type->config,
            sizeof(h->config));
@@ -473,8 +477,6 @@ struct hostile *hostile_open(const struct hostile_type *type, bool packed, struc
     h.device.config_length = HOSTILE_CONFIG;
     virtio_features_add(&h.device.transport_features, VIRTIO_F_NOTIFICATION_DATA);
     virtio_features_add(&h.device.transport_features, VIRTIO_F_RING_RESET);
-    if (type->words)
-        hosted_set_cmdline(type->words);
     hosted_world_add(run, &h);
     virtio_set_drivers(&type->driver, 1);
     virtio_add_device(&h.device);

@@ -47,7 +47,6 @@ struct hostile_type {
     uint16_t id;
     unsigned queues;
     uint32_t features, more_features; /* bits 0 to 31 of a good device, and 32 to 63 */
-    const char *words;                /* the kernel's; NULL: none */
     uint8_t config[HOSTILE_CONFIG];
     /* That of another kind of good device of the type. NULL: there is one kind only. */
     const uint8_t *other_config;

@@ -12,7 +12,7 @@
 /* Far enough for several blocks; a gap is filled piece by piece. */
 #define SEEK_LIMIT 1024
 /* A damaged folder may have no end. */
-#define NAMES_MAX 64u
+#define NAMES_MAX 12u
 
 static const struct fs_ops *ops;
 static void *volume;
@@ -49,7 +49,7 @@ static void list(const char *path)
 
     if (ops->open_directory(volume, path, &folder) != 0)
         return;
-    for (unsigned n = 0; n < 64 && folder.ops->read_entry(folder.object, &entry) > 0; n++)
+    for (unsigned n = 0; n < NAMES_MAX && folder.ops->read_entry(folder.object, &entry) > 0; n++)
         continue;
     folder.ops->close(folder.object);
 }
