@@ -41,6 +41,9 @@
 /* How a process ends that has said what failed, and one whose time is over. */
 #define FAILED 4
 #define ENDLESS 3
+/* In a loop that never sleeps, virtio/virtio_watch.c looks in every 64th turn. */
+#define STALL_S 40u
+#define STALL_TURNS 64u
 
 enum point { REGISTER_READ, REGISTER_WRITE, ALLOCATION, MAPPING, INTERRUPT, COMPLETION, POINTS };
 static const char *const point_names[] = {"register read", "register write", "allocation",
@@ -56,11 +59,12 @@ enum fault {
     FAILS,
     PULLED_OUT,
     UNPLUGGED,
+    STALLS,
     FAULTS
 };
 static const char *const fault_names[] = {
     "all ones",  "zero",  "generation change", "removal",   "NEEDS_RESET",
-    "interrupt", "fails", "pulled out",        "unplugged",
+    "interrupt", "fails", "pulled out",        "unplugged", "stalls",
 };
 
 #define OF(fault) (1u << (fault))
@@ -72,7 +76,7 @@ static const unsigned faults_at[POINTS] = {
     [ALLOCATION] = DEVICE_FAULTS | OF(FAILS),
     [MAPPING] = DEVICE_FAULTS | OF(FAILS),
     [INTERRUPT] = DEVICE_FAULTS | OF(FAILS),
-    [COMPLETION] = DEVICE_FAULTS | OF(ALL_ONES) | OF(ZERO) | OF(FAILS),
+    [COMPLETION] = DEVICE_FAULTS | OF(ALL_ONES) | OF(ZERO) | OF(FAILS) | OF(STALLS),
 };
 
 static struct device *device;
@@ -145,6 +149,9 @@ static bool is_hit(enum point point)
         break;
     case NEEDS_RESET:
         device_need_reset(device);
+        break;
+    case STALLS:
+        device->lies.mute = true;
         break;
     case INTERRUPT_HERE:
         raise_all();
@@ -250,6 +257,16 @@ static void start(const struct combination *c)
     device_set_front(c->mmio ? &device_mmio_front : NULL);
 }
 
+/* Longer than anybody's patience with a device that answers nothing. */
+static void wait_in_vain(void)
+{
+    for (unsigned second = 0; second < STALL_S; second++) {
+        hosted_clock_advance(1000000000);
+        for (unsigned turn = 0; turn < STALL_TURNS; turn++)
+            loop_turn();
+    }
+}
+
 /* The life of one device; the points in it are counted. */
 static void live(const struct combination *c)
 {
@@ -270,6 +287,8 @@ static void live(const struct combination *c)
     }
     c->scenario->use();
     armed = false;
+    if (device->lies.mute)
+        wait_in_vain();
     if (leaves)
         loop_turn();
     virtio_shutdown();
