@@ -3,8 +3,8 @@
  * data and status.
  *
  * Limits, splitting, order and time-outs are block.c's; rings are virtqueue's; what the configuration
- * says is virtio_blk_config.c's. A slot holds what the device reads and writes besides the data: one
- * for each request that may be in flight, allocated once. With several queues (MQ) a device may work
+ * says is virtio_blk_config.c's. A slot stands for what the device reads and writes besides the data, in
+ * memory apart from all that only we know: one for each request that may be in flight. With several queues (MQ) a device may work
  * on them in parallel; the one CPU here fills one after the other, so that each batch still costs one
  * notification. Read block.h first.
  */
@@ -53,7 +53,8 @@ static const struct {
     [BLK_ZONE_APPEND] = {VIRTIO_BLK_T_ZONE_APPEND, true},
 };
 
-static unsigned fill_list(struct virtqueue_sg *sg, struct slot *slot, const struct blk_part *part)
+static unsigned fill_list(struct virtqueue_sg *sg, struct slot_memory *slot,
+                          const struct blk_part *part)
 {
     unsigned n = 0, i;
 
@@ -68,7 +69,8 @@ static unsigned fill_list(struct virtqueue_sg *sg, struct slot *slot, const stru
     return n;
 }
 
-static void fill_slot(const struct virtio_blk *blk, struct slot *slot, const struct blk_part *part)
+static void fill_slot(const struct virtio_blk *blk, struct slot_memory *slot,
+                      const struct blk_part *part)
 {
     bool has_sector = part->op <= BLK_WRITE || part->op >= BLK_ZONE_REPORT, unmap;
 
@@ -93,8 +95,8 @@ static int add_part(struct virtio_blk *blk, struct blk_queue *queue, const struc
 
     if (!slot || virtqueue_is_broken(queue->vq))
         return -ENOSPC;
-    fill_slot(blk, slot, part);
-    n = fill_list(sg, slot, part);
+    fill_slot(blk, slot->memory, part);
+    n = fill_list(sg, slot->memory, part);
     out = requests[part->op].writes ? n - 1 - (part->op == BLK_ZONE_APPEND) : 1;
     error = virtqueue_add(queue->vq, sg, out, n - out, slot);
     if (error)
@@ -176,7 +178,7 @@ static struct blk_request *free_slot(struct blk_queue *queue, struct slot *slot)
 /* Where an append went: a place in its zone, or the device lies. */
 static int take_append_sector(struct blk_request *request, const struct slot *slot)
 {
-    uint64_t sector = le64_to_cpu(*(const volatile le64 *)&slot->append_sector);
+    uint64_t sector = le64_to_cpu(*(const volatile le64 *)&slot->memory->append_sector);
     uint64_t zone_sectors = request->device->zoning.zone_sectors;
 
     request->result = sector;
@@ -195,7 +197,7 @@ static unsigned poll_queue(struct virtio_blk *blk, struct blk_queue *queue, unsi
     virtqueue_disable_cb(queue->vq);
     while (done < budget && (slot = virtqueue_get_buf(queue->vq, NULL)) != NULL) {
         /* The one look at what the device wrote; the read comes after the used index's acquire. */
-        int error = status_to_errno(blk, *(volatile uint8_t *)&slot->status);
+        int error = status_to_errno(blk, *(volatile uint8_t *)&slot->memory->status);
         struct blk_request *request = free_slot(queue, slot);
 
         if (request->op == BLK_ZONE_APPEND && !error)
@@ -250,9 +252,16 @@ static void blk_op_look(struct blk_device *block)
     virtio_look(to_virtio_blk(block)->device);
 }
 
+static void free_blk(struct virtio_blk *blk)
+{
+    if (blk->answers)
+        platform_dma_free(blk->answers, sizeof(*blk->answers));
+    platform_dma_free(blk, sizeof(*blk));
+}
+
 static void blk_op_destroy(struct blk_device *block)
 {
-    platform_dma_free(to_virtio_blk(block), sizeof(struct virtio_blk));
+    free_blk(to_virtio_blk(block));
 }
 
 static const struct blk_ops blk_ops = {
@@ -275,9 +284,11 @@ static int make_slots(struct blk_queue *queue)
 
     queue->slot_count = virtqueue_size(queue->vq);
     queue->slots = platform_dma_alloc(queue->slot_count * sizeof(*queue->slots), 64);
-    if (!queue->slots)
+    queue->memory = platform_dma_alloc(queue->slot_count * sizeof(*queue->memory), 64);
+    if (!queue->slots || !queue->memory)
         return -ENOMEM;
     for (i = 0; i < queue->slot_count; i++) {
+        queue->slots[i].memory = &queue->memory[i];
         queue->slots[i].next_free = queue->free_slots;
         queue->free_slots = &queue->slots[i];
     }
@@ -293,7 +304,10 @@ static void free_slots(struct virtio_blk *blk)
 
         if (queue->slots)
             platform_dma_free(queue->slots, queue->slot_count * sizeof(*queue->slots));
+        if (queue->memory)
+            platform_dma_free(queue->memory, queue->slot_count * sizeof(*queue->memory));
         queue->slots = queue->free_slots = NULL;
+        queue->memory = NULL;
         queue->vq = NULL;
     }
 }
@@ -336,12 +350,13 @@ static int blk_probe(struct virtio_device *device)
     blk->device = device;
     blk->block.driver = blk;
     blk->block.ops = &blk_ops;
-    error = virtio_blk_read_config(blk);
+    blk->answers = platform_dma_alloc(sizeof(*blk->answers), 64);
+    error = blk->answers ? virtio_blk_read_config(blk) : -ENOMEM;
     if (!error)
         error = make_queues(blk);
     if (error) {
         free_slots(blk);
-        platform_dma_free(blk, sizeof(*blk));
+        free_blk(blk);
         return error;
     }
     device->driver_data = blk;
@@ -383,7 +398,7 @@ static void blk_driver_remove(struct virtio_device *device)
     device->driver_data = NULL;
     free_slots(blk);
     if (!blk->listed)
-        platform_dma_free(blk, sizeof(*blk));
+        free_blk(blk);
     else
         blk_remove(&blk->block); /* frees it when nobody has a claim on it */
 }

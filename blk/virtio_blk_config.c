@@ -221,12 +221,14 @@ static void id_done(struct blk_request *request)
 {
     struct virtio_blk *blk = request->context;
     struct blk_facts *facts = &blk->block.facts;
+    const volatile uint8_t *id = blk->answers->id; /* each byte is read once: it may still change */
+    uint8_t c;
     unsigned i;
 
     if (request->status)
         return; /* not every device has one */
-    for (i = 0; i < VIRTIO_BLK_ID_BYTES && blk->id[i]; i++)
-        facts->serial[i] = (char)(blk->id[i] >= ' ' && blk->id[i] < 0x7f ? blk->id[i] : '?');
+    for (i = 0; i < VIRTIO_BLK_ID_BYTES && (c = id[i]) != 0; i++)
+        facts->serial[i] = (char)(c >= ' ' && c < 0x7f ? c : '?');
     if (i)
         log_info("%s: serial number %s", blk->block.name, facts->serial);
 }
@@ -238,9 +240,9 @@ static void lifetime_done(struct blk_request *request)
 
     if (request->status)
         return;
-    facts->spare_blocks_used = le16_to_cpu(blk->lifetime.pre_eol_info);
-    facts->life_used_a = le16_to_cpu(blk->lifetime.device_lifetime_est_typ_a);
-    facts->life_used_b = le16_to_cpu(blk->lifetime.device_lifetime_est_typ_b);
+    facts->spare_blocks_used = le16_to_cpu(blk->answers->lifetime.pre_eol_info);
+    facts->life_used_a = le16_to_cpu(blk->answers->lifetime.device_lifetime_est_typ_a);
+    facts->life_used_b = le16_to_cpu(blk->answers->lifetime.device_lifetime_est_typ_b);
     log_info("%s: wear %u and %u of 11, spare blocks %u of 3", blk->block.name, facts->life_used_a,
              facts->life_used_b, facts->spare_blocks_used);
 }
@@ -261,10 +263,10 @@ void virtio_blk_introduce(struct virtio_blk *blk)
     log_info("%s: %s: %llu MiB, blocks of %u bytes%s%s", blk->device->name, block->name,
              (unsigned long long)(block->capacity >> 11), block->block_size,
              block->read_only ? ", read-only" : "", block->has_flush ? ", flush" : "");
-    ask(blk, &blk->id_inquiry, BLK_GET_ID, blk->id, sizeof(blk->id), id_done);
+    ask(blk, &blk->id_inquiry, BLK_GET_ID, blk->answers->id, sizeof(blk->answers->id), id_done);
     if (virtio_has_feature(blk->device, VIRTIO_BLK_F_LIFETIME))
-        ask(blk, &blk->lifetime_inquiry, BLK_GET_LIFETIME, &blk->lifetime, sizeof(blk->lifetime),
-            lifetime_done);
+        ask(blk, &blk->lifetime_inquiry, BLK_GET_LIFETIME, &blk->answers->lifetime,
+            sizeof(blk->answers->lifetime), lifetime_done);
 }
 
 /* ---- all of it ---- */

@@ -15,18 +15,30 @@
 
 /* Device-visible memory of one request. Header and status of different slots never share a cache
  * line. */
-struct slot {
+struct slot_memory {
     struct virtio_blk_req_header header;
     struct virtio_blk_range range;
     le64 append_sector;
     uint8_t status;
+} __attribute__((aligned(64)));
+
+/* What only the driver sees of it. */
+struct slot {
+    struct slot_memory *memory;
     struct blk_request *request;
     struct slot *next_free;
-} __attribute__((aligned(64)));
+};
+
+/* Device-visible: answers to the questions. */
+struct blk_answers {
+    uint8_t id[VIRTIO_BLK_ID_BYTES];
+    struct virtio_blk_lifetime lifetime;
+};
 
 struct blk_queue {
     struct virtqueue *vq;
     struct slot *slots, *free_slots;
+    struct slot_memory *memory;
     unsigned slot_count;
     bool filled; /* since the last kick */
 };
@@ -47,8 +59,7 @@ struct virtio_blk {
     bool listed;                 /* the block layer knows it */
     bool cache_chosen, cache_on; /* by virtio_blk_set_write_cache() */
     struct inquiry id_inquiry, lifetime_inquiry;
-    uint8_t id[VIRTIO_BLK_ID_BYTES];
-    struct virtio_blk_lifetime lifetime;
+    struct blk_answers *answers;
 };
 
 /* Of a zoned disk, after its limits: what they are, or why it cannot be used. 0 or -EINVAL. */

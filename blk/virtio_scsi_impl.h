@@ -17,6 +17,7 @@ struct virtio_scsi {
     struct virtio_device *device;
     struct virtqueue *events, *requests;
     struct scsi_slot *slots, *free_slots;
+    struct scsi_slot_memory *slot_memory;
     struct scsi_command *waiting_head, *waiting_tail; /* in the order they came */
     uint8_t *event_buffers;
     uint32_t event_size;

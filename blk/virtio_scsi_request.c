@@ -26,12 +26,17 @@
 #define RESPONSE_UNTOUCHED 0xff
 
 /* Device-visible memory of one command; the two halves never share a cache line. */
-struct scsi_slot {
+struct scsi_slot_memory {
     struct virtio_scsi_req_cmd request;
     struct virtio_scsi_resp_cmd response __attribute__((aligned(64)));
+} __attribute__((aligned(64)));
+
+/* What only the driver sees of it. */
+struct scsi_slot {
+    struct scsi_slot_memory *memory;
     struct scsi_command *command;
     struct scsi_slot *next_free;
-} __attribute__((aligned(64)));
+};
 
 static struct virtio_scsi *to_scsi(const struct scsi_host *host)
 {
@@ -43,9 +48,11 @@ int virtio_scsi_make_slots(struct virtio_scsi *scsi)
     unsigned i;
 
     scsi->slots = platform_dma_alloc(scsi->host.commands * sizeof(*scsi->slots), 64);
-    if (!scsi->slots)
+    scsi->slot_memory = platform_dma_alloc(scsi->host.commands * sizeof(*scsi->slot_memory), 64);
+    if (!scsi->slots || !scsi->slot_memory)
         return -ENOMEM;
     for (i = 0; i < scsi->host.commands; i++) {
+        scsi->slots[i].memory = &scsi->slot_memory[i];
         scsi->slots[i].next_free = scsi->free_slots;
         scsi->free_slots = &scsi->slots[i];
     }
@@ -56,7 +63,10 @@ void virtio_scsi_free_slots(struct virtio_scsi *scsi)
 {
     if (scsi->slots)
         platform_dma_free(scsi->slots, scsi->host.commands * sizeof(*scsi->slots));
+    if (scsi->slot_memory)
+        platform_dma_free(scsi->slot_memory, scsi->host.commands * sizeof(*scsi->slot_memory));
     scsi->slots = scsi->free_slots = NULL;
+    scsi->slot_memory = NULL;
 }
 
 /* ---- commands: to the device ---- */
@@ -74,13 +84,15 @@ static void put_address(uint8_t lun[8], const struct scsi_command *command)
 static void fill_slot(struct virtio_scsi *scsi, struct scsi_slot *slot,
                       const struct scsi_command *command)
 {
-    memset(&slot->request, 0, sizeof(slot->request));
-    put_address(slot->request.lun, command);
-    slot->request.id = cpu_to_le64((uint64_t)(slot - scsi->slots));
-    slot->request.task_attr = VIRTIO_SCSI_S_SIMPLE;
-    memcpy(slot->request.cdb, command->cdb, SCSI_CDB_SIZE);
-    memset(&slot->response, 0, sizeof(slot->response));
-    slot->response.response = RESPONSE_UNTOUCHED;
+    struct scsi_slot_memory *memory = slot->memory;
+
+    memset(&memory->request, 0, sizeof(memory->request));
+    put_address(memory->request.lun, command);
+    memory->request.id = cpu_to_le64((uint64_t)(slot - scsi->slots));
+    memory->request.task_attr = VIRTIO_SCSI_S_SIMPLE;
+    memcpy(memory->request.cdb, command->cdb, SCSI_CDB_SIZE);
+    memset(&memory->response, 0, sizeof(memory->response));
+    memory->response.response = RESPONSE_UNTOUCHED;
 }
 
 static unsigned fill_list(struct virtqueue_sg *sg, struct scsi_slot *slot,
@@ -88,10 +100,10 @@ static unsigned fill_list(struct virtqueue_sg *sg, struct scsi_slot *slot,
 {
     unsigned n = 0, i;
 
-    sg[n++] = (struct virtqueue_sg){&slot->request, sizeof(slot->request)};
+    sg[n++] = (struct virtqueue_sg){&slot->memory->request, sizeof(slot->memory->request)};
     for (i = 0; command->data == SCSI_DATA_OUT && i < command->segments; i++)
         sg[n++] = command->sg[i];
-    sg[n++] = (struct virtqueue_sg){&slot->response, sizeof(slot->response)};
+    sg[n++] = (struct virtqueue_sg){&slot->memory->response, sizeof(slot->memory->response)};
     for (i = 0; command->data == SCSI_DATA_IN && i < command->segments; i++)
         sg[n++] = command->sg[i];
     return n;
@@ -197,7 +209,7 @@ static void read_response(struct virtio_scsi *scsi, const struct scsi_slot *slot
     struct virtio_scsi_resp_cmd response;
     uint32_t sense_len;
 
-    memcpy(&response, &slot->response, sizeof(response));
+    response = *(const volatile struct virtio_scsi_resp_cmd *)&slot->memory->response;
     sense_len = le32_to_cpu(response.sense_len);
     result->error = 0;
     result->what = NULL;

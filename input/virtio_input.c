@@ -31,7 +31,7 @@ struct virtio_input {
     struct loop_source source;
     unsigned events; /* buffers that there are: no more than fit into the queue */
     bool state_used[STATES];
-    struct virtio_input_event event[EVENTS], state[STATES];
+    struct virtio_input_event *event, *state; /* EVENTS and STATES of them, device-visible */
 };
 
 static struct virtio_input *inputs[DEVICES_MAX];
@@ -278,6 +278,12 @@ static bool input_arm(void *arg)
 
 /* ---- set-up ---- */
 
+static void input_free(struct virtio_input *input)
+{
+    platform_dma_free(input->event, (EVENTS + STATES) * sizeof(*input->event));
+    platform_dma_free(input, sizeof(*input));
+}
+
 static int input_probe(struct virtio_device *device)
 {
     static const struct virtio_queue_request queues[] = {
@@ -297,6 +303,12 @@ static int input_probe(struct virtio_device *device)
 
     if (!input)
         return -ENOMEM;
+    input->event = platform_dma_alloc((EVENTS + STATES) * sizeof(*input->event), 64);
+    if (!input->event) {
+        platform_dma_free(input, sizeof(*input));
+        return -ENOMEM;
+    }
+    input->state = input->event + EVENTS;
     input->device = device;
     input->source = (struct loop_source){
         .name = "virtio-input", .poll = input_poll, .arm = input_arm, .arg = input};
@@ -306,7 +318,7 @@ static int input_probe(struct virtio_device *device)
     else
         error = virtio_find_queues(device, queues, 2);
     if (error) {
-        platform_dma_free(input, sizeof(*input));
+        input_free(input);
         return error;
     }
     input->event_vq = device->queue[0];
@@ -365,7 +377,7 @@ static void input_remove(struct virtio_device *device)
             listener(listener_arg, &input->public, NULL);
     }
     loop_remove(&input->source);
-    platform_dma_free(input, sizeof(*input));
+    input_free(input);
     device->driver_data = NULL;
 }
 

@@ -26,7 +26,7 @@ struct virtio_vsock {
     struct virtio_device *device;
     struct virtqueue *rx, *tx, *events;
     unsigned rx_limit, rx_posted, tx_limit, tx_posted, event_count;
-    struct virtio_vsock_event event[EVENTS];
+    struct virtio_vsock_event *event; /* EVENTS of them, device-visible */
     struct loop_source source;
 };
 
@@ -277,6 +277,12 @@ static unsigned types_of(const struct virtio_device *device)
     return types;
 }
 
+static void vsock_free(struct virtio_vsock *vsock)
+{
+    platform_dma_free(vsock->event, EVENTS * sizeof(*vsock->event));
+    platform_dma_free(vsock, sizeof(*vsock));
+}
+
 static int vsock_probe(struct virtio_device *device)
 {
     struct virtio_vsock *vsock;
@@ -291,6 +297,11 @@ static int vsock_probe(struct virtio_device *device)
     vsock = platform_dma_alloc(sizeof(*vsock), 64);
     if (!vsock)
         return -ENOMEM;
+    vsock->event = platform_dma_alloc(EVENTS * sizeof(*vsock->event), 64);
+    if (!vsock->event) {
+        platform_dma_free(vsock, sizeof(*vsock));
+        return -ENOMEM;
+    }
     vsock->device = device;
     vsock->source = (struct loop_source){.name = "virtio-vsock",
                                          .poll = vsock_poll,
@@ -305,7 +316,7 @@ static int vsock_probe(struct virtio_device *device)
     }
     if (error) {
         vsock_packets_finish();
-        platform_dma_free(vsock, sizeof(*vsock));
+        vsock_free(vsock);
         return error;
     }
     device->driver_data = the_vsock = vsock;
@@ -353,7 +364,7 @@ static void vsock_remove(struct virtio_device *device)
     the_vsock = NULL;
     vsock_packets_unreserve(VSOCK_QUEUE_CHUNKS);
     vsock_detach();
-    platform_dma_free(vsock, sizeof(*vsock));
+    vsock_free(vsock);
     device->driver_data = NULL;
 }
 

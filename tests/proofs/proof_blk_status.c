@@ -29,7 +29,7 @@ void blk_complete(struct blk_device *block, struct blk_request *request, int err
     lent[i] = false;
     ended++;
     claim(error <= 0 && error > -4096);
-    claim(error != 0 || slots[i]->status == VIRTIO_BLK_S_OK);
+    claim(error != 0 || slots[i]->memory->status == VIRTIO_BLK_S_OK);
 }
 
 int main(void)
@@ -41,6 +41,7 @@ int main(void)
 
     for (i = 0; i < SLOTS; i++) {
         slots[i] = malloc(sizeof(*slots[i]));
+        slots[i]->memory = malloc(sizeof(*slots[i]->memory));
         slots[i]->request = &requests_lent[i];
         vq.token[i] = slots[i];
         vq.writable[i] = any_u32();

@@ -79,6 +79,8 @@ int main(void)
     check_text(&device);
 
     input->device = &device;
+    input->event = malloc((EVENTS + STATES) * sizeof(*input->event));
+    input->state = input->event + EVENTS;
     input->event_vq = &events;
     input->status_vq = &states;
     for (i = 0; i < LENT_MAX; i++) {

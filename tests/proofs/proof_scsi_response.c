@@ -14,7 +14,8 @@
 int main(void)
 {
     struct virtio_scsi *scsi = malloc(sizeof(*scsi));
-    struct scsi_slot *slot = malloc(sizeof(*slot));
+    struct scsi_slot_memory *memory = malloc(sizeof(*memory));
+    struct scsi_slot lent = {.memory = memory}, *slot = &lent;
     struct virtio_device device;
     struct scsi_result result;
     uint32_t length = any_u32();
@@ -23,7 +24,7 @@ int main(void)
     read_response(scsi, slot, length, &result);
     claim(result.sense_len <= sizeof(result.sense) && result.residual <= length);
     claim(result.error <= 0 && (result.error == 0 || result.what));
-    claim(result.error != 0 || slot->response.response == VIRTIO_SCSI_S_OK);
+    claim(result.error != 0 || slot->memory->response.response == VIRTIO_SCSI_S_OK);
     claim(result.error == 0 || result.sense_len == 0);
     return 0;
 }
