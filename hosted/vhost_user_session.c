@@ -178,31 +178,49 @@ int vhost_user_session_read_config(struct vhost_user *vhost)
                                 length, NULL);
     if (error)
         return error;
+    if (config.offset != 0 || config.size != vhost->kind->config_length) {
+        log_error("vhost-user %s: GET_CONFIG: the answer is about another part", vhost->path);
+        return -EPROTO;
+    }
     memcpy(vhost->config, config.data, vhost->kind->config_length);
     vhost->device.config_length = vhost->kind->config_length;
     vhost->generation++;
     return 0;
 }
 
-/* One request of the back end, if there is one. */
-static bool hear_one(struct vhost_user *vhost)
+/* What follows cannot be understood any more, so it is not listened to. */
+static bool is_malformed(const struct vhost_user *vhost, const struct vhost_user_header *header)
+{
+    uint8_t payload[64];
+    bool sound = (header->flags & VHOST_USER_VERSION_MASK) == VHOST_USER_VERSION &&
+                 !(header->flags & VHOST_USER_FLAG_REPLY) && header->size <= sizeof(payload);
+
+    if (sound && header->size)
+        sound =
+            recv(vhost->backend_fd, payload, header->size, MSG_DONTWAIT) == (ssize_t)header->size;
+    if (!sound)
+        log_error("vhost-user %s: a malformed request of the back end (%u, flags %#x, %u bytes)",
+                  vhost->path, header->request, header->flags, header->size);
+    return !sound;
+}
+
+/* One request of the back end, if there is one. -EAGAIN: there is none; -EPROTO: there will be none. */
+static int hear_one(struct vhost_user *vhost)
 {
     struct vhost_user_header header;
-    uint8_t payload[64];
     uint64_t answer = 0;
     ssize_t got = recv(vhost->backend_fd, &header, sizeof(header), MSG_DONTWAIT);
 
-    if (got != (ssize_t)sizeof(header) || header.size > sizeof(payload))
-        return false;
-    if (header.size &&
-        recv(vhost->backend_fd, payload, header.size, MSG_DONTWAIT) != (ssize_t)header.size)
-        return false;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return -EAGAIN;
+    if (got != (ssize_t)sizeof(header) || is_malformed(vhost, &header))
+        return -EPROTO;
     if (header.request != VHOST_USER_BACKEND_CONFIG_CHANGE_MSG) {
         log_warn("vhost-user %s: request %u of the back end is not known", vhost->path,
                  header.request);
         answer = 1;
     } else if (vhost_user_session_read_config(vhost)) {
-        return false;
+        return -EPROTO;
     }
     if (header.flags & VHOST_USER_FLAG_NEED_REPLY) {
         struct vhost_user_header reply = {
@@ -213,22 +231,21 @@ static bool hear_one(struct vhost_user *vhost)
         memcpy(message + sizeof(reply), &answer, sizeof(answer));
         send(vhost->backend_fd, message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL);
     }
-    return true;
+    return 0;
 }
 
 void vhost_user_session_listen(struct vhost_user *vhost)
 {
     unsigned heard = 0;
-    char next;
+    int error = 0;
 
     vhost->backend_spoke = false;
     if (vhost->backend_fd < 0)
         return;
-    while (heard < LISTEN_BUDGET && hear_one(vhost))
-        heard++;
-    /* An end, or half a request, would keep it readable for ever: then it is not listened to. */
-    if (heard > 0 || (recv(vhost->backend_fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-                      (errno == EAGAIN || errno == EWOULDBLOCK)))
+    while (heard++ < LISTEN_BUDGET && !error)
+        error = hear_one(vhost);
+    /* An end, or nonsense, would keep it readable for ever. */
+    if (error != -EPROTO)
         hosted_event_add(vhost->backend_fd, backend_event, vhost);
 }
 

@@ -25,7 +25,7 @@
 #define BUFFERS 8u
 #define FEATURE(name) (UINT64_C(1) << VHOST_USER_PROTOCOL_F_##name)
 #define ALL_PROTOCOL_FEATURES \
-    (FEATURE(MQ) | FEATURE(REPLY_ACK) | FEATURE(BACKEND_REQ) | FEATURE(CONFIG))
+    (FEATURE(MQ) | FEATURE(REPLY_ACK) | FEATURE(BACKEND_REQ) | FEATURE(CONFIG) | FEATURE(STATUS))
 
 /* ---- a driver with one queue ---- */
 
@@ -115,6 +115,9 @@ static void every_lie_is_an_error_with_a_name(void **state)
         {VHOST_USER_GET_PROTOCOL_FEATURES, LIE_CLOSE,
          "GET_PROTOCOL_FEATURES: the back end closed the connection"},
         {VHOST_USER_GET_CONFIG, LIE_SIZE, "GET_CONFIG: the answer has the wrong size"},
+        {VHOST_USER_GET_CONFIG, LIE_OTHER_PART, "GET_CONFIG: the answer is about another part"},
+        {VHOST_USER_GET_STATUS, LIE_SIZE, "GET_STATUS: the answer has the wrong size"},
+        {VHOST_USER_GET_STATUS, LIE_CLOSE, "GET_STATUS: the back end closed the connection"},
         {VHOST_USER_SET_MEM_TABLE, LIE_REFUSAL, "SET_MEM_TABLE: the back end refused it"},
         {VHOST_USER_SET_MEM_TABLE, LIE_SILENCE, "SET_MEM_TABLE: the back end does not answer"},
         {VHOST_USER_SET_VRING_ADDR, LIE_REFUSAL, "SET_VRING_ADDR: the back end refused it"},
@@ -244,6 +247,122 @@ static void any_other_is_reset(void **state)
     end();
 }
 
+/* Whatever it does when it is told to stop, a new connection is a new start. */
+static void a_back_end_that_will_not_stop(void **state)
+{
+    static const struct {
+        enum lie lie;
+        const char *said;
+    } lies[] = {
+        {LIE_CLOSE, "GET_VRING_BASE: the back end closed the connection"},
+        {LIE_SIZE, "GET_VRING_BASE: the answer has the wrong size"},
+        {LIE_SILENCE, "GET_VRING_BASE: the back end does not answer"},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        struct virtio_device *device =
+            begin(&(struct vhost_backend){.lie_at = VHOST_USER_GET_VRING_BASE,
+                                          .lie = lies[i].lie,
+                                          .protocol = ALL_PROTOCOL_FEATURES});
+
+        assert_non_null(device);
+        add_buffers(device->queue[0]);
+        assert_int_equal(virtio_recover(device, "test"), 0);
+        expect_log(lies[i].said, 1);
+        assert_int_equal(vhost_user_connections(device), 2);
+        assert_int_equal(reclaimed, BUFFERS);
+        backend.lie = LIE_NONE;
+        end();
+    }
+}
+
+static bool is_broken(struct virtio_device *device)
+{
+    virtqueue_get_buf(device->queue[0], NULL);
+    return virtqueue_is_broken(device->queue[0]);
+}
+
+static void buffers_that_nobody_gave(void **state)
+{
+    struct virtio_device *device = begin(&(struct vhost_backend){
+        .protocol = ALL_PROTOCOL_FEATURES, .use_buffers = true, .invent_buffers = true});
+
+    (void)state;
+    assert_non_null(device);
+    add_buffers(device->queue[0]);
+    run_until(is_broken, device);
+    backend.invent_buffers = false;
+    assert_int_equal(virtio_mend(device, "test"), 0);
+    assert_int_equal(reclaimed, BUFFERS);
+    got = 0;
+    add_buffers(device->queue[0]);
+    run_until(all_used, device);
+    end();
+}
+
+/* Where only answers are expected. Who does that is not understood any more. */
+static void an_answer_that_nobody_asked_for(void **state)
+{
+    struct virtio_device *device =
+        begin(&(struct vhost_backend){.protocol = ALL_PROTOCOL_FEATURES});
+
+    (void)state;
+    assert_non_null(device);
+    add_buffers(device->queue[0]);
+    run_until(was_notified, device);
+    assert_int_equal(vhost_backend_speak(&backend, false, VHOST_USER_GET_FEATURES,
+                                         VHOST_USER_VERSION | VHOST_USER_FLAG_REPLY, 8),
+                     0);
+    run_until(came_back, device);
+    assert_int_equal(reclaimed, BUFFERS);
+    assert_true(device->driver_ok);
+    end();
+}
+
+/* ---- the back end's own channel ---- */
+
+static bool said_it(struct virtio_device *device)
+{
+    (void)device;
+    return hosted_log_count("of the back end") > 0;
+}
+
+/* Its device goes on. */
+static void malformed_requests_of_the_back_end(void **state)
+{
+    static const struct {
+        uint32_t request, flags, size;
+        const char *said;
+    } requests[] = {
+        {VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, VHOST_USER_VERSION, 0x7fffffff, "a malformed"},
+        {VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, VHOST_USER_VERSION, 8, "a malformed"},
+        {VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, 2, 0, "a malformed"},
+        {VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, VHOST_USER_VERSION | VHOST_USER_FLAG_REPLY, 0,
+         "a malformed"},
+        {99, VHOST_USER_VERSION | VHOST_USER_FLAG_NEED_REPLY, 0, "request 99"},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        struct virtio_device *device =
+            begin(&(struct vhost_backend){.protocol = ALL_PROTOCOL_FEATURES, .use_buffers = true});
+
+        assert_non_null(device);
+        assert_int_equal(vhost_backend_speak(&backend, true, requests[i].request, requests[i].flags,
+                                             requests[i].size),
+                         0);
+        run_until(said_it, device);
+        assert_int_equal(hosted_log_count(requests[i].said), 1);
+        got = 0;
+        add_buffers(device->queue[0]);
+        run_until(all_used, device);
+        assert_int_equal(device->recoveries, 0);
+        end();
+        hosted_reset();
+    }
+}
+
 /* ---- configuration ---- */
 
 static bool noticed(struct virtio_device *device)
@@ -274,9 +393,15 @@ static void changed_configuration_is_read_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(every_lie_is_an_error_with_a_name),      TEST(nonsense_is_not_believed),
-        TEST(a_back_end_that_keeps_track_is_resumed), TEST(any_other_is_reset),
+        TEST(every_lie_is_an_error_with_a_name),
+        TEST(nonsense_is_not_believed),
+        TEST(a_back_end_that_keeps_track_is_resumed),
+        TEST(any_other_is_reset),
         TEST(changed_configuration_is_read_again),
+        TEST(a_back_end_that_will_not_stop),
+        TEST(buffers_that_nobody_gave),
+        TEST(an_answer_that_nobody_asked_for),
+        TEST(malformed_requests_of_the_back_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,7 +118,11 @@ static bool handle_question(struct vhost_backend *b, struct message *m)
         return true;
     case VHOST_USER_GET_CONFIG:
         memcpy(m->config.data, b->config, m->config.size);
+        m->config.offset += b->lie == LIE_OTHER_PART;
         answer(b, m, VHOST_USER_CONFIG_HEADER + m->config.size, -1);
+        return true;
+    case VHOST_USER_GET_STATUS:
+        answer_u64(b, m, b->status);
         return true;
     case VHOST_USER_GET_INFLIGHT_FD:
         give_inflight(b, m);
@@ -142,6 +146,9 @@ static void handle(struct vhost_backend *b, struct message *m)
     switch (m->header.request) {
     case VHOST_USER_SET_BACKEND_REQ_FD:
         take_file(&b->backend_fd, m);
+        break;
+    case VHOST_USER_SET_STATUS:
+        b->status = m->u64;
         break;
     case VHOST_USER_SET_VRING_NUM:
         b->ring_size = m->state.num;
@@ -177,8 +184,8 @@ static void use_all(struct vhost_backend *b)
     uint64_t one = 1;
 
     for (; idx != end; idx++)
-        used->ring[idx % b->ring_size] =
-            (struct virtq_used_elem){.id = avail->ring[idx % b->ring_size]};
+        used->ring[idx % b->ring_size] = (struct virtq_used_elem){
+            .id = b->invent_buffers ? cpu_to_le32(b->ring_size) : avail->ring[idx % b->ring_size]};
     b->base = end;
     __atomic_store_n(&used->idx, end, __ATOMIC_RELEASE);
     if (write(b->call, &one, sizeof(one)) != sizeof(one))
@@ -294,10 +301,17 @@ void vhost_backend_drop(struct vhost_backend *b)
     shutdown(b->connection, SHUT_RDWR);
 }
 
-uint64_t vhost_backend_change_config(struct vhost_backend *b)
+int vhost_backend_speak(struct vhost_backend *b, bool own_channel, uint32_t request, uint32_t flags,
+                        uint32_t size)
 {
-    struct vhost_user_header request = {VHOST_USER_BACKEND_CONFIG_CHANGE_MSG,
-                                        VHOST_USER_VERSION | VHOST_USER_FLAG_NEED_REPLY, 0};
+    struct vhost_user_header header = {request, flags, size};
 
-    return send(b->backend_fd, &request, sizeof(request), 0) != (ssize_t)sizeof(request);
+    return send(own_channel ? b->backend_fd : b->connection, &header, sizeof(header),
+                MSG_NOSIGNAL) != (ssize_t)sizeof(header);
+}
+
+int vhost_backend_change_config(struct vhost_backend *b)
+{
+    return vhost_backend_speak(b, true, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG,
+                               VHOST_USER_VERSION | VHOST_USER_FLAG_NEED_REPLY, 0);
 }

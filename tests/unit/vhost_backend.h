@@ -23,8 +23,9 @@ enum lie {
     LIE_HALF, /* ... of which the rest never comes */
     LIE_CLOSE,
     LIE_SILENCE,
-    LIE_REFUSAL,  /* REPLY_ACK: it did not do it */
-    LIE_NONSENSE, /* an answer with a wrong content */
+    LIE_REFUSAL,    /* REPLY_ACK: it did not do it */
+    LIE_NONSENSE,   /* an answer with a wrong content */
+    LIE_OTHER_PART, /* of the configuration than was asked for */
 };
 
 struct vhost_backend {
@@ -38,9 +39,11 @@ struct vhost_backend {
     pthread_t thread;
     int listener, connection, backend_fd, kick, call, inflight_fd;
     volatile bool stop, use_buffers; /* else they are kept */
+    volatile bool invent_buffers;    /* those that it uses nobody gave */
     volatile unsigned connections, kicks;
     unsigned inflight_set; /* SET_INFLIGHT_FD with the file that GET_INFLIGHT_FD gave */
     uint32_t base;
+    uint64_t status;
     struct vhost_user_vring_addr ring;
     uint32_t ring_size;
 };
@@ -51,7 +54,11 @@ void vhost_backend_finish(struct vhost_backend *backend);
 /* Closes the connection as a dying process would, and takes a new one. */
 void vhost_backend_drop(struct vhost_backend *backend);
 
-/* Says on its own channel that the configuration has changed; returns the front end's answer. */
-uint64_t vhost_backend_change_config(struct vhost_backend *backend);
+/* Says on its own channel that the configuration has changed. 0, or it could not. */
+int vhost_backend_change_config(struct vhost_backend *backend);
+
+/* Sends a message that nobody asked for: on its own channel, or where answers are expected. */
+int vhost_backend_speak(struct vhost_backend *backend, bool own_channel, uint32_t request,
+                        uint32_t flags, uint32_t size);
 
 #endif
