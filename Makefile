@@ -116,11 +116,13 @@ INCLUDES := -I. -Iinclude -Inet -I$(LWIP)/src/include -I$(FATFS) -I$(LITTLEFS)
 DEFINES := -DFFCONF_H='"fs/ffconf.h"'
 # No red zone, because an interrupt uses the same stack. No PIC, CET or stack protector, which need a loader or a
 # runtime. Frame pointers, because backtraces walk them. The prefix map keeps this folder's name out of the image.
-# Freestanding, but with a C library: the compiler may know memcpy() and its like.
+# Freestanding, but with a C library: the compiler may know memcpy() and its like. Loops are not padded: no loop here is worth
+# the space in all of them.
 TARGET_FLAGS := -O2 -g -ffreestanding -fbuiltin -fno-pic -fno-pie -mno-red-zone -mcmodel=small -fno-stack-protector \
   -fcf-protection=none -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-unwind-tables \
   -D_POSIX_THREADS=1 -D_POSIX_READER_WRITER_LOCKS=1 -DFD_SETSIZE=256 \
   -ffunction-sections -fdata-sections -fno-common -ffile-prefix-map=$(CURDIR)=. \
+  -falign-loops=1 $(if $(findstring clang,$(CC)),,-falign-jumps=1) \
   -U__linux__ -Ulinux -U__gnu_linux__ -U__unix__ -Uunix
 TARGET_INCLUDES = $(INCLUDES) -Iarch/x86_64/include -Ilibc/include -nostdinc -isystem $(NEWLIB)/include -isystem $(CC_INCLUDE)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(TARGET_FLAGS) $(DEFINES) $(TARGET_INCLUDES) -MMD -MP $(CFLAGS)
@@ -218,10 +220,14 @@ $(OBJ)/libc/string.o: private MODE := -mgeneral-regs-only -fno-builtin \
   $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
 
 # What is far from the data path is compiled for size: start-up, reports, file systems, lwIP's side protocols.
-SMALL_C := $(filter arch/x86_64/acpi% arch/x86_64/pci% arch/x86_64/mptable% boot/bootinfo% boot/monitor% boot/pci_caps% boot/crash% \
-  virtio/virtio_report% virtio/virtio_mmio_scan% blk/partition% blk/report% blk/scsi_scan% fs/% libc/% services/% \
-  net/net_config% net/lwip_mdns% net/%_setup.c input/% console/% balloon/%,$(filter-out libc/string.c,$(KERNEL_C)))
-SMALL_LWIP := $(filter apps/% core/dns core/ipv4/dhcp core/ipv4/igmp core/ipv4/autoip core/ipv6/dhcp6 core/ipv6/mld6,$(LWIP_C))
+SMALL_C := $(filter arch/x86_64/acpi% arch/x86_64/pci% arch/x86_64/mptable% arch/x86_64/paging% arch/x86_64/power% arch/x86_64/uart% \
+  boot/bootinfo% boot/cmdline% boot/console% boot/main% boot/monitor% boot/pci_caps% boot/crash% \
+  virtio/virtio.c virtio/virtio_config% virtio/virtio_features% virtio/virtio_report% virtio/virtio_mmio_scan% \
+  blk/block_devices% blk/ide% blk/partition% blk/report% blk/scsi_r% blk/scsi_s% blk/virtio_blk_config% blk/virtio_blk_zones% blk/zones% \
+  net/net_config% net/lwip_addresses% net/lwip_groups% net/lwip_mdns% net/lwip_time.c net/%_setup.c net/%_control.c \
+  fs/% libc/% services/% vsock/% input/% console/% balloon/%,$(filter-out libc/string.c,$(KERNEL_C)))
+SMALL_LWIP := $(filter apps/% $(addprefix core/,dns netif init stats ip tcp) $(addprefix core/ipv4/,dhcp igmp autoip acd ip4_frag) \
+  $(addprefix core/ipv6/,dhcp6 mld6 nd6 icmp6 ip6_frag ip6_addr inet6),$(LWIP_C))
 $(SMALL_C:%.c=$(OBJ)/%.o) $(SMALL_LWIP:%=$(OBJ)/lwip/%.o) $(FATFS_OBJS) $(LITTLEFS_OBJS): private SIZED = $(if $(filter -O%,$(CFLAGS)),,-Os)
 
 compile = $(call note,CC,$<)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) $(SIZED) $(1) -c $< -o $@

@@ -195,6 +195,12 @@ uint32_t lwip_port_isn(const ip_addr_t *local_ip, uint16_t local_port, const ip_
            (uint32_t)(platform_now_ns() / ISN_TICK_NS);
 }
 
+/* One argument, since there are hundreds of calls; the backtrace says where it was. */
+void lwip_assertion_failed(const char *message)
+{
+    platform_panic("lwIP: %s", message);
+}
+
 void lwip_report_error(const char *message)
 {
     stats.errors++;

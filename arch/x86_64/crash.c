@@ -6,6 +6,8 @@
  * be garbage, so each address is checked against the page tables and the known stacks first, and a
  * fault within the report ends it. Intel SDM volume 3, chapter 6.15. Read power.c next.
  */
+#include <string.h>
+
 #include "boot/bootinfo.h"
 #include "console.h"
 #include "log.h"
@@ -21,6 +23,7 @@
 
 #define BACKTRACE_DEPTH 32
 #define CODE_BYTES 16
+#define SYMBOL_SIZE 64 /* of a function's name, with its NUL; longer ones are cut */
 
 #define VECTOR_INVALID_OPCODE 6
 #define VECTOR_PAGE_FAULT 14
@@ -53,33 +56,51 @@ static bool in_text(uint64_t address)
     return address >= (uintptr_t)kernel_start && address < (uintptr_t)kernel_text_end;
 }
 
-/* The last function that starts at or before `address`; NULL when the table has none. */
-static const char *symbol_at(uint64_t address, uint32_t *offset)
+/* Reads one entry of the table: `*start` and `name` are the ones of the entry before. */
+static const uint8_t *next_symbol(const uint8_t *at, uint64_t *start, char name[SYMBOL_SIZE])
 {
-    uint32_t low = 0;
-    uint32_t high = ksym_count;
+    unsigned shift = 0, i;
 
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (ksym_addr[middle] <= address)
-            low = middle + 1;
-        else
-            high = middle;
+    do {
+        *start += (uint64_t)(*at & 0x7f) << shift;
+        shift += 7;
+    } while (*at++ & 0x80);
+    for (i = *at++; *at != '\0'; at++) {
+        if (i < SYMBOL_SIZE - 1)
+            name[i++] = (char)*at;
     }
-    if (low == 0 || !in_text(address))
-        return NULL;
-    *offset = (uint32_t)address - ksym_addr[low - 1];
-    return ksym_names + ksym_name_off[low - 1];
+    name[i < SYMBOL_SIZE ? i : SYMBOL_SIZE - 1] = '\0';
+    return at + 1;
+}
+
+/* The last function that starts at or before `address`. False: the table has none. */
+static bool symbol_at(uint64_t address, uint64_t *offset, char name[SYMBOL_SIZE])
+{
+    char next[SYMBOL_SIZE] = "";
+    uint64_t start = 0;
+    bool found = false;
+
+    if (!in_text(address))
+        return false;
+    for (const uint8_t *at = ksyms; at < ksyms_end;) {
+        at = next_symbol(at, &start, next);
+        if (start > address)
+            break;
+        *offset = address - start;
+        memcpy(name, next, SYMBOL_SIZE);
+        found = true;
+    }
+    return found;
 }
 
 static void print_address(uint64_t address)
 {
-    uint32_t offset = 0;
-    const char *name = symbol_at(address, &offset);
+    char name[SYMBOL_SIZE];
+    uint64_t offset;
 
-    if (name != NULL)
-        log_info("  0x%08llx %s+0x%x", (unsigned long long)address, name, offset);
+    if (symbol_at(address, &offset, name))
+        log_info("  0x%08llx %s+0x%llx", (unsigned long long)address, name,
+                 (unsigned long long)offset);
     else
         log_info("  0x%08llx", (unsigned long long)address);
 }
@@ -254,9 +275,9 @@ static void print_registers(const struct trap_frame *f)
  */
 static void print_frameless_caller(const struct trap_frame *f)
 {
-    uint32_t offset = 0;
-    bool known = symbol_at(f->rip, &offset) != NULL;
-    uint64_t caller;
+    char name[SYMBOL_SIZE];
+    uint64_t offset = 0, caller;
+    bool known = symbol_at(f->rip, &offset, name);
 
     if (in_text(f->rip) &&
         (!known || *(const uint8_t *)(uintptr_t)(f->rip - offset) == OPCODE_PUSH_RBP))

@@ -50,11 +50,14 @@ struct space {
     struct taken {
         uint64_t start, end;
         int bus; /* on which bus these addresses are looked at; ANY_BUS: everywhere */
-    } taken[TAKEN_MAX];
+    } * taken;   /* [TAKEN_MAX] */
 };
 
-static struct space memory_space = {.name = "memory", .window_granularity = 0x100000};
-static struct space io_space = {.name = "I/O", .is_io = true, .window_granularity = 0x1000};
+static struct taken memory_taken[TAKEN_MAX], io_taken[TAKEN_MAX];
+static struct space memory_space = {
+    .name = "memory", .window_granularity = 0x100000, .taken = memory_taken};
+static struct space io_space = {
+    .name = "I/O", .is_io = true, .window_granularity = 0x1000, .taken = io_taken};
 
 /* The bus by which `taken` knows what is on the bus of this function: all root buses share theirs. */
 static int room_of(const struct pci_function *fn)

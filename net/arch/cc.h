@@ -28,8 +28,8 @@ typedef uint32_t sys_prot_t;
 
 /* An assertion of lwIP is about its own lists and buffers: going on would write through a broken
  * pointer. */
-#define LWIP_PLATFORM_ASSERT(message) \
-    platform_panic("lwIP: %s (%s:%d)", (message), __FILE__, __LINE__)
+#define LWIP_PLATFORM_ASSERT(message) lwip_assertion_failed(message)
+void lwip_assertion_failed(const char *message) __attribute__((noreturn, cold));
 
 /* An error of lwIP that it can return from; the caller gets the error code. */
 #define LWIP_ERROR(message, expression, handler) \
