@@ -17,6 +17,7 @@
 
 #include "log.h"
 #include "net/frame.h"
+#include "net/lwip_lookup.h"
 #include "net/lwip_port.h"
 #include "net/lwip_timewait.h"
 #include "platform.h"
@@ -159,6 +160,8 @@ static u16_t rx_inspect(struct port *port, const struct nic_piece *first, uint8_
         return flags;
     if (frame_is_syn(first->data, first->len, &transport, &syn) && timewait_reuse(&syn))
         port->time_wait_reused++;
+    if (transport.protocol == FRAME_PROTOCOL_TCP && first->len >= transport.offset + 4u)
+        lookup_prepare((const uint8_t *)first->data + transport.offset);
     if (checksum == NIC_CHECKSUM_UNKNOWN)
         return flags;
     return flags & (u16_t) ~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP);

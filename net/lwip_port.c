@@ -44,6 +44,8 @@
  */
 #define SPARE_MAX 16u
 
+#define BYTE_ONES 0x0101010101010101u
+
 /* In front of what lwIP gets. */
 struct block {
     size_t size;        /* of what it gets */
@@ -153,17 +155,38 @@ u32_t sys_now(void)
     return (u32_t)(platform_now_ns() / 1000000u);
 }
 
+/* Bytes of a word that are 0 have their highest bit set, at least as far as the first of them. */
+static uint64_t zero_bytes(uint64_t word)
+{
+    return (word - BYTE_ONES) & ~word & BYTE_ONES << 7;
+}
+
+/* The first NUL or `c`, or the end. */
+static const char *find_or_nul(const char *at, const char *end, char c)
+{
+    const uint64_t wanted = BYTE_ONES * (uint8_t)c;
+    for (; end - at >= 8; at += 8) {
+        uint64_t word;
+        memcpy(&word, at, sizeof(word));
+        uint64_t hits = zero_bytes(word) | zero_bytes(word ^ wanted);
+        if (hits != 0)
+            return at + __builtin_ctzll(hits) / 8;
+    }
+    while (at < end && *at != '\0' && *at != c)
+        at++;
+    return at;
+}
+
 /* `token` in the first n bytes of `buffer`, of which only those before a NUL count. */
 char *lwip_port_strnstr(const char *buffer, const char *token, size_t n)
 {
     const char *at = buffer, *end = buffer + n;
-    for (; (at = memchr(at, token[0], (size_t)(end - at))) != NULL; at++) {
+    for (; (at = find_or_nul(at, end, token[0])) < end && *at != '\0'; at++) {
         size_t same = 1;
         while (token[same] != '\0' && same < (size_t)(end - at) && at[same] == token[same])
             same++;
         if (token[same] == '\0')
-            return memchr(buffer, '\0', (size_t)(at - buffer)) == NULL ? (char *)(uintptr_t)at
-                                                                       : NULL;
+            return (char *)(uintptr_t)at;
     }
     return NULL;
 }

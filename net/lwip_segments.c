@@ -26,6 +26,7 @@
 #include "lwip/priv/tcp_priv.h"
 
 #include "net/lwip_loan.h"
+#include "net/lwip_lookup.h"
 #include "net/lwip_ports.h"
 #include "net/lwip_recovery.h"
 
@@ -170,6 +171,7 @@ void __wrap_tcp_rexmit_rto_commit(struct tcp_pcb *pcb)
 err_t segments_received(struct tcp_pcb *pcb, const struct tcp_hdr *header, u16_t options_len,
                         const struct pbuf *p)
 {
+    lookup_remember(pcb);
     recovery_received(pcb, header, options_len, p);
     if (p->tot_len > TCP_MSS)
         tcp_set_flags(pcb, TF_ACK_DELAY);
