@@ -126,10 +126,10 @@ TARGET_FLAGS := -O2 -g -ffreestanding -fbuiltin -fno-pic -fno-pie -mno-red-zone 
   -U__linux__ -Ulinux -U__gnu_linux__ -U__unix__ -Uunix
 TARGET_INCLUDES = $(INCLUDES) -Iarch/x86_64/include -Ilibc/include -nostdinc -isystem $(NEWLIB)/include -isystem $(CC_INCLUDE)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(TARGET_FLAGS) $(DEFINES) $(TARGET_INCLUDES) -MMD -MP $(CFLAGS)
-# Functions of lwIP that net/lwip_segments.c, lwip_loan.c, lwip_recovery.c, lwip_timers.c and lwip_path_mtu.c step in
-# front of.
+# Functions of lwIP that net/lwip_segments.c, lwip_loan.c, lwip_recovery.c, lwip_timers.c, lwip_stack.c and lwip_path_mtu.c
+# step in front of.
 WRAPPED := tcp_write tcp_output tcp_rexmit_rto_commit tcp_split_unsent_seg ip4_frag ip6_frag memp_free \
-  tcp_rexmit_fast tcp_poll nd6_input
+  tcp_rexmit_fast tcp_poll nd6_input netif_loop_output
 LINK := ld -static -nostdlib -z noexecstack -z max-page-size=4096 --gc-sections --build-id=none --fatal-warnings \
   $(WRAPPED:%=--wrap=%)
 

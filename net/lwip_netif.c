@@ -174,7 +174,7 @@ static void on_received(void *arg, const struct nic_piece *piece, unsigned piece
     struct port *port = arg;
     struct pbuf *p = NULL;
     u32_t total = 0;
-    lwip_touched = true;
+    lwip_touch();
     for (unsigned i = 0; i < pieces; i++)
         total += piece[i].len;
     port->rx_lent -= pieces;

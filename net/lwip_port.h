@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "loop.h"
+
 /* Before lwip_init(): sets the memory limit and draws the key of the initial sequence numbers. */
 void lwip_port_init(void);
 
@@ -26,8 +28,18 @@ bool lwip_timers_due(void);
  * do. Looks at lwIP's state only when something has happened to it, and then not every time. */
 uint64_t lwip_timers_sleep_end(void);
 
+/* lwIP's place in the event loop (net/lwip_stack.c), asleep until its timers have to be looked at. */
+extern struct loop_source lwip_source;
+
 /* Something happens to lwIP that may give its timers something to do: whoever hands it packets or
- * takes them from it sets this. */
+ * takes them from it says so. */
 extern bool lwip_touched;
+static inline void lwip_touch(void)
+{
+    if (!lwip_touched) {
+        lwip_touched = true;
+        loop_wake(&lwip_source);
+    }
+}
 
 #endif

@@ -52,7 +52,7 @@ static unsigned stack_poll(void *arg, unsigned budget)
         done++;
     }
     if (loopback_pending()) {
-        lwip_touched = true;
+        lwip_touch();
         netif_poll_all();
         done++;
     }
@@ -62,6 +62,7 @@ static unsigned stack_poll(void *arg, unsigned budget)
 static bool stack_arm(void *arg)
 {
     (void)arg;
+    loop_sleep(&lwip_source);
     return !loopback_pending();
 }
 
@@ -71,13 +72,46 @@ static uint64_t stack_deadline(void *arg)
     return lwip_timers_sleep_end();
 }
 
-static struct loop_source stack_source = {
+struct loop_source lwip_source = {
     .name = "lwip",
     .poll = stack_poll,
     .arm = stack_arm,
     .arm_finds_all = true,
     .deadline = stack_deadline,
 };
+
+/* lwIP's loopback interface, and any interface for packets to itself. */
+err_t __real_netif_loop_output(struct netif *netif, struct pbuf *p);
+err_t __wrap_netif_loop_output(struct netif *netif, struct pbuf *p);
+
+err_t __wrap_netif_loop_output(struct netif *netif, struct pbuf *p)
+{
+    loop_wake(&lwip_source);
+    return __real_netif_loop_output(netif, p);
+}
+
+/* lwIP's own are out of the linker's reach. */
+static err_t loopback_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *destination)
+{
+    (void)destination;
+    return netif_loop_output(netif, p);
+}
+
+static err_t loopback_output_ip6(struct netif *netif, struct pbuf *p, const ip6_addr_t *destination)
+{
+    (void)destination;
+    return netif_loop_output(netif, p);
+}
+
+static void watch_loopback(void)
+{
+    struct netif *netif;
+    NETIF_FOREACH(netif)
+    {
+        netif->output = loopback_output;
+        netif->output_ip6 = loopback_output_ip6;
+    }
+}
 
 /* ---- start ---- */
 
@@ -152,7 +186,8 @@ unsigned net_init(void)
 
     lwip_port_init();
     lwip_init();
-    loop_add(&stack_source); /* before the NICs, so that their poll sends what timers queued */
+    watch_loopback();
+    loop_add(&lwip_source); /* before the NICs, so that their poll sends what timers queued */
     port_watch_addresses();
     for (unsigned i = 0; (nic = nic_at(i)) != NULL; i++)
         add_port(nic);
@@ -256,7 +291,7 @@ void net_shutdown(void)
             loop_remove(&port->source);
         netif_set_down(&port->netif);
     }
-    loop_remove(&stack_source);
+    loop_remove(&lwip_source);
 }
 
 int net_set_large_receive(const char *name, bool on)

@@ -130,7 +130,7 @@ static struct periodic periodics[] = {
  * be longer; and when it was last looked for that. */
 static u32_t earliest_ms, sleep_end_ms, looked_ms;
 
-bool lwip_touched = true;
+bool lwip_touched;
 
 /* The machine has gone to sleep for longer than a tick of TCP. */
 static bool tcp_sleeps;
@@ -150,8 +150,10 @@ static void not_later(u32_t due_ms)
 static void wake_by(u32_t due_ms)
 {
     not_later(due_ms);
-    if (is_due(due_ms, sleep_end_ms))
-        sleep_end_ms = due_ms;
+    if (!is_due(due_ms, sleep_end_ms))
+        return;
+    sleep_end_ms = due_ms;
+    loop_wake(&lwip_source);
 }
 
 /* All timers of one period are due at its multiples, so that one wake-up serves them. */
@@ -206,6 +208,7 @@ void sys_timeouts_init(void)
     u32_t now_ms = sys_now();
     run_always(now_ms);
     look(now_ms, false);
+    lwip_touch();
 }
 
 bool lwip_timers_due(void)
@@ -264,7 +267,7 @@ void sys_check_timeouts(void)
     run_always(now_ms);
     look(now_ms, false);
     sleep_end_ms = earliest_ms;
-    lwip_touched = true;
+    lwip_touch();
 }
 
 /* A connection was added to a list. */

@@ -310,17 +310,13 @@ static bool is_clearly_not_tcp(const struct pbuf *p)
     return protocol != 0 && protocol != FRAME_PROTOCOL_TCP;
 }
 
-/* netif->linkoutput: a complete frame. */
-err_t port_link_output(struct netif *netif, struct pbuf *p)
+/* A frame that may be TCP's, or is to be cut. */
+static err_t tx_inspect(struct port *port, struct pbuf *p)
 {
-    struct port *port = ((struct port *)netif->state)->base;
     struct cutting large = {.p = p};
     struct nic_offload offload = {0};
     bool by_device = (port->checksum_flags & NETIF_CHECKSUM_GEN_TCP) == 0;
-    lwip_touched = true;
-    MIB2_STATS_NETIF_ADD(netif, ifoutoctets, p->tot_len);
-    bool whole = p->segment_size == 0 && p->tot_len <= port->netif.mtu + NIC_ETHERNET_HEADER;
-    if ((!by_device && p->segment_size == 0) || (whole && is_clearly_not_tcp(p)))
+    if (!by_device && p->segment_size == 0)
         return tx_submit(port, p, NULL);
     if (!frame_find_transport(p->payload, p->len, &large.transport))
         return tx_submit(port, p, NULL);
@@ -341,6 +337,16 @@ err_t port_link_output(struct netif *netif, struct pbuf *p)
         return tx_submit(port, p, NULL);
     ask_for_checksum(p->payload, &large.transport, &offload);
     return tx_submit(port, p, &offload);
+}
+
+/* netif->linkoutput: a complete frame. */
+err_t port_link_output(struct netif *netif, struct pbuf *p)
+{
+    struct port *port = ((struct port *)netif->state)->base;
+    lwip_touch();
+    MIB2_STATS_NETIF_ADD(netif, ifoutoctets, p->tot_len);
+    bool whole = p->segment_size == 0 && p->tot_len <= port->netif.mtu + NIC_ETHERNET_HEADER;
+    return whole && is_clearly_not_tcp(p) ? tx_submit(port, p, NULL) : tx_inspect(port, p);
 }
 
 /*
