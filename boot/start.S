@@ -34,6 +34,8 @@
 #define CPUID_LONG_MODE (1 << 29)
 #define CPUID_NX (1 << 20)
 
+#define MEMORY_PROBE 0x5aa51234
+
 #define PTE_TABLE 0x003
 #define PTE_HUGE 0x083
 
@@ -76,6 +78,13 @@ start_pvh:
 start32:
     cli
     cld
+    /* Where there is no memory nothing can be stored. */
+    movl $kernel_end - 4, %edi
+    movl (%edi), %eax
+    movl $MEMORY_PROBE, (%edi)
+    cmpl $MEMORY_PROBE, (%edi)
+    movl %eax, (%edi)
+    jne no_memory
     /* Not every loader clears .bss, and the page tables below are part of it. */
     movl $kernel_bss_start, %edi
     movl $kernel_bss_end, %ecx
@@ -135,9 +144,13 @@ start32:
     lgdt early_gdt_pointer
     ljmp $8, $start64
 
-/* There is no log yet: say it on the serial port as directly as can be, then stay. */
+no_memory:
+    movl $no_memory_text, %esi
+    jmp give_up
 no_long_mode:
     movl $no_long_mode_text, %esi
+/* There is no log yet: say it on the serial port as directly as can be, then stay. */
+give_up:
     movw $0x3f8, %dx
 1:  lodsb
     testb %al, %al
@@ -146,6 +159,8 @@ no_long_mode:
     jmp 1b
 2:  hlt
     jmp 2b
+no_memory_text:
+    .asciz "ferrule: the machine has less memory than the kernel takes up: 3 MiB are enough\r\n"
 no_long_mode_text:
     .asciz "ferrule: this CPU has no 64-bit mode\r\n"
 
