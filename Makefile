@@ -221,10 +221,11 @@ $(OBJ)/libc/string.o: private MODE := -mgeneral-regs-only -fno-builtin \
 
 # What is far from the data path is compiled for size: start-up, reports, file systems, lwIP's side protocols.
 SMALL_C := $(filter arch/x86_64/acpi% arch/x86_64/pci% arch/x86_64/mptable% arch/x86_64/paging% arch/x86_64/power% arch/x86_64/uart% \
-  boot/bootinfo% boot/cmdline% boot/console% boot/main% boot/monitor% boot/pci_caps% boot/crash% \
-  virtio/virtio.c virtio/virtio_config% virtio/virtio_features% virtio/virtio_report% virtio/virtio_mmio_scan% \
+  arch/x86_64/crash% arch/x86_64/ioapic% arch/x86_64/kvmclock% arch/x86_64/mem.c arch/x86_64/rtc% \
+  boot/bootinfo% boot/cmdline% boot/console% boot/log% boot/format% boot/main% boot/monitor% boot/pci_caps% boot/crash% \
+  virtio/virtio.c $(addprefix virtio/virtio_,config% features% report% mmio% pci_legacy% pci_interrupts% watch%) rng/% \
   blk/block_devices% blk/ide% blk/partition% blk/report% blk/scsi_r% blk/scsi_s% blk/virtio_blk_config% blk/virtio_blk_zones% blk/zones% \
-  net/net_config% net/lwip_addresses% net/lwip_groups% net/lwip_mdns% net/lwip_time.c net/%_setup.c net/%_control.c \
+  net/net_config% net/lwip_addresses% net/lwip_groups% net/lwip_mdns% net/lwip_path_mtu% net/lwip_stack% net/lwip_time.c net/%_setup.c net/%_control.c \
   fs/% libc/% services/% vsock/% input/% console/% balloon/%,$(filter-out libc/string.c,$(KERNEL_C)))
 SMALL_LWIP := $(filter apps/% $(addprefix core/,dns netif init stats ip tcp) $(addprefix core/ipv4/,dhcp igmp autoip acd ip4_frag) \
   $(addprefix core/ipv6/,dhcp6 mld6 nd6 icmp6 ip6_frag ip6_addr inet6),$(LWIP_C))

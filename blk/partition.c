@@ -9,6 +9,7 @@
 #include "blk/partition.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "blk/partition_table.h"
@@ -25,7 +26,7 @@ struct partition {
     bool used;
 };
 
-static struct partition partitions[PARTITION_MAX];
+static struct partition *partitions[PARTITION_MAX]; /* NULL: never needed so far */
 static unsigned seen; /* blk_devices_added() when all disks were last looked at */
 
 /* ---- for the readers ---- */
@@ -83,9 +84,13 @@ static struct partition *free_partition(void)
 {
     unsigned i;
 
-    for (i = 0; i < PARTITION_MAX; i++)
-        if (!partitions[i].used || (partitions[i].device.gone && !partitions[i].device.holder))
-            return &partitions[i];
+    for (i = 0; i < PARTITION_MAX; i++) {
+        if (!partitions[i])
+            partitions[i] = calloc(1, sizeof(*partitions[i]));
+        if (!partitions[i] || !partitions[i]->used ||
+            (partitions[i]->device.gone && !partitions[i]->device.holder))
+            return partitions[i];
+    }
     return NULL;
 }
 
@@ -95,8 +100,8 @@ static bool add_partition(struct blk_device *disk, const struct partition_entry 
     int error;
 
     if (!partition) {
-        log_warn("%s: partition %u left out: there are %u already", disk->name, entry->info.number,
-                 PARTITION_MAX);
+        log_warn("%s: partition %u left out: no memory, or there are %u already", disk->name,
+                 entry->info.number, PARTITION_MAX);
         return false;
     }
     memset(partition, 0, sizeof(*partition));

@@ -45,7 +45,7 @@ void lwip_port_free(void *memory);
 #define MEMP_NUM_MLD6_GROUP 32
 /* Received frames are in the driver's buffers (net/lwip_netif.c), so lwIP's pool is for
  * applications that ask for it. */
-#define PBUF_POOL_SIZE 32
+#define PBUF_POOL_SIZE 8
 /* lwIP would check the TCP window against that pool. */
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1
 

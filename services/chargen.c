@@ -23,22 +23,26 @@
 
 /* Several periods, since long pieces cost lwIP less. */
 #define REPEATS 8u
-static char pattern[PERIOD * REPEATS];
+#define PATTERN_SIZE (PERIOD * REPEATS)
+static char *pattern; /* since the service runs, which most machines do without */
 
 struct chargen {
     unsigned place;      /* in `pattern` */
     unsigned idle_polls; /* since something was acknowledged */
 };
 
-static void pattern_init(void)
+static int pattern_init(void)
 {
-    char *out = pattern;
+    char *out = pattern = malloc(PATTERN_SIZE);
+    if (pattern == NULL)
+        return -ENOMEM;
     for (unsigned line = 0; line < CHARACTERS * REPEATS; line++) {
         for (unsigned i = 0; i < LINE_CHARACTERS; i++)
             *out++ = (char)(FIRST_CHARACTER + (line + i) % CHARACTERS);
         *out++ = '\r';
         *out++ = '\n';
     }
+    return 0;
 }
 
 /* Fills the send buffer. */
@@ -46,12 +50,12 @@ static void chargen_send(struct chargen *chargen, struct tcp_pcb *pcb)
 {
     size_t room;
     while ((room = service_room(pcb)) > 0) {
-        size_t len = sizeof(pattern) - chargen->place;
+        size_t len = PATTERN_SIZE - chargen->place;
         if (len > room)
             len = room;
         if (tcp_write(pcb, pattern + chargen->place, (uint16_t)len, 0) != ERR_OK)
             return;
-        chargen->place = (unsigned)((chargen->place + len) % sizeof(pattern));
+        chargen->place = (unsigned)((chargen->place + len) % PATTERN_SIZE);
     }
 }
 
@@ -139,10 +143,10 @@ static void chargen_vsock_send(void *arg, struct vsock_connection *connection)
     size_t len;
     ssize_t n;
     do {
-        len = sizeof(pattern) - chargen->place;
+        len = PATTERN_SIZE - chargen->place;
         n = vsock_send(connection, pattern + chargen->place, len);
         if (n > 0)
-            chargen->place = (unsigned)((chargen->place + (size_t)n) % sizeof(pattern));
+            chargen->place = (unsigned)((chargen->place + (size_t)n) % PATTERN_SIZE);
     } while (n == (ssize_t)len);
 }
 
@@ -175,8 +179,9 @@ static int chargen_vsock_accepted(void *arg, struct vsock_connection *connection
 
 static int chargen_start(void)
 {
-    pattern_init();
-    int error = service_listen(CHARGEN_PORT, chargen_accepted);
+    int error = pattern_init();
+    if (error == 0)
+        error = service_listen(CHARGEN_PORT, chargen_accepted);
     if (error == 0)
         error = service_bind_udp(CHARGEN_PORT, chargen_datagram);
     return error != 0 ? error

@@ -50,14 +50,11 @@ struct space {
     struct taken {
         uint64_t start, end;
         int bus; /* on which bus these addresses are looked at; ANY_BUS: everywhere */
-    } * taken;   /* [TAKEN_MAX] */
+    } * taken;   /* [TAKEN_MAX] once there is something to know */
 };
 
-static struct taken memory_taken[TAKEN_MAX], io_taken[TAKEN_MAX];
-static struct space memory_space = {
-    .name = "memory", .window_granularity = 0x100000, .taken = memory_taken};
-static struct space io_space = {
-    .name = "I/O", .is_io = true, .window_granularity = 0x1000, .taken = io_taken};
+static struct space memory_space = {.name = "memory", .window_granularity = 0x100000};
+static struct space io_space = {.name = "I/O", .is_io = true, .window_granularity = 0x1000};
 
 /* The bus by which `taken` knows what is on the bus of this function: all root buses share theirs. */
 static int room_of(const struct pci_function *fn)
@@ -69,7 +66,9 @@ static void take(struct space *space, int bus, uint64_t start, uint64_t end)
 {
     if (start >= end)
         return;
-    if (space->taken_count == TAKEN_MAX) {
+    if (space->taken == NULL)
+        space->taken = platform_dma_alloc(TAKEN_MAX * sizeof(*space->taken), SMALLEST_MEMORY);
+    if (space->taken == NULL || space->taken_count == TAKEN_MAX) {
         log_warn("pci: too many address ranges to keep track of");
         return;
     }

@@ -59,7 +59,7 @@ class Machine:
         self.command = [
             *self.line.command,
             os.environ.get("QEMU") or "qemu-system-x86_64",
-            *("-machine", kind, "-accel", accel, "-cpu", CPU_MODEL, "-m", f"{memory_mib}M"),
+            *("-machine", kind, "-accel", accel, "-cpu", CPU_MODEL, "-m", f"{round(memory_mib * 1024)}K"),
             *("-nodefaults", "-display", "none", "-no-reboot", "-monitor", "none", "-serial", "stdio"),
             *(("-smp", str(cpus)) if cpus > 1 else ()),
             *("-netdev", self.line.netdev),

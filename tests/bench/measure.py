@@ -23,7 +23,8 @@ COUNTING_LIMIT_S = 180
 KERNEL_LOW, KERNEL_HIGH = 0x100000, 0x1000000
 WARMING_REQUESTS, COUNTED_REQUESTS = 50, 500
 LEAST_MEMORY_CEILING_MIB = MEMORY_MIB
-AGAIN_MIB = 4
+MEMORY_STEPS = 2  # in a MiB
+AGAIN = 4
 
 
 class Content:
@@ -142,16 +143,20 @@ def serves_in(guest, content, memory_mib, limit_s, line=None):
 
 
 def least_memory_mib(guest, content, limit_s, make_line=UserLine):
-    """The smallest -m, in MiB, with which the guest serves; found by halving, so each step is a real boot."""
-    too_little, enough = 0, LEAST_MEMORY_CEILING_MIB
+    """The smallest -m, in half MiB, with which the guest serves; found by halving, so each step is a real boot."""
+
+    def serves(steps):
+        return serves_in(guest, content, steps / MEMORY_STEPS, limit_s, make_line())
+
+    too_little, enough = 0, LEAST_MEMORY_CEILING_MIB * MEMORY_STEPS
     while enough - too_little > 1:
         middle = (too_little + enough) // 2
-        if serves_in(guest, content, middle, limit_s, make_line()):
+        if serves(middle):
             enough = middle
         else:
             too_little = middle
     # What served once must do so again; a guest just at its limit may not.
-    for memory_mib in range(enough, enough + AGAIN_MIB):
-        if serves_in(guest, content, memory_mib, limit_s, make_line()):
-            return memory_mib
-    raise Failure(f"{guest.name}: served with {enough} MiB once, but not again")
+    for steps in range(enough, enough + AGAIN):
+        if serves(steps):
+            return steps / MEMORY_STEPS
+    raise Failure(f"{guest.name}: served with {enough / MEMORY_STEPS} MiB once, but not again")
