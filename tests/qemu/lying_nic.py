@@ -10,6 +10,7 @@ import selectors
 import struct
 import tempfile
 import threading
+import time
 from concurrent.futures import Future
 
 from frames import ETHERTYPE_IPV4, TCP, ipv4, nonsense, tcp_syn, to_guest
@@ -48,8 +49,8 @@ UNUSED_HEADERS = (
     (0xFE, 0, MOST, MOST, MOST, MOST, 1),
 )
 SHORT = (0, 1, 11, 12, 13, 25)  # the header alone has 12 bytes, Ethernet's 14
-# Which buffers a frame takes, of one: the queue is broken.
-BUFFERS = (0, 2, 49, MOST)
+# How many buffers a frame takes, of one: the queue is broken. With 2 the next frame would be swallowed, if there is one.
+BUFFERS = (0, 49, MOST)
 
 
 class LyingNic(BackEnd):
@@ -108,21 +109,44 @@ class LyingNic(BackEnd):
     def _from_network(self, tap):
         self._put(HEADER.pack(*HONEST) + os.read(tap, 65536))
 
+    def _fill(self, buffer, data):
+        """Writes as much as fits, and returns the rest."""
+        for at, size, writable in buffer[1]:
+            assert writable, "a receive buffer that is not to be written to"
+            self.memory.write(at, data[:size])
+            data = data[size:]
+        return data
+
     def _put(self, data, used=None):
         """One buffer for the guest. False: it has given none."""
         buffer = self.rings[RX].take(self.memory) if self.memory else None
         if buffer is None:
             self.lost += 1
             return False
-        head, pieces = buffer
         used = len(data) if used is None else used
-        for at, size, writable in pieces:
-            assert writable, "a receive buffer that is not to be written to"
-            self.memory.write(at, data[:size])
-            data = data[size:]
-        assert not data, "a receive buffer that no frame fits"
-        self.rings[RX].give(self.memory, head, used)
+        assert not self._fill(buffer, data), "a receive buffer that no frame fits"
+        self.rings[RX].give(self.memory, buffer[0], used)
         self.rings[RX].signal()
+        return True
+
+    def _put_large(self, header, frame):
+        """As many buffers as it takes, if the guest has given them."""
+        ring, data, taken = self.rings[RX], HEADER.pack(*header) + frame, []
+        size = sum(size for _, size, _ in ring.peek(self.memory))
+        count = -(-len(data) // size) if size else 0
+        if not 0 < count <= ring.waiting(self.memory):
+            self.lost += 1
+            return False
+        data = HEADER.pack(*header[:-1], count) + frame
+        while data:
+            buffer = ring.take(self.memory)
+            rest = self._fill(buffer, data)
+            taken.append((buffer[0], len(data) - len(rest)))
+            data = rest
+        assert len(taken) == count, "receive buffers of several sizes"
+        for head, used in taken:
+            ring.give(self.memory, head, used)
+        ring.signal()
         return True
 
     def serve(self):
@@ -138,10 +162,13 @@ class LyingNic(BackEnd):
 
     # --- the lies ---
 
+    def _packet(self):
+        segment = tcp_syn(STRANGER, GUEST, self._source.randrange(65536), 1, self._source.random() < 0.5)
+        return to_guest(ETHERTYPE_IPV4, ipv4(STRANGER, GUEST, TCP, segment))
+
     def _frame(self):
         """Something that somebody might have sent, and that nobody misses."""
-        segment = tcp_syn(STRANGER, GUEST, self._source.randrange(65536), 1, self._source.random() < 0.5)
-        packet = to_guest(ETHERTYPE_IPV4, ipv4(STRANGER, GUEST, TCP, segment))
+        packet = self._packet()
         return self._source.choice((packet, packet.ljust(1514, b"!"), nonsense(self._source)))
 
     def _headers(self, headers):
@@ -155,6 +182,28 @@ class LyingNic(BackEnd):
         """Frames with fields that mean nothing, or less than they say."""
         return sum(self._do(self._headers, UNUSED_HEADERS))
 
+    def tell_cut(self):
+        """Segments that end within their own headers."""
+        header = HEADER.pack(NEEDS_CSUM, TCPV4, 54, 1460, 34, 16, 1)
+
+        def cut():
+            packet = self._packet()
+            return [self._put(header + packet[: self._source.randrange(14, 54)]) for _ in SHORT]
+
+        return sum(self._do(cut))
+
+    def tell_large(self):
+        """Frames of many segments that are larger than IP allows, that say other lengths than they
+        have, and that are nothing at all.
+        """
+        header = (NEEDS_CSUM, TCPV4, 54, self._source.choice((1, 1460, MOST)), 34, 16, 1)
+        body = self._source.randbytes(self._source.choice((20000, 60000, 70000)))
+        length = self._source.choice((None, 20, 1500, MOST))
+        segment = tcp_syn(STRANGER, GUEST, 4444, 1) + body
+        packet = ipv4(STRANGER, GUEST, TCP, segment[: MOST - 20], length=length) + segment[MOST - 20 :]
+        frame = self._source.choice((to_guest(ETHERTYPE_IPV4, packet), body))
+        return self._do(self._put_large, header, frame)
+
     def tell_short(self):
         """Frames shorter than their headers, which the driver has to drop; returns how many."""
 
@@ -165,30 +214,43 @@ class LyingNic(BackEnd):
 
     def breaking(self):
         """Lies that break a queue, by name."""
-        lies = {f"{n} buffers": lambda n=n: self._headers([(*HONEST[:-1], n)]) for n in BUFFERS}
+        lies = {f"{n} buffers": lambda n=n: all(self._headers([(*HONEST[:-1], n)])) for n in BUFFERS}
         for used in (5000, 0xFFFFFFFF):
             lies[f"{used} bytes"] = lambda used=used: self._put(bytes(60), used)
         for ring, name in ((RX, "receive"), (TX, "transmit")):
             for kind in (self._twice, self._nobodys, self._far):
                 lies[f"{name}{kind.__name__}"] = lambda ring=ring, kind=kind: self._lie(ring, kind)
-        return {name: lambda lie=lie: self._do(lie) for name, lie in lies.items()}
+        return {name: lambda lie=lie: self._until_told(lie) for name, lie in lies.items()}
+
+    def _until_told(self, lie):
+        """While the guest sets the device up again there is nobody to lie to."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while not self._do(lambda: all(r.is_ready() for r in self.rings) and lie()):
+            assert time.monotonic() < deadline, "the guest has no rings"
+            time.sleep(0.01)
 
     def _lie(self, index, kind):
-        kind(self.rings[index])
+        told = kind(self.rings[index])
         self.rings[index].signal()
+        return told
 
     def _twice(self, ring):
         """A buffer is used that was given back already, or is the device's no more."""
         head = self._last_sent
         if ring is self.rings[RX]:
-            head, _ = ring.take(self.memory)
+            if (buffer := ring.take(self.memory)) is None:
+                return False
+            head = buffer[0]
             ring.give(self.memory, head, 60)
         ring.give(self.memory, head, 60)
+        return True
 
     def _nobodys(self, ring):
         ring.give(self.memory, ring.size + 7, 60)
+        return True
 
     def _far(self, ring):
         """More buffers are used than there are."""
         ring.used_index = (ring.used_index + ring.size) % 65536
         ring.give(self.memory, 0, 60)
+        return True

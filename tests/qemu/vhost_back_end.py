@@ -78,6 +78,17 @@ class Ring:
                 return head, pieces
             index = index_next
 
+    def waiting(self, memory):
+        """How many buffers are available."""
+        return (self.word(memory, self.addresses[2] + 2) - self.avail) % 65536 if self.is_ready() else 0
+
+    def peek(self, memory):
+        """The pieces of the next available buffer, which stays where it is; none when there is none."""
+        place = self.avail
+        buffer = self.take(memory)
+        self.avail = place
+        return buffer[1] if buffer else ()
+
     def give(self, memory, head, length):
         used = self.addresses[1]
         memory.write(used + 4 + 8 * (self.used_index % self.size), struct.pack("<II", head, length), 1)
