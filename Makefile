@@ -208,7 +208,7 @@ $(SQLITE)/%.c: | $(SQLITE_READY) ;
 READY := $(OBJ)/flags $(THIRD_PARTY)
 
 $(OBJ)/flags: FORCE | $(BUILD_PACKAGES)
-	$(call keep,$(CC) $(shell $(CC) --version 2>/dev/null | head -n 1) $(CFLAGS_ALL) $(LINK) -Os: $(SMALL_C) $(SMALL_LWIP) $(LWIP_PATH))
+	$(call keep,$(CC) $(shell $(CC) --version 2>/dev/null | head -n 1) $(CFLAGS_ALL) $(LINK) $(SMALL): $(SMALL_C) $(SMALL_LWIP) $(LWIP_PATH))
 
 # Images have one name whatever the compiler, so they are linked anew when it was another one.
 $(BUILD)/compiler: FORCE
@@ -220,16 +220,18 @@ $(OBJ)/libc/string.o: private MODE := -mgeneral-regs-only -fno-builtin \
   $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
 
 # What is far from the data path is compiled for size: start-up, reports, file systems, lwIP's side protocols.
-SMALL_C := $(filter arch/x86_64/acpi% arch/x86_64/pci% arch/x86_64/mptable% arch/x86_64/paging% arch/x86_64/power% arch/x86_64/uart% \
+SMALL_C := $(filter arch/x86_64/acpi.c arch/x86_64/pci% arch/x86_64/mptable% arch/x86_64/paging% arch/x86_64/power% arch/x86_64/uart% \
   arch/x86_64/crash% arch/x86_64/ioapic% arch/x86_64/kvmclock% arch/x86_64/mem.c arch/x86_64/rtc% \
   boot/bootinfo% boot/cmdline% boot/console% boot/log% boot/format% boot/main% boot/monitor% boot/pci_caps% boot/crash% \
   virtio/virtio.c $(addprefix virtio/virtio_,config% features% report% mmio% pci_legacy% pci_interrupts% watch%) rng/% \
   blk/block_devices% blk/ide% blk/partition% blk/report% blk/scsi_r% blk/scsi_s% blk/virtio_blk_config% blk/virtio_blk_zones% blk/zones% \
   net/net_config% net/lwip_addresses% net/lwip_groups% net/lwip_mdns% net/lwip_path_mtu% net/lwip_stack% net/lwip_time.c net/%_setup.c net/%_control.c \
   fs/% libc/% services/% vsock/% input/% console/% balloon/%,$(filter-out libc/string.c,$(KERNEL_C)))
+# GCC would clear and copy byte by byte for size, which emulators do indeed.
+SMALL := $(if $(filter -O%,$(CFLAGS)),,-Os $(if $(findstring clang,$(CC)),,-mstringop-strategy=libcall))
 SMALL_LWIP := $(filter apps/% $(addprefix core/,dns netif init stats ip tcp) $(addprefix core/ipv4/,dhcp igmp autoip acd ip4_frag) \
   $(addprefix core/ipv6/,dhcp6 mld6 nd6 icmp6 ip6_frag ip6_addr inet6),$(LWIP_C))
-$(SMALL_C:%.c=$(OBJ)/%.o) $(SMALL_LWIP:%=$(OBJ)/lwip/%.o) $(FATFS_OBJS) $(LITTLEFS_OBJS): private SIZED = $(if $(filter -O%,$(CFLAGS)),,-Os)
+$(SMALL_C:%.c=$(OBJ)/%.o) $(SMALL_LWIP:%=$(OBJ)/lwip/%.o) $(FATFS_OBJS) $(LITTLEFS_OBJS): private SIZED = $(SMALL)
 
 compile = $(call note,CC,$<)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) $(SIZED) $(1) -c $< -o $@
 
