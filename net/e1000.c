@@ -46,7 +46,7 @@ static void end_tx(struct e1000 *card)
         if (card->tx_lent[i].len)
             platform_dma_unmap(card->tx_lent[i].address, card->tx_lent[i].len, DMA_TO_DEVICE);
     card->tx_head = next(last);
-    card->nic.callbacks->sent(card->nic.arg, token);
+    card->nic.callbacks->sent(card->nic.arg, &token, 1);
 }
 
 static unsigned reap_transmitted(struct e1000 *card)
@@ -112,15 +112,13 @@ static uint32_t frame_length(const struct e1000 *card, const struct virtqueue_sg
     return len >= NIC_ETHERNET_HEADER && len <= most ? (uint32_t)len : 0;
 }
 
-static int tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, uint32_t headroom,
-              const struct nic_offload *offload, void *token)
+static int send_frame(struct e1000 *card, const struct nic_tx_frame *frame)
 {
-    struct e1000 *card = card_of(nic);
-    uint32_t len = frame_length(card, sg, n);
-    unsigned first;
+    const struct nic_offload *offload = frame->offload;
+    unsigned n = frame->n, first;
+    uint32_t len = frame_length(card, frame->sg, n);
     int error;
 
-    (void)headroom;
     if (card->broken)
         return -EIO;
     if (n > NIC_MAX_TX_PIECES || !len ||
@@ -130,7 +128,7 @@ static int tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, uint32
     if (room(card->tx_head, card->tx_tail) < n + 1)
         reap_transmitted(card);
     if (room(card->tx_head, card->tx_tail) < n + 1) {
-        nic->stats.tx_full++;
+        card->nic.stats.tx_full++;
         return -ENOSPC;
     }
     if (card->tx_head == card->tx_tail)
@@ -139,17 +137,29 @@ static int tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, uint32
     if (offload &&
         card->context != ((uint32_t)offload->checksum_start << 16 | offload->checksum_offset))
         put_context(card, offload);
-    error = put_pieces(card, sg, n, offload != NULL);
+    error = put_pieces(card, frame->sg, n, offload != NULL);
     if (error) {
         card->tx_tail = first;
         card->context = 0;
         return error;
     }
     card->tx_end[first] = (uint16_t)((card->tx_tail + E1000_RING - 1) % E1000_RING);
-    card->tx_lent[card->tx_end[first]].token = token;
-    nic->stats.tx_frames++;
-    nic->stats.tx_bytes += len;
+    card->tx_lent[card->tx_end[first]].token = frame->token;
+    card->nic.stats.tx_frames++;
+    card->nic.stats.tx_bytes += len;
     return 0;
+}
+
+static int tx(struct nic *nic, const struct nic_tx_frame *frame, unsigned count)
+{
+    unsigned done = 0;
+    int error = 0;
+
+    while (done < count && !error) {
+        error = send_frame(card_of(nic), &frame[done]);
+        done += !error;
+    }
+    return done > 0 ? (int)done : error;
 }
 
 static unsigned tx_room(const struct nic *nic)
@@ -169,31 +179,42 @@ static unsigned rx_room(const struct nic *nic)
     return card->broken ? 0 : room(card->rx_head, card->rx_tail);
 }
 
-static int rx_provide(struct nic *nic, void *buffer, uint32_t len, void *token)
+static int provide_buffer(struct e1000 *card, void *buffer, uint32_t len)
 {
-    struct e1000 *card = card_of(nic);
     struct e1000_lent *lent = &card->rx_lent[card->rx_tail];
     dma_addr_t address;
 
     if (card->broken)
         return -EIO;
-    if (len < nic->rx_buffer_min)
+    if (len < card->nic.rx_buffer_min)
         return -EINVAL;
     if (room(card->rx_head, card->rx_tail) == 0)
         return -ENOSPC;
     address = platform_dma_map(buffer, E1000_BUFFER, DMA_FROM_DEVICE);
     if (address == DMA_ADDR_INVALID)
         return -EIO;
-    *lent = (struct e1000_lent){buffer, token, E1000_BUFFER, address};
+    *lent = (struct e1000_lent){.data = buffer, .len = E1000_BUFFER, .address = address};
     card->rx[card->rx_tail] = (struct e1000_rx){.address = address};
     card->rx_tail = next(card->rx_tail);
     return 0;
 }
 
-static void drop(struct e1000 *card, void *token)
+static int rx_provide(struct nic *nic, void *const *buffer, unsigned count, uint32_t len)
+{
+    unsigned done = 0;
+    int error = 0;
+
+    while (done < count && !error) {
+        error = provide_buffer(card_of(nic), buffer[done], len);
+        done += !error;
+    }
+    return done > 0 ? (int)done : error;
+}
+
+static void drop(struct e1000 *card, void *buffer)
 {
     card->nic.stats.rx_dropped++;
-    card->nic.callbacks->reclaimed(card->nic.arg, token);
+    card->nic.callbacks->reclaimed(card->nic.arg, buffer);
 }
 
 static enum nic_checksum checksum_state(const struct e1000_rx *done)
@@ -210,8 +231,8 @@ static bool receive_frame(struct e1000 *card)
 {
     const volatile struct e1000_rx *at = &card->rx[card->rx_head];
     struct e1000_lent lent = card->rx_lent[card->rx_head];
-    struct nic_piece piece = {.data = lent.data, .token = lent.token};
-    struct nic_received how = {.checksum = NIC_CHECKSUM_UNKNOWN};
+    struct nic_piece piece = {.data = lent.data, .buffer = lent.data};
+    struct nic_rx_frame frame = {.piece = &piece, .pieces = 1};
     struct e1000_rx done;
     bool whole;
 
@@ -229,13 +250,13 @@ static bool receive_frame(struct e1000 *card)
     card->dropping = !(done.status & E1000_RX_END);
     if (!whole || piece.len < NIC_ETHERNET_HEADER || piece.len > E1000_BUFFER ||
         (done.errors & E1000_RX_BAD_FRAME)) {
-        drop(card, lent.token);
+        drop(card, lent.data);
         return true;
     }
     card->nic.stats.rx_frames++;
     card->nic.stats.rx_bytes += piece.len;
-    how.checksum = checksum_state(&done);
-    card->nic.callbacks->received(card->nic.arg, &piece, 1, &how);
+    frame.how.checksum = checksum_state(&done);
+    card->nic.callbacks->received(card->nic.arg, &frame, 1);
     return true;
 }
 
@@ -352,6 +373,6 @@ void e1000_reclaim(struct e1000 *card)
 
         platform_dma_unmap(lent.address, lent.len, DMA_FROM_DEVICE);
         card->rx_head = next(card->rx_head);
-        card->nic.callbacks->reclaimed(card->nic.arg, lent.token);
+        card->nic.callbacks->reclaimed(card->nic.arg, lent.data);
     }
 }

@@ -107,7 +107,8 @@ struct e1000 {
     struct e1000_tx *tx;
     dma_addr_t rx_address, tx_address;
     struct e1000_lent {
-        void *data, *token;
+        void *data;
+        void *token;  /* of a frame to be sent, at its last piece */
         uint32_t len; /* 0: no memory of the user's, but a context */
         dma_addr_t address;
     } rx_lent[E1000_RING], tx_lent[E1000_RING];

@@ -27,8 +27,7 @@
 #define RX_BUFFERS_MAX 256u
 #define RX_BUFFERS_MIN 16u
 #define RX_MEMORY_SHARE 32u
-#define RX_BUFFER_LEN 2048u /* with RX_HEADROOM */
-#define RX_PAGE 4096u
+#define RX_BUFFER_LEN 2048u /* with struct rx_buffer */
 
 /* Where the device merges them they are larger if there is the memory, so that large frames take
  * few. */
@@ -41,26 +40,37 @@
 /* IPv6 needs links of at least this MTU (RFC 8200, 5). */
 #define IPV6_MIN_MTU 1280u
 
-/* A receive buffer and the pbuf that carries it through lwIP. */
+/* A receive buffer: the pbuf that carries it through lwIP, and right behind it what the device
+ * writes. */
 struct rx_buffer {
     struct pbuf_custom custom; /* first: lwIP hands it back to rx_free() */
     struct port *port;
-    uint8_t *memory;        /* RX_HEADROOM bytes and what the device may write */
     struct rx_buffer *next; /* in the list of buffers that are neither the device's nor lwIP's */
+    uint8_t headroom[RX_HEADROOM];
+    uint8_t memory[] __attribute__((aligned(RX_HEADROOM)));
 };
 
 /* ---- receiving ---- */
 
+static struct rx_buffer *rx_buffer_of(void *memory)
+{
+    return (struct rx_buffer *)((uint8_t *)memory - offsetof(struct rx_buffer, memory));
+}
+
 /* Lends the device what is free, as far as it has room. */
 static void rx_refill(struct port *port)
 {
+    void *memory[NIC_BURST];
     while (port->rx_free != NULL) {
         struct rx_buffer *buffer = port->rx_free;
-        if (nic_rx_provide(port->nic, buffer->memory + RX_HEADROOM, port->rx_buffer_len, buffer) !=
-            0)
+        unsigned count = 0;
+        for (; buffer != NULL && count < NIC_BURST; buffer = buffer->next)
+            memory[count++] = buffer->memory;
+        int taken = nic_rx_provide(port->nic, memory, count, port->rx_buffer_len);
+        if (taken <= 0)
             return;
-        port->rx_free = buffer->next;
-        port->rx_lent++;
+        port->rx_free = rx_buffer_of(memory[taken - 1])->next;
+        port->rx_lent += (unsigned)taken;
     }
 }
 
@@ -70,42 +80,36 @@ static void rx_put(struct rx_buffer *buffer)
     buffer->port->rx_free = buffer;
 }
 
-/* The buffers' structures, on pages of their own, ... */
-static size_t rx_structs_size(unsigned buffers)
+static size_t rx_buffer_size(const struct port *port)
 {
-    return (buffers * sizeof(struct rx_buffer) + RX_PAGE - 1) & ~(size_t)(RX_PAGE - 1);
-}
-
-/* ... and their memory behind them. */
-static size_t rx_size(const struct port *port, unsigned buffers)
-{
-    return rx_structs_size(buffers) + (size_t)buffers * (RX_HEADROOM + port->rx_buffer_len);
+    return sizeof(struct rx_buffer) + port->rx_buffer_len;
 }
 
 /* Frees a port whose NIC is gone. Its memory is no device's any more. */
 static void port_free(struct port *port)
 {
-    platform_dma_free(port->rx_all, rx_size(port, port->rx_buffers));
+    platform_dma_free(port->rx_all, port->rx_buffers * rx_buffer_size(port));
     free(port);
 }
 
-/* lwIP is done with a buffer. */
+/* lwIP is done with a buffer. The next poll lends it again with others, unless the device is running
+ * out of them. */
 static void rx_free(struct pbuf *p)
 {
     struct rx_buffer *buffer = (struct rx_buffer *)p;
     struct port *port = buffer->port;
     rx_put(buffer);
-    if (port->nic != NULL)
-        rx_refill(port);
-    else if (--port->rx_missing == 0)
+    if (port->nic == NULL && --port->rx_missing == 0)
         port_free(port);
+    else if (port->nic != NULL && port->rx_lent < port->rx_buffers / 2)
+        rx_refill(port);
 }
 
 uint32_t port_rx_headroom(const struct pbuf *p)
 {
     if (((const struct pbuf_custom *)p)->custom_free_function != rx_free)
         return 0;
-    return (uint32_t)((uint8_t *)p->payload - ((const struct rx_buffer *)p)->memory);
+    return (uint32_t)((uint8_t *)p->payload - ((const struct rx_buffer *)p)->headroom);
 }
 
 /*
@@ -118,7 +122,7 @@ static struct pbuf *rx_wrap(const struct nic_piece *piece, unsigned pieces)
 {
     struct pbuf *head = NULL;
     for (unsigned i = 0; i < pieces; i++) {
-        struct rx_buffer *buffer = piece[i].token;
+        struct rx_buffer *buffer = rx_buffer_of(piece[i].buffer);
         u16_t len = (u16_t)piece[i].len;
         buffer->custom.custom_free_function = rx_free;
         struct pbuf *p =
@@ -167,11 +171,10 @@ static u16_t rx_inspect(struct port *port, const struct nic_piece *first, uint8_
     return flags & (u16_t) ~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP);
 }
 
-/* Callback of the NIC: a frame. */
-static void on_received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                        const struct nic_received *how)
+/* Takes a frame. */
+static void rx_take(struct port *port, const struct nic_piece *piece, unsigned pieces,
+                    const struct nic_received *how)
 {
-    struct port *port = arg;
     struct pbuf *p = NULL;
     u32_t total = 0;
     lwip_touch();
@@ -193,7 +196,7 @@ static void on_received(void *arg, const struct nic_piece *piece, unsigned piece
     }
     if (!sound || scarce) {
         for (unsigned i = 0; i < pieces; i++)
-            rx_put(piece[i].token);
+            rx_put(rx_buffer_of(piece[i].buffer));
         rx_refill(port);
     }
     if (p == NULL) {
@@ -211,17 +214,24 @@ static void on_received(void *arg, const struct nic_piece *piece, unsigned piece
     NETIF_SET_CHECKSUM_CTRL(&port->netif, port->checksum_flags);
 }
 
+/* Callback of the NIC: frames. */
+static void on_received(void *arg, const struct nic_rx_frame *frame, unsigned count)
+{
+    for (; count > 0; count--, frame++)
+        rx_take(arg, frame->piece, frame->pieces, &frame->how);
+}
+
 /* Callback of the NIC: a buffer came back without a frame. */
-static void on_reclaimed(void *arg, void *token)
+static void on_reclaimed(void *arg, void *memory)
 {
     struct port *port = arg;
     port->rx_lent--;
-    rx_put(token);
+    rx_put(rx_buffer_of(memory));
 }
 
 static unsigned rx_buffer_count(const struct port *port, uint64_t memory)
 {
-    uint64_t count = memory / (RX_HEADROOM + port->rx_buffer_len);
+    uint64_t count = memory / rx_buffer_size(port);
     unsigned room = nic_rx_room(port->nic);
     if (count > RX_BUFFERS_MAX)
         count = RX_BUFFERS_MAX;
@@ -236,7 +246,7 @@ static uint32_t rx_buffer_len(const struct port *port, uint64_t memory)
     if ((port->nic->offloads & NIC_LARGE_RECEIVE) != 0)
         while (len < RX_BUFFER_LEN_MAX && 2 * len * RX_BUFFERS_MAX <= memory)
             len *= 2;
-    len -= RX_HEADROOM;
+    len -= sizeof(struct rx_buffer);
     return least > len ? (least + RX_HEADROOM - 1) / RX_HEADROOM * RX_HEADROOM : len;
 }
 
@@ -246,18 +256,17 @@ static bool rx_create(struct port *port)
     platform_memory(&total, &available);
     port->rx_buffer_len = rx_buffer_len(port, available / RX_MEMORY_SHARE);
     unsigned count = rx_buffer_count(port, available / RX_MEMORY_SHARE);
-    struct rx_buffer *buffers =
-        count > 0 ? platform_dma_alloc(rx_size(port, count), RX_PAGE) : NULL;
-    if (buffers == NULL)
+    if (count == 0)
         return false;
-    memset(buffers, 0, count * sizeof(*buffers));
-    uint8_t *memory = (uint8_t *)buffers + rx_structs_size(count);
+    port->rx_all = platform_dma_alloc(count * rx_buffer_size(port), RX_BUFFER_LEN);
+    if (port->rx_all == NULL)
+        return false;
     for (unsigned i = count; i-- > 0;) {
-        buffers[i].port = port;
-        buffers[i].memory = memory + (size_t)i * (RX_HEADROOM + port->rx_buffer_len);
-        rx_put(&buffers[i]);
+        struct rx_buffer *buffer = (void *)((uint8_t *)port->rx_all + i * rx_buffer_size(port));
+        memset(buffer, 0, sizeof(*buffer));
+        buffer->port = port;
+        rx_put(buffer);
     }
-    port->rx_all = buffers;
     port->rx_buffers = count;
     return true;
 }

@@ -40,7 +40,8 @@ struct port {
     struct port *next;
 
     /* Receive buffers are the device's (lent), lwIP's, or in the list of free ones. */
-    struct rx_buffer *rx_all, *rx_free;
+    void *rx_all; /* the memory of all of them */
+    struct rx_buffer *rx_free;
     unsigned rx_missing; /* once the NIC is gone: buffers that lwIP still has */
     unsigned rx_buffers, rx_lent;
     uint32_t rx_buffer_len;
@@ -104,7 +105,7 @@ struct port *port_of(const struct netif *netif);
 err_t port_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *destination);
 err_t port_output_ip6(struct netif *netif, struct pbuf *p, const ip6_addr_t *destination);
 err_t port_link_output(struct netif *netif, struct pbuf *p);
-void port_sent(void *port, void *pbuf);
+void port_sent(void *port, void *const *pbuf, unsigned count);
 
 /* Bytes in front of the payload of a pbuf that came from a port that are its own; 0: another kind of
  * custom pbuf. */

@@ -374,11 +374,12 @@ void port_limit_segments(const struct port *port)
     segments_limit(share < CUT_SEGMENTS ? share : CUT_SEGMENTS);
 }
 
-void port_sent(void *arg, void *token)
+void port_sent(void *arg, void *const *token, unsigned count)
 {
     struct port *port = arg;
-    port->tx_done++;
-    pbuf_free(token);
+    port->tx_done += count;
+    for (unsigned i = 0; i < count; i++)
+        pbuf_free(token[i]);
 }
 
 void port_tx_resume(struct port *port)

@@ -5,8 +5,9 @@
  * A driver embeds a struct nic, fills in what it can do and registers it; the user
  * (net/lwip_netif.c) attaches callbacks, lends it receive buffers, and polls it. Receive buffers
  * are the device's from nic_rx_provide() until they come back by received() or reclaimed(). Sent
- * memory is the device's from nic_tx() until sent(). All of it runs in loop context. Drivers:
- * virtio_net.c.
+ * memory is the device's from nic_tx() until sent(). Frames go in bursts where there are several at
+ * once, since the way to and from a driver costs as much for one. All of it runs in loop context.
+ * Drivers: virtio_net.c.
  */
 #ifndef FERRULE_NET_NIC_H
 #define FERRULE_NET_NIC_H
@@ -41,11 +42,14 @@ enum {
     NIC_FRAGMENT_UDP = 64,  /* sends a datagram beyond the MTU in fragments */
 };
 
-/* A piece of a received frame: where the bytes are, and the token its buffer was provided with. */
+/* Most frames that one callback brings; more than that at once are worth nothing. */
+#define NIC_BURST 32u
+
+/* A piece of a received frame: where the bytes are, and in which buffer of nic_rx_provide(). */
 struct nic_piece {
     void *data;
     uint32_t len;
-    void *token;
+    void *buffer;
 };
 
 /* What the device says about the checksum of a received frame. */
@@ -63,15 +67,20 @@ struct nic_received {
     uint16_t datagram_size; /* it is a row of UDP datagrams of so many bytes each; else 0 */
 };
 
+struct nic_rx_frame {
+    const struct nic_piece *piece;
+    unsigned pieces;
+    struct nic_received how;
+};
+
 struct nic_callbacks {
-    /* A frame. The buffers of all pieces belong to the user again. */
-    void (*received)(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     const struct nic_received *how);
+    /* Frames, at most NIC_BURST. The buffers of all their pieces belong to the user again. */
+    void (*received)(void *arg, const struct nic_rx_frame *frame, unsigned count);
     /* The buffer of a frame that was dropped (or that a reset took back) without received(). */
-    void (*reclaimed)(void *arg, void *token);
-    /* The memory given by nic_tx() with this token is the user's again, whether or not it was sent.
-     */
-    void (*sent)(void *arg, void *token);
+    void (*reclaimed)(void *arg, void *buffer);
+    /* The memory given by nic_tx() with these tokens, at most NIC_BURST, is the user's again, whether or
+     * not it was sent. */
+    void (*sent)(void *arg, void *const *token, unsigned count);
     /* Link state or MTU. */
     void (*changed)(void *arg);
     /* The device asks for packets that tell the network where this address is now (5.1.9.5.4). */
@@ -97,6 +106,15 @@ struct nic_offload {
     bool ecn;                 /* ... and with TCP's CWR set */
 };
 
+/* A frame to be sent, see nic_tx(). */
+struct nic_tx_frame {
+    const struct virtqueue_sg *sg;
+    unsigned n;
+    uint32_t headroom;
+    const struct nic_offload *offload;
+    void *token;
+};
+
 struct nic_stats {
     uint64_t rx_frames, rx_bytes, rx_dropped; /* dropped: malformed, or larger than its buffers */
     uint64_t rx_large;                        /* of several segments */
@@ -120,10 +138,9 @@ struct nic_filter {
 /* What a driver implements; the functions below say what each does. */
 struct nic_ops {
     unsigned (*rx_room)(const struct nic *nic);
-    int (*rx_provide)(struct nic *nic, void *buffer, uint32_t len, void *token);
+    int (*rx_provide)(struct nic *nic, void *const *buffer, unsigned count, uint32_t len);
     unsigned (*tx_room)(const struct nic *nic);
-    int (*tx)(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, uint32_t headroom,
-              const struct nic_offload *offload, void *token);
+    int (*tx)(struct nic *nic, const struct nic_tx_frame *frame, unsigned count);
     void (*kick)(struct nic *nic);
     unsigned (*poll)(struct nic *nic, unsigned budget);
     bool (*arm)(struct nic *nic);
@@ -171,13 +188,14 @@ static inline unsigned nic_rx_room(const struct nic *nic)
 }
 
 /*
- * Lends the NIC a receive buffer of `len` bytes, device memory in the sense of platform_dma_map().
- * The frame will start somewhere in it. 0, -ENOSPC: no room now; -EIO: the device is broken;
- * -EINVAL: too small. Work: a look at each receive queue, no register.
+ * Lends the NIC receive buffers of `len` bytes each, device memory in the sense of platform_dma_map().
+ * A frame will start somewhere in one. Returns how many were taken, from the first on: fewer than
+ * `count` (at least 1) when the next one cannot be. If that is the first: -ENOSPC: no room now; -EIO: the device is broken;
+ * -EINVAL: too small. Work: a look at each receive queue for each buffer, no register.
  */
-static inline int nic_rx_provide(struct nic *nic, void *buffer, uint32_t len, void *token)
+static inline int nic_rx_provide(struct nic *nic, void *const *buffer, unsigned count, uint32_t len)
 {
-    return nic->ops->rx_provide(nic, buffer, len, token);
+    return nic->ops->rx_provide(nic, buffer, count, len);
 }
 
 /* Pieces of frames that nic_tx() would take now at least. */
@@ -188,7 +206,7 @@ static inline unsigned nic_tx_room(const struct nic *nic)
 
 /*
  * Queues a frame of n pieces. The `headroom` bytes in front of the first piece are lent with it and
- * may be overwritten; 0 if that is nobody's to give. `offload` may be NULL. 0; -ENOSPC: no room even
+ * may be overwritten; 0 if that is nobody's to give. `offload` may be NULL, `token` not. 0; -ENOSPC: no room even
  * after reaping completions; -EINVAL: too many pieces, a frame shorter than 14 bytes or longer than
  * the device may be given, or an offload that it does not have; -EIO. Unless 0 the memory stays the
  * user's and sent() is not called. Work: reaps at most what the ring holds, then a turn a piece.
@@ -196,7 +214,17 @@ static inline unsigned nic_tx_room(const struct nic *nic)
 static inline int nic_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n,
                          uint32_t headroom, const struct nic_offload *offload, void *token)
 {
-    return nic->ops->tx(nic, sg, n, headroom, offload, token);
+    struct nic_tx_frame frame = {sg, n, headroom, offload, token};
+    int taken = nic->ops->tx(nic, &frame, 1);
+
+    return taken < 0 ? taken : 0;
+}
+
+/* The same for `count` frames, at least 1. Returns how many were queued, from the first on: fewer than `count`
+ * when the next one was not; if that is the first, its error. */
+static inline int nic_tx_burst(struct nic *nic, const struct nic_tx_frame *frame, unsigned count)
+{
+    return nic->ops->tx(nic, frame, count);
 }
 
 /* Makes what was queued since the last call visible: at most one notification for each direction.

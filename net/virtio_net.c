@@ -2,7 +2,7 @@
  * virtio_net.c - the network device driver (5.1): frames with their virtio header through the
  * receive and the transmit queue.
  *
- * Owns the headers of frames that are being sent; receive buffers are lent by the user of nic.h.
+ * Frames and receive buffers are the user's of nic.h, and lent to the device.
  * Knows no protocol above Ethernet. A received frame may lie in several buffers (MRG_RXBUF), and may
  * stand for several segments (5.1.9.4). Bring-up is in virtio_net_setup.c. Read nic.h first.
  */
@@ -30,8 +30,6 @@ static const struct {
 /* 5.1.9.2.1: without offload everything stays 0, num_buffers always does. */
 static void fill_header(struct virtio_net_hdr *header, const struct nic_offload *offload)
 {
-    if (!offload)
-        return;
     header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
     header->csum_start = cpu_to_le16(offload->checksum_start);
     header->csum_offset = cpu_to_le16(offload->checksum_offset);
@@ -44,27 +42,23 @@ static void fill_header(struct virtio_net_hdr *header, const struct nic_offload 
     header->hdr_len = cpu_to_le16(offload->header_len);
 }
 
-static void end_tx(struct virtio_net *net, struct tx_slot *slot)
-{
-    void *token = slot->token;
-
-    slot->next_free = net->tx_free;
-    net->tx_free = slot;
-    net->nic.callbacks->sent(net->nic.arg, token);
-}
-
 static unsigned reap_transmitted(struct virtio_net *net, struct virtqueue *tx)
 {
-    struct tx_slot *slot;
-    unsigned done = 0;
+    void *token[NIC_BURST];
+    unsigned done = 0, n;
 
-    while ((slot = virtqueue_get_buf(tx, NULL)) != NULL) {
-        end_tx(net, slot);
-        done++;
-        if (virtqueue_in_flight(tx) == 0)
-            break;
-    }
+    do {
+        n = virtqueue_get_row(tx, token, NULL, NIC_BURST);
+        if (n > 0)
+            net->nic.callbacks->sent(net->nic.arg, token, n);
+        done += n;
+    } while (n == NIC_BURST);
     return done;
+}
+
+static bool is_segmented(const struct nic_tx_frame *frame)
+{
+    return frame->offload && frame->offload->segment_size;
 }
 
 static bool can_offload(const struct virtio_net *net, const struct nic_offload *offload)
@@ -79,94 +73,158 @@ static bool can_offload(const struct virtio_net *net, const struct nic_offload *
     return !offload || (net->nic.offloads & needed) == needed;
 }
 
-/*
- * The length of a frame that may be sent, or 0: not more than the MTU and the Ethernet header
- * (5.1.4.2), unless the device is to cut it.
- */
-static uint32_t frame_length(const struct virtio_net *net, const struct virtqueue_sg *sg,
-                             unsigned n, bool segmented)
+/* A frame may be so long: not more than the MTU and the Ethernet header (5.1.4.2), unless the device is
+ * to cut it. */
+static bool may_send(const struct virtio_net *net, const struct nic_tx_frame *frame, uint64_t len)
 {
-    uint64_t len = 0,
-             most = segmented ? NIC_LARGE_FRAME : net->nic.mtu + NIC_ETHERNET_HEADER + NIC_VLAN_TAG;
-    unsigned i;
+    uint32_t most =
+        is_segmented(frame) ? NIC_LARGE_FRAME : net->nic.mtu + NIC_ETHERNET_HEADER + NIC_VLAN_TAG;
 
-    for (i = 0; i < n; i++)
-        len += sg[i].len;
-    return len >= NIC_ETHERNET_HEADER && len <= most ? (uint32_t)len : 0;
+    return len >= NIC_ETHERNET_HEADER && len <= most && can_offload(net, frame->offload);
 }
 
-/* The shorter header of legacy devices, or the one with room for a hash. */
-static void put_other_header(uint8_t *at, const struct virtio_net_hdr *header, uint32_t size)
+/* The header may lie in front of the frame, in one piece with it: every descriptor costs both sides
+ * something. */
+static bool has_headroom(const struct virtio_net *net, const struct nic_tx_frame *frame)
 {
-    uint32_t used = size < sizeof(*header) ? size : sizeof(*header);
-
-    memcpy(at, header, used);
-    memset(at + used, 0, size - used);
+    return net->nic.tx_headroom != 0 && frame->headroom >= net->header_size;
 }
 
-/*
- * Lists the header and the frame: as one piece when there is room for the header in front of the
- * frame, since every descriptor costs both sides something. Returns the number of pieces.
- */
-static unsigned list_frame(const struct virtio_net *net, const struct virtqueue_sg *sg, unsigned n,
-                           uint32_t headroom, const struct virtio_net_hdr *header,
-                           struct tx_slot *slot, struct virtqueue_sg *list)
+/* Writes a frame's header, of whatever size it has: shorter in legacy devices, longer with room for
+ * a hash. */
+static void put_header(const struct virtio_net *net, const struct nic_tx_frame *frame, uint8_t *at)
 {
-    uint32_t size = net->header_size;
-    bool joined = net->nic.tx_headroom != 0 && headroom >= size;
-    unsigned i, first = joined ? 0 : 1;
-
-    for (i = 0; i < n; i++)
-        list[first + i] = sg[i];
-    if (joined) {
-        list[0].data = (uint8_t *)sg[0].data - size;
-        list[0].len += size;
-    } else {
-        list[0] = (struct virtqueue_sg){&slot->header, size};
-    }
-    if (size == sizeof(*header)) /* nearly always: a copy of known size is two moves */
-        memcpy(list[0].data, header, sizeof(*header));
-    else
-        put_other_header(list[0].data, header, size);
-    return n + first;
-}
-
-static int net_tx(struct nic *nic, const struct virtqueue_sg *sg, unsigned n, uint32_t headroom,
-                  const struct nic_offload *offload, void *token)
-{
-    struct virtio_net *net = net_of(nic);
-    struct virtqueue_sg list[NIC_MAX_TX_PIECES + 1];
     struct virtio_net_hdr header = {0};
-    bool segmented = offload && offload->segment_size;
-    uint32_t len = frame_length(net, sg, n, segmented);
+    uint32_t size = net->header_size;
+
+    if (frame->offload)
+        fill_header(&header, frame->offload);
+    if (size == sizeof(header)) { /* nearly always: a copy of known size is two moves */
+        memcpy(at, &header, sizeof(header));
+        return;
+    }
+    memset(at, 0, size);
+    memcpy(at, &header, size < sizeof(header) ? size : sizeof(header));
+}
+
+static struct virtqueue *tx_queue(const struct virtio_net *net, const struct nic_tx_frame *frame)
+{
+    return net->pair[net->active == 1 ? 0 : virtio_net_pair_of(net, &frame->sg[0])].tx;
+}
+
+/* Sends a frame of any kind. 1 or its error. */
+static int send_frame(struct virtio_net *net, const struct nic_tx_frame *frame)
+{
+    bool joined = has_headroom(net, frame);
+    unsigned i, first = joined ? 0 : 1;
+    struct virtqueue_sg list[NIC_MAX_TX_PIECES + 1];
     struct virtqueue *tx;
-    struct tx_slot *slot;
+    uint64_t len = 0;
     int error;
 
-    if (n > NIC_MAX_TX_PIECES || !len || !can_offload(net, offload))
-        return net->device->driver_ok ? -EINVAL : -EIO;
-    tx = net->pair[net->active == 1 ? 0 : virtio_net_pair_of(net, &sg[0])].tx;
-    if (!net->device->driver_ok || virtqueue_is_broken(tx))
-        return -EIO;
-    if (!net->tx_free || virtqueue_free(tx) <= n)
+    if (frame->n == 0 || frame->n > NIC_MAX_TX_PIECES)
+        return -EINVAL;
+    for (i = 0; i < frame->n; i++) {
+        list[first + i] = frame->sg[i];
+        len += frame->sg[i].len;
+    }
+    if (!may_send(net, frame, len))
+        return -EINVAL;
+    tx = tx_queue(net, frame);
+    if (virtqueue_free(tx) <= frame->n)
         reap_transmitted(net, tx);
-    slot = net->tx_free;
-    error = -ENOSPC;
-    if (slot) {
-        fill_header(&header, offload);
-        n = list_frame(net, sg, n, headroom, &header, slot, list);
-        error = virtqueue_add(tx, list, n, 0, slot);
+    if (joined) {
+        list[0].data = (uint8_t *)list[0].data - net->header_size;
+        list[0].len += net->header_size;
+    } else {
+        list[0] = (struct virtqueue_sg){virtqueue_next_cell(tx), net->header_size};
     }
-    if (error) {
-        nic->stats.tx_full += error == -ENOSPC;
+    if (virtqueue_free(tx) > 0)
+        put_header(net, frame, list[0].data);
+    error = virtqueue_add(tx, list, first + frame->n, 0, frame->token);
+    if (error)
         return error;
+    net->nic.stats.tx_frames++;
+    net->nic.stats.tx_bytes += len;
+    net->nic.stats.tx_large += is_segmented(frame);
+    return 1;
+}
+
+/* Frames of one piece each, with their headers in front: how they go into the ring. */
+struct tx_row {
+    struct virtqueue *tx;
+    struct virtqueue_sg sg[NIC_BURST];
+    void *token[NIC_BURST];
+    unsigned count, large;
+    uint64_t bytes;
+};
+
+/* Puts a frame into the row, if it is of that kind and goes by the same queue. */
+static bool put_into_row(const struct virtio_net *net, const struct nic_tx_frame *frame,
+                         struct tx_row *row)
+{
+    uint32_t size = net->header_size, len = frame->n == 1 ? frame->sg[0].len : 0;
+    struct virtqueue_sg *sg = &row->sg[row->count];
+
+    if (len == 0 || !has_headroom(net, frame) || !may_send(net, frame, len))
+        return false;
+    if (row->count == 0)
+        row->tx = tx_queue(net, frame);
+    else if (net->active > 1 && tx_queue(net, frame) != row->tx)
+        return false;
+    sg->data = (uint8_t *)frame->sg[0].data - size;
+    sg->len = len + size;
+    put_header(net, frame, sg->data);
+    row->token[row->count++] = frame->token;
+    row->bytes += len;
+    row->large += is_segmented(frame);
+    return true;
+}
+
+/* Sends the frames, from the first on, that make a row. Returns their number, 0 if the first one does
+ * not, or its error. */
+static int send_row(struct virtio_net *net, const struct nic_tx_frame *frame, unsigned count)
+{
+    struct tx_row row;
+    int sent;
+
+    row.count = row.large = 0;
+    row.bytes = 0;
+    while (row.count < count && row.count < NIC_BURST && put_into_row(net, &frame[row.count], &row))
+        continue;
+    if (row.count == 0)
+        return 0;
+    if (virtqueue_free(row.tx) <= row.count)
+        reap_transmitted(net, row.tx);
+    sent = virtqueue_add_row(row.tx, row.sg, row.token, row.count, false);
+    while (row.count > 0 && (int)row.count > sent) {
+        row.count--;
+        row.bytes -= frame[row.count].sg[0].len;
+        row.large -= is_segmented(&frame[row.count]);
     }
-    slot->token = token;
-    net->tx_free = slot->next_free;
-    nic->stats.tx_frames++;
-    nic->stats.tx_bytes += len;
-    nic->stats.tx_large += segmented;
-    return 0;
+    net->nic.stats.tx_frames += row.count;
+    net->nic.stats.tx_bytes += row.bytes;
+    net->nic.stats.tx_large += row.large;
+    return sent;
+}
+
+static int net_tx(struct nic *nic, const struct nic_tx_frame *frame, unsigned count)
+{
+    struct virtio_net *net = net_of(nic);
+    unsigned done = 0;
+    int sent = -EIO;
+
+    while (net->device->driver_ok && done < count) {
+        sent = send_row(net, frame + done, count - done);
+        if (sent == 0)
+            sent = send_frame(net, frame + done);
+        if (sent < 0)
+            break;
+        done += (unsigned)sent;
+    }
+    if (done < count)
+        nic->stats.tx_full += sent == -ENOSPC;
+    return done > 0 ? (int)done : sent;
 }
 
 static unsigned net_tx_room(const struct nic *nic)
@@ -207,69 +265,81 @@ static struct virtqueue *emptiest_rx(const struct virtio_net *net)
     return rx;
 }
 
-static int net_rx_provide(struct nic *nic, void *buffer, uint32_t len, void *token)
+/* 5.1.9.8: a legacy device without ANY_LAYOUT wants the header in a descriptor of its own. 1 or its
+ * error. */
+static int provide_apart(struct virtio_net *net, uint8_t *buffer, uint32_t len)
+{
+    uint32_t header = net->header_size;
+    struct virtqueue_sg sg[2] = {{buffer, header}, {buffer + header, len - header}};
+    int error = virtqueue_add(emptiest_rx(net), sg, 0, 2, buffer);
+
+    return error ? error : 1;
+}
+
+/* The first of `count` buffers: as many as make no difference to which queue has the fewest. */
+static int provide_row(struct virtio_net *net, void *const *buffer, unsigned count, uint32_t len)
+{
+    struct virtqueue_sg sg[NIC_BURST];
+    unsigned i, most = net->active == 1 ? NIC_BURST : 1;
+
+    if (count > most)
+        count = most;
+    for (i = 0; i < count; i++)
+        sg[i] = (struct virtqueue_sg){buffer[i], len};
+    return virtqueue_add_row(emptiest_rx(net), sg, buffer, count, true);
+}
+
+static int net_rx_provide(struct nic *nic, void *const *buffer, unsigned count, uint32_t len)
 {
     struct virtio_net *net = net_of(nic);
-    struct rx_slot *slot = net->rx_free;
-    /* 5.1.9.8: a legacy device without ANY_LAYOUT wants the header in a descriptor of its own. */
-    struct virtqueue_sg sg[2] = {{buffer, len}};
-    int error;
+    unsigned done = 0;
+    int taken = 0;
 
     if (!net->device->driver_ok)
         return -EIO;
     if (len < nic->rx_buffer_min)
         return -EINVAL;
-    if (!slot)
-        return -ENOSPC;
-    if (net->rx_pieces == 2) {
-        sg[0].len = net->header_size;
-        sg[1] = (struct virtqueue_sg){(uint8_t *)buffer + sg[0].len, len - sg[0].len};
+    while (done < count && taken >= 0) {
+        taken = net->rx_pieces == 2 ? provide_apart(net, buffer[done], len)
+                                    : provide_row(net, buffer + done, count - done, len);
+        done += taken > 0 ? (unsigned)taken : 0;
     }
-    error = virtqueue_add(emptiest_rx(net), sg, 0, net->rx_pieces, slot);
-    if (error)
-        return error;
-    slot->data = buffer;
-    slot->token = token;
-    net->rx_free = slot->next_free;
-    return 0;
+    return done > 0 ? (int)done : taken;
 }
 
-/* Takes the next buffer that the device filled, as a piece of a frame. */
-static bool take_piece(struct virtio_net *net, struct virtqueue *rx, struct nic_piece *piece)
+/* Used buffers that were taken from a receive queue together, and the frames that were found in them. */
+struct rx_burst {
+    const struct net_pair *pair;
+    void *buffer[NIC_BURST];
+    uint32_t len[NIC_BURST];
+    unsigned next, count; /* of these, the one that is looked at next, and all */
+    struct nic_rx_frame frame[NIC_BURST];
+    struct nic_piece piece[NIC_BURST + NIC_MAX_RX_PIECES];
+    unsigned frames, pieces;
+    uint64_t bytes;
+};
+
+/* The next buffer of the burst as a piece of a frame, which follows a header of `header` bytes. */
+static struct nic_piece *next_piece(struct rx_burst *burst, uint32_t header)
 {
-    struct rx_slot *slot = virtqueue_get_buf(rx, &piece->len);
+    struct nic_piece *piece = &burst->piece[burst->pieces++];
+    uint8_t *buffer = burst->buffer[burst->next];
 
-    if (!slot)
-        return false;
-    piece->data = slot->data;
-    piece->token = slot->token;
-    slot->next_free = net->rx_free;
-    net->rx_free = slot;
-    return true;
+    piece->data = buffer + header;
+    piece->len = burst->len[burst->next++] - header;
+    piece->buffer = buffer;
+    return piece;
 }
 
-static void drop(struct virtio_net *net, const struct nic_piece *piece, unsigned pieces)
+/* The frame that begins at `first` is none. */
+static void drop(struct virtio_net *net, struct rx_burst *burst, unsigned first)
 {
     unsigned i;
 
     net->nic.stats.rx_dropped++;
-    for (i = 0; i < pieces; i++)
-        net->nic.callbacks->reclaimed(net->nic.arg, piece[i].token);
-}
-
-/* 5.1.9.4: the header comes first, in the first buffer. Copied, so that the device cannot change it
- * under us; a buffer is larger than any header. */
-static bool read_header(struct virtio_net *net, struct nic_piece *first,
-                        struct virtio_net_hdr *header)
-{
-    if (first->len < net->header_size)
-        return false;
-    memcpy(header, first->data, sizeof(*header));
-    first->data = (uint8_t *)first->data + net->header_size;
-    first->len -= net->header_size;
-    if (!net->merge_buffers)
-        header->num_buffers = cpu_to_le16(1);
-    return true;
+    for (i = first; i < burst->pieces; i++)
+        net->nic.callbacks->reclaimed(net->nic.arg, burst->piece[i].buffer);
+    burst->pieces = first;
 }
 
 /* HASH_REPORT: what follows the header, which was taken off the first piece. */
@@ -282,22 +352,35 @@ static void read_hash(struct virtio_net *net, const struct net_pair *pair,
     virtio_net_take_hash(net, pair, &header, how);
 }
 
-/* The rest of a frame of several buffers, which the device made used together (5.1.9.3.2). Returns
- * the pieces there are. */
-static unsigned take_rest(struct virtio_net *net, struct virtqueue *rx, struct nic_piece *piece,
-                          unsigned wanted)
+/*
+ * The rest of a frame of several buffers, which the device made used together (5.1.9.3.2): past the end
+ * of the burst they come one by one. Returns its length; 0: the frame is none, since a piece is empty or
+ * missing.
+ */
+static uint64_t take_rest(struct rx_burst *burst, unsigned wanted, uint64_t len)
 {
-    unsigned n = 1;
+    struct virtqueue *rx = burst->pair->rx;
+    bool empty = len == 0;
+    uint32_t more;
 
     if (wanted == 0 || wanted > NIC_MAX_RX_PIECES) {
         virtqueue_break(rx, "a frame in an impossible number of buffers");
-        return n;
+        return 0;
     }
-    while (n < wanted && take_piece(net, rx, &piece[n]))
-        n++;
-    if (n < wanted && !virtqueue_is_broken(rx))
+    while (--wanted > 0) {
+        if (burst->next == burst->count) {
+            burst->next = 0;
+            burst->count = virtqueue_get_row(rx, burst->buffer, burst->len, 1);
+            if (burst->count == 0)
+                break;
+        }
+        more = next_piece(burst, 0)->len;
+        empty = empty || more == 0;
+        len += more;
+    }
+    if (wanted > 0 && !virtqueue_is_broken(rx))
         virtqueue_break(rx, "a frame in more buffers than were used");
-    return n;
+    return wanted > 0 || empty ? 0 : len;
 }
 
 static enum nic_checksum checksum_state(const struct virtio_net *net,
@@ -326,54 +409,62 @@ static bool good_segments(const struct virtio_net *net, const struct virtio_net_
     return type < 8 && (net->guest_segments >> type & 1) && header->gso_size != 0;
 }
 
-/* The length of a frame; 0: it is none, since a piece is empty or no Ethernet header fits. */
-static uint64_t good_length(const struct nic_piece *piece, unsigned n)
+/* Takes the next frame of a burst. There is a buffer. */
+static void take_frame(struct virtio_net *net, struct rx_burst *burst)
 {
-    uint64_t len = 0;
-    unsigned i;
+    struct nic_rx_frame *frame = &burst->frame[burst->frames];
+    unsigned first = burst->pieces, wanted;
+    uint32_t size = net->header_size;
+    bool whole =
+        burst->len[burst->next] >= size; /* 5.1.9.4: the header comes first, in one buffer */
+    const struct nic_piece *piece = next_piece(burst, whole ? size : 0);
+    struct virtio_net_hdr header;
+    uint64_t len = piece->len;
 
-    for (i = 0; i < n; i++) {
-        if (piece[i].len == 0)
-            return 0;
-        len += piece[i].len;
+    if (!whole) {
+        drop(net, burst, first);
+        return;
     }
-    return len >= NIC_ETHERNET_HEADER ? len : 0;
+    /* Copied, so that the device cannot change it under us; a buffer is larger than any header. */
+    memcpy(&header, piece->buffer, sizeof(header));
+    wanted = net->merge_buffers ? le16_to_cpu(header.num_buffers) : 1;
+    if (wanted != 1)
+        len = take_rest(burst, wanted, len);
+    if (len < NIC_ETHERNET_HEADER || !good_segments(net, &header)) {
+        drop(net, burst, first);
+        return;
+    }
+    *frame = (struct nic_rx_frame){.piece = piece,
+                                   .pieces = burst->pieces - first,
+                                   .how.checksum = checksum_state(net, &header)};
+    if (header.gso_type == VIRTIO_NET_HDR_GSO_UDP_L4)
+        frame->how.datagram_size = le16_to_cpu(header.gso_size);
+    if (net->hash_reported)
+        read_hash(net, burst->pair, piece, &frame->how);
+    net->nic.stats.rx_large += header.gso_type != VIRTIO_NET_HDR_GSO_NONE;
+    burst->bytes += len;
+    burst->frames++;
 }
 
-/* Takes one frame from the device and delivers it. False: there is none. */
-static bool receive_frame(struct virtio_net *net, const struct net_pair *pair)
+/* Takes what the device filled, `most` buffers besides the rest of the last frame, and delivers the
+ * frames. Returns how many there were, good or not. */
+static unsigned receive_burst(struct virtio_net *net, const struct net_pair *pair, unsigned most)
 {
-    struct nic_piece piece[NIC_MAX_RX_PIECES];
-    struct virtqueue *rx = pair->rx;
-    struct virtio_net_hdr header;
-    struct nic_received how;
-    unsigned n = 1, wanted;
-    uint64_t len;
+    struct rx_burst burst;
+    unsigned taken = 0;
 
-    if (!take_piece(net, rx, &piece[0]))
-        return false;
-    if (!read_header(net, &piece[0], &header)) {
-        drop(net, piece, 1);
-        return true;
-    }
-    wanted = le16_to_cpu(header.num_buffers);
-    if (wanted != 1)
-        n = take_rest(net, rx, piece, wanted);
-    len = n == wanted && good_segments(net, &header) ? good_length(piece, n) : 0;
-    if (!len) {
-        drop(net, piece, n);
-        return true;
-    }
-    net->nic.stats.rx_frames++;
-    net->nic.stats.rx_bytes += len;
-    net->nic.stats.rx_large += header.gso_type != VIRTIO_NET_HDR_GSO_NONE;
-    how = (struct nic_received){.checksum = checksum_state(net, &header)};
-    if (header.gso_type == VIRTIO_NET_HDR_GSO_UDP_L4)
-        how.datagram_size = le16_to_cpu(header.gso_size);
-    if (net->hash_reported)
-        read_hash(net, pair, &piece[0], &how);
-    net->nic.callbacks->received(net->nic.arg, piece, n, &how);
-    return true;
+    burst.pair = pair;
+    burst.next = burst.frames = burst.pieces = 0;
+    burst.bytes = 0;
+    burst.count = virtqueue_get_row(pair->rx, burst.buffer, burst.len, most);
+    for (; burst.next < burst.count; taken++)
+        take_frame(net, &burst);
+    if (burst.frames == 0)
+        return taken;
+    net->nic.stats.rx_frames += burst.frames;
+    net->nic.stats.rx_bytes += burst.bytes;
+    net->nic.callbacks->received(net->nic.arg, burst.frame, burst.frames);
+    return taken;
 }
 
 /* ---- the loop's side ---- */
@@ -394,13 +485,15 @@ static void net_kick(struct nic *nic)
 static unsigned poll_pair(struct virtio_net *net, struct net_pair *pair, unsigned budget,
                           unsigned *received)
 {
-    unsigned sent;
+    unsigned sent, most, taken = 1;
 
     virtqueue_disable_cb(pair->tx);
     sent = reap_transmitted(net, pair->tx);
     virtqueue_disable_cb(pair->rx);
-    while (*received < budget && receive_frame(net, pair))
-        ++*received;
+    for (; *received < budget && taken > 0; *received += taken) {
+        most = budget - *received < NIC_BURST ? budget - *received : NIC_BURST;
+        taken = receive_burst(net, pair, most);
+    }
     return sent;
 }
 
@@ -464,17 +557,10 @@ void virtio_net_reclaim(struct virtio_net *net, struct virtqueue *vq)
     void *token;
 
     while ((token = virtqueue_detach_unused(vq)) != NULL) {
-        struct rx_slot *rx = token;
-
-        if (vq == net->control)
-            continue;
-        if (!receives) {
-            end_tx(net, token);
-            continue;
-        }
-        rx->next_free = net->rx_free;
-        net->rx_free = rx;
-        net->nic.callbacks->reclaimed(net->nic.arg, rx->token);
+        if (receives)
+            net->nic.callbacks->reclaimed(net->nic.arg, token);
+        else if (vq != net->control)
+            net->nic.callbacks->sent(net->nic.arg, &token, 1);
     }
 }
 

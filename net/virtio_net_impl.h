@@ -9,22 +9,8 @@
 #include "net/virtio_net.h"
 #include "virtio/spec.h"
 
-/* A frame that the device is sending: whose it is, and its header, which the device reads here
- * unless it lies in front of the frame. */
-struct tx_slot {
-    struct virtio_net_hdr_hash header;
-    void *token;
-    struct tx_slot *next_free;
-};
-
-/* A receive buffer that the device has. */
-struct rx_slot {
-    uint8_t *data;
-    void *token;
-    struct rx_slot *next_free;
-};
-
-/* A receive and a transmit queue (5.1.2). */
+/* A receive and a transmit queue (5.1.2). Tokens are the user's buffers, and tokens; a transmit queue's
+ * cell is for the header of a frame that has no room in front of it. */
 struct net_pair {
     struct virtqueue *rx, *tx;
 };
@@ -69,11 +55,8 @@ struct virtio_net {
     uint8_t rx_pieces;         /* descriptors of a receive buffer */
     bool merge_buffers, guest_checksum, guest_ecn, hash_reported;
     uint8_t guest_segments; /* kinds of large frames it may deliver: bit n for gso_type n */
-    struct tx_slot *tx_slots, *tx_free;
-    struct rx_slot *rx_slots, *rx_free;
-    unsigned tx_slot_count, rx_slot_count; /* as many as all rings have entries */
-    struct net_control_message message;    /* the device's while a command is under way */
-    bool control_lost;                     /* a command was not answered: no more are sent */
+    struct net_control_message message; /* the device's while a command is under way */
+    bool control_lost;                  /* a command was not answered: no more are sent */
     /* What the device is told again after a reset; `told`: the filter is the one that it has. */
     bool filter_set, told, mac_set, large_off;
     struct nic_filter filter;

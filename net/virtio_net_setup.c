@@ -100,38 +100,6 @@ static void read_mtu(struct virtio_net *net)
         net->nic.mtu = le16_to_cpu(mtu);
 }
 
-static int make_slots(struct virtio_net *net)
-{
-    unsigned i;
-
-    for (i = 0; i < net->pairs; i++) {
-        net->rx_slot_count += virtqueue_size(net->pair[i].rx);
-        net->tx_slot_count += virtqueue_size(net->pair[i].tx);
-    }
-    net->tx_slots = platform_dma_alloc(net->tx_slot_count * sizeof(*net->tx_slots), 64);
-    net->rx_slots = platform_dma_alloc(net->rx_slot_count * sizeof(*net->rx_slots), 64);
-    if (!net->tx_slots || !net->rx_slots)
-        return -ENOMEM;
-    for (i = 0; i < net->tx_slot_count; i++) {
-        net->tx_slots[i].next_free = net->tx_free;
-        net->tx_free = &net->tx_slots[i];
-    }
-    for (i = 0; i < net->rx_slot_count; i++) {
-        net->rx_slots[i].next_free = net->rx_free;
-        net->rx_free = &net->rx_slots[i];
-    }
-    return 0;
-}
-
-static void net_free(struct virtio_net *net)
-{
-    if (net->tx_slots)
-        platform_dma_free(net->tx_slots, net->tx_slot_count * sizeof(*net->tx_slots));
-    if (net->rx_slots)
-        platform_dma_free(net->rx_slots, net->rx_slot_count * sizeof(*net->rx_slots));
-    platform_dma_free(net, sizeof(*net));
-}
-
 /* How header and frame lie in buffers; the legacy interface has its own ways (5.1.9.1, 5.1.9.8). */
 static void choose_framing(struct virtio_net *net)
 {
@@ -233,7 +201,8 @@ static void request_pair(struct virtio_queue_request *rx, unsigned pair, unsigne
                                                  .index = (uint16_t)(2 * pair + 1),
                                                  .max_size = QUEUE_SIZE,
                                                  .max_segments = NIC_MAX_TX_PIECES + 1,
-                                                 .patience_s = TX_PATIENCE_S};
+                                                 .patience_s = TX_PATIENCE_S,
+                                                 .cell_bytes = sizeof(struct virtio_net_hdr_hash)};
 }
 
 static int find_queues(struct virtio_net *net)
@@ -288,14 +257,11 @@ static int net_probe(struct virtio_device *device)
     error = find_queues(net);
     if (error)
         goto out;
-    error = make_slots(net);
-    if (error)
-        goto out;
     device->driver_data = net;
     return 0;
 
 out:
-    net_free(net);
+    platform_dma_free(net, sizeof(*net));
     return error;
 }
 
@@ -344,7 +310,7 @@ static void net_remove(struct virtio_device *device)
     struct virtio_net *net = device->driver_data;
 
     nic_unregister(&net->nic);
-    net_free(net);
+    platform_dma_free(net, sizeof(*net));
     device->driver_data = NULL;
 }
 

@@ -186,6 +186,7 @@ static int create_queue(struct virtio_device *device, const struct virtio_queue_
         .name = request->name,
         .index = request->index,
         .max_segments = request->max_segments,
+        .cell_bytes = request->cell_bytes,
         .loose_lengths = request->loose_lengths,
         .layout.packed = virtio_features_has(&device->accepted, VIRTIO_F_RING_PACKED),
         .layout.in_order = virtio_features_has(&device->accepted, VIRTIO_F_IN_ORDER),

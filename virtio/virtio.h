@@ -100,6 +100,7 @@ struct virtio_queue_request {
     uint16_t index;
     uint16_t max_size;     /* upper limit on entries, 0 for the device's maximum */
     uint16_t max_segments; /* see struct virtqueue_params */
+    uint16_t cell_bytes;   /* the same */
     bool no_interrupt;     /* the driver will never sleep on it */
     bool loose_lengths;    /* see struct virtqueue_params: known devices get used lengths wrong */
     /*

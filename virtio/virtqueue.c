@@ -35,6 +35,11 @@ static size_t table_bytes(const struct virtqueue *vq)
     return row_bytes(vq, sizeof(struct virtq_desc));
 }
 
+static size_t cells_bytes(const struct virtqueue *vq)
+{
+    return (size_t)vq->params.size * vq->params.cell_bytes;
+}
+
 static bool allocate_parts(struct virtqueue *vq)
 {
     const struct virtqueue_params *params = &vq->params;
@@ -46,6 +51,11 @@ static bool allocate_parts(struct virtqueue *vq)
     vq->piece = platform_dma_alloc(row_bytes(vq, sizeof(*vq->piece)), CACHE_LINE);
     if (!vq->memory || !vq->slot || !vq->piece)
         return false;
+    if (params->cell_bytes > 0) {
+        vq->cell = platform_dma_alloc(cells_bytes(vq), CACHE_LINE);
+        if (!vq->cell)
+            return false;
+    }
     vq->memory_addr = platform_dma_map(vq->memory, vq->memory_size, DMA_BIDIRECTIONAL);
     if (vq->memory_addr == DMA_ADDR_INVALID)
         return false;
@@ -57,18 +67,19 @@ static bool allocate_parts(struct virtqueue *vq)
         if (vq->table_addr == DMA_ADDR_INVALID)
             return false;
     }
-    return vq->ops->create(vq);
+    return true;
 }
 
 static void free_parts(struct virtqueue *vq)
 {
-    vq->ops->destroy(vq);
     if (vq->table_addr != DMA_ADDR_INVALID)
         platform_dma_unmap(vq->table_addr, table_bytes(vq), DMA_TO_DEVICE);
     if (vq->memory_addr != DMA_ADDR_INVALID)
         platform_dma_unmap(vq->memory_addr, vq->memory_size, DMA_BIDIRECTIONAL);
     if (vq->table)
         platform_dma_free(vq->table, table_bytes(vq));
+    if (vq->cell)
+        platform_dma_free(vq->cell, cells_bytes(vq));
     if (vq->piece)
         platform_dma_free(vq->piece, row_bytes(vq, sizeof(*vq->piece)));
     if (vq->slot)
@@ -152,22 +163,45 @@ void virtqueue_set_notify(struct virtqueue *vq, void (*notify)(void *arg, struct
 
 void virtqueue_reinit(struct virtqueue *vq)
 {
+    uint16_t size = vq->params.size;
+    unsigned i;
+
     memset(vq->memory, 0, vq->memory_size);
-    memset(vq->slot, 0, vq->params.size * sizeof(*vq->slot));
-    vq->free = vq->params.size;
+    memset(vq->slot, 0, size * sizeof(*vq->slot));
+    /* With IN_ORDER it stays this circle for ever: ids are taken and come back in its order (2.7.5.1). */
+    for (i = 0; i < size; i++)
+        vq->slot[i].next = (uint16_t)(i + 1 < size ? i + 1 : 0);
+    vq->free = size;
+    vq->next_id = vq->oldest = 0;
     vq->in_flight = 0;
     vq->detached = 0;
     vq->broken = false;
     vq->batch = false;
     vq->ops->init(vq);
-    vq->oldest = vq->next_id;
 }
 
 int virtqueue_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out, unsigned in,
                   void *token)
 {
+    int result;
+
     vq->news = true;
-    return vq->ops->add(vq, sg, out, in, token);
+    if (out + in != 1)
+        return vq->ops->add(vq, sg, out, in, token);
+    result = vq->ops->add_row(vq, sg, &token, 1, in);
+    return result < 0 ? result : 0;
+}
+
+int virtqueue_add_row(struct virtqueue *vq, const struct virtqueue_sg *sg, void *const *token,
+                      unsigned count, bool in)
+{
+    vq->news = true;
+    return vq->ops->add_row(vq, sg, token, count, in);
+}
+
+void *virtqueue_next_cell(const struct virtqueue *vq)
+{
+    return vq->cell + (size_t)vq->next_id * vq->params.cell_bytes;
 }
 
 bool virtqueue_kick_prepare(struct virtqueue *vq)
@@ -192,7 +226,14 @@ void virtqueue_kick(struct virtqueue *vq)
 
 void *virtqueue_get_buf(struct virtqueue *vq, uint32_t *len)
 {
-    return vq->ops->get_buf(vq, len);
+    void *token;
+
+    return vq->ops->get_row(vq, &token, len, 1) == 1 ? token : NULL;
+}
+
+unsigned virtqueue_get_row(struct virtqueue *vq, void **token, uint32_t *len, unsigned most)
+{
+    return vq->ops->get_row(vq, token, len, most);
 }
 
 void virtqueue_disable_cb(struct virtqueue *vq)

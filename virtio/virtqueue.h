@@ -20,7 +20,7 @@
  * false) until the device is reset.
  *
  * Work, whatever the device does (tests/bounds/work.c counts it): add and get_buf look at one place
- * of the ring and take a turn for each piece of that buffer; kick, disable_cb and enable_cb take no
+ * of the ring and take a turn for each piece of that buffer, add_row and get_row do so for each buffer; kick, disable_cb and enable_cb take no
  * turn and look at one place; detach_unused takes one turn for each ring entry, in all calls
  * together. Only virtqueue_notify() touches a register, once. Read virtqueue.c next, then virtqueue_split.c.
  */
@@ -74,6 +74,7 @@ struct virtqueue_params {
     uint16_t index;        /* the device's number for it */
     uint16_t size;         /* entries, 1..32768; for split a power of two */
     uint16_t max_segments; /* most pieces that an add will have; >= 1; adds of more are -EINVAL */
+    uint16_t cell_bytes;   /* of memory for each buffer, see virtqueue_next_cell(); may be 0 */
     struct virtqueue_layout layout;
     bool loose_lengths; /* a used length beyond what was writable is cut, see get_buf */
     void (*notify)(void *arg, struct virtqueue *vq); /* sends the available buffer notification */
@@ -117,6 +118,20 @@ int virtqueue_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned 
                   void *token);
 
 /*
+ * Adds buffers of one piece each, sg[i] under token[i], all of them to be written by the device
+ * (`in`) or all to be read: what virtqueue_add() would do with each in turn, for less. Returns how many were added, from
+ * the first on, which is fewer than `count` where the next one fails; if that is the first, its error.
+ */
+int virtqueue_add_row(struct virtqueue *vq, const struct virtqueue_sg *sg, void *const *token,
+                      unsigned count, bool in);
+
+/*
+ * The cell of the buffer that is added next: params.cell_bytes of device memory, zeroed at first, which
+ * are that buffer's until it is taken back. Only while virtqueue_free() > 0.
+ */
+void *virtqueue_next_cell(const struct virtqueue *vq);
+
+/*
  * Sends at most one notification for everything added since the last call. The two halves let a
  * caller ask first: virtqueue_kick_prepare() says whether the device wants one (2.7.7.2, 2.7.10),
  * virtqueue_notify() sends it.
@@ -131,6 +146,10 @@ void virtqueue_notify(struct virtqueue *vq);
  * a larger one breaks the queue, unless it is a legacy device's or has loose_lengths).
  */
 void *virtqueue_get_buf(struct virtqueue *vq, uint32_t *len);
+
+/* The tokens of the next used buffers, `most` at most, and if `len` is not NULL their lengths: as
+ * virtqueue_get_buf() would give one after the other. Returns their number. */
+unsigned virtqueue_get_row(struct virtqueue *vq, void **token, uint32_t *len, unsigned most);
 
 /*
  * Used buffer notifications. Off is a hint to the device (2.7.7): they may still come.

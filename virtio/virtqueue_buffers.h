@@ -18,9 +18,12 @@
 
 /* The steps that differ. */
 struct virtqueue_steps {
-    /* Publishes the `count` pieces as the buffer vq->next_id. There is room. Moves next_id on. */
+    /* Puts the `count` pieces into the ring as the buffer vq->next_id. There is room. Moves next_id
+     * on. */
     void (*add)(struct virtqueue *vq, const struct virtqueue_piece *piece, unsigned count,
                 bool indirect);
+    /* Makes visible what was put there, if that was not done yet. */
+    void (*publish)(struct virtqueue *vq);
     /* The next used element, copied out of shared memory once. False: none, or an impossible index,
      * which broke the queue. */
     bool (*pop)(struct virtqueue *vq, uint32_t *id, uint32_t *len);
@@ -74,9 +77,9 @@ INLINED bool map_pieces(struct virtqueue_piece *piece, const struct virtqueue_sg
     return true;
 }
 
-/* virtqueue_add() of `count` pieces, the device-readable `out` first. */
-INLINED int add_buffer(struct virtqueue *vq, const struct virtqueue_steps *steps,
-                       const struct virtqueue_sg *sg, unsigned out, unsigned count, void *token)
+/* virtqueue_add() of a list of `count` pieces, the device-readable `out` first. */
+INLINED int add_list(struct virtqueue *vq, const struct virtqueue_steps *steps,
+                     const struct virtqueue_sg *sg, unsigned out, unsigned count, void *token)
 {
     uint16_t id = vq->next_id;
     struct virtqueue_slot *slot;
@@ -86,7 +89,7 @@ INLINED int add_buffer(struct virtqueue *vq, const struct virtqueue_steps *steps
 
     if (vq->broken)
         return -EIO;
-    if (count == 0 || count > vq->params.max_segments || !token)
+    if (count < 2 || count > vq->params.max_segments || !token)
         return -EINVAL;
     indirect = prefer_indirect(vq, count);
     if (vq->free < (indirect ? 1 : count)) {
@@ -94,7 +97,7 @@ INLINED int add_buffer(struct virtqueue *vq, const struct virtqueue_steps *steps
         return -ENOSPC;
     }
     slot = &vq->slot[id];
-    piece = virtqueue_pieces(vq, id, count);
+    piece = virtqueue_pieces(vq, id);
     if (!map_pieces(piece, sg, out, count, &writable))
         return -EINVAL;
 
@@ -107,8 +110,37 @@ INLINED int add_buffer(struct virtqueue *vq, const struct virtqueue_steps *steps
     vq->stats.added++;
     vq->stats.indirect += indirect;
     steps->add(vq, piece, count, indirect);
-    slot->successor = vq->next_id;
+    steps->publish(vq);
     return 0;
+}
+
+/* virtqueue_add_row(). */
+INLINED int add_row(struct virtqueue *vq, const struct virtqueue_steps *steps,
+                    const struct virtqueue_sg *sg, void *const *token, unsigned count, bool in)
+{
+    unsigned most = count < vq->free ? count : vq->free, i;
+    struct virtqueue_piece piece;
+
+    if (vq->broken)
+        return -EIO;
+    for (i = 0; i < most && token[i] && map_piece(&piece, &sg[i], in); i++) {
+        struct virtqueue_slot *slot = &vq->slot[vq->next_id];
+
+        slot->token = token[i];
+        slot->addr = piece.addr;
+        slot->len = piece.len;
+        slot->writable = in ? piece.len : 0;
+        slot->pieces = slot->descriptors = 1;
+        steps->add(vq, &piece, 1, false);
+    }
+    vq->stats.full += i == most && most < count;
+    if (i == 0)
+        return most == 0 ? -ENOSPC : -EINVAL;
+    vq->free -= i;
+    vq->in_flight += i;
+    vq->stats.added += i;
+    steps->publish(vq);
+    return (int)i;
 }
 
 /* ---- and back ---- */
@@ -150,27 +182,32 @@ INLINED bool pop_in_order(struct virtqueue *vq, const struct virtqueue_steps *st
     *id = vq->oldest;
     *len = *id == vq->batch_last ? vq->batch_len : vq->slot[*id].writable;
     vq->batch = *id != vq->batch_last;
-    vq->oldest = vq->slot[*id].successor;
     return true;
 }
 
-/* virtqueue_get_buf(). */
-INLINED void *get_buffer(struct virtqueue *vq, const struct virtqueue_steps *steps, uint32_t *len)
+/* virtqueue_get_row(). */
+INLINED unsigned get_row(struct virtqueue *vq, const struct virtqueue_steps *steps, void **token,
+                         uint32_t *len, unsigned most)
 {
     uint32_t written;
     uint16_t id;
+    unsigned i;
 
     vq->stats.polls++;
-    if (vq->broken ||
-        !(vq->params.layout.in_order ? pop_in_order(vq, steps, &id, &written)
-                                     : pop_checked(vq, steps, &id, &written)) ||
-        !steps->release(vq, id))
-        return NULL;
-    vq->free += vq->slot[id].descriptors;
-    vq->stats.used++;
-    if (len)
-        *len = written;
-    return virtqueue_take_back(vq, id);
+    if (vq->broken)
+        return 0;
+    for (i = 0; i < most; i++) {
+        if (!(vq->params.layout.in_order ? pop_in_order(vq, steps, &id, &written)
+                                         : pop_checked(vq, steps, &id, &written)) ||
+            !steps->release(vq, id))
+            break;
+        vq->free += vq->slot[id].descriptors;
+        if (len)
+            len[i] = written;
+        token[i] = virtqueue_take_back(vq, id);
+    }
+    vq->stats.used += i;
+    return i;
 }
 
 #endif

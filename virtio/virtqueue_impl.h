@@ -21,32 +21,30 @@ struct virtqueue_piece {
 
 /*
  * One buffer that the device may have, by the id that the device returns it under. token NULL: the
- * slot is free, and the id must not come back.
+ * slot is free, and the id must not come back. Half a cache line: a buffer's way costs one.
  */
 struct virtqueue_slot {
     void *token;
-    struct virtqueue_piece
-        only;             /* the piece of a list of one; of longer ones: virtqueue_pieces() */
+    dma_addr_t addr;      /* of a list of one piece; those of longer lists: virtqueue_pieces() */
+    uint32_t len;         /* of it; the device writes it if `writable` is not 0 */
     uint32_t writable;    /* bytes of the device-writable part */
     uint16_t pieces;      /* length of the list */
     uint16_t descriptors; /* ring entries it takes: 1 through an indirect table, else `pieces` */
-    uint16_t successor;   /* the id of the buffer that was added after it */
+    uint16_t next;        /* in the list of free ids, and in a split ring's chain of descriptors */
 };
 
 struct virtqueue_layout_ops {
     /* Bytes of shared memory for the rings. */
     size_t (*memory_size)(const struct virtqueue_params *params);
-    /* Private memory of the layout. False: out of memory. */
-    bool (*create)(struct virtqueue *vq);
-    void (*destroy)(struct virtqueue *vq);
-    /* The state of a new queue, in private and (zeroed before) shared memory; places the areas and
-     * sets next_id. */
+    /* The state of a new queue, in private and (zeroed before) shared memory; places the areas. */
     void (*init)(struct virtqueue *vq);
-    /* virtqueue_add() and virtqueue_get_buf(): those of virtqueue_buffers.h with this layout's
-     * steps. */
+    /* virtqueue_add(), virtqueue_add_row() and virtqueue_get_row(): those of virtqueue_buffers.h with
+     * this layout's steps. */
     int (*add)(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out, unsigned in,
                void *token);
-    void *(*get_buf)(struct virtqueue *vq, uint32_t *len);
+    int (*add_row)(struct virtqueue *vq, const struct virtqueue_sg *sg, void *const *token,
+                   unsigned count, bool in);
+    unsigned (*get_row)(struct virtqueue *vq, void **token, uint32_t *len, unsigned most);
     /* Does the device want a notification for what was added since the last call? */
     bool (*kick_prepare)(struct virtqueue *vq);
     void (*disable_cb)(struct virtqueue *vq);
@@ -64,7 +62,6 @@ struct virtqueue_split {
     struct virtq_used *used;
     le16 *used_event;        /* behind avail->ring: written by us */
     const le16 *avail_event; /* behind used->ring: written by the device */
-    uint16_t *next;          /* [size]: the free list, and the chain of each buffer */
     uint16_t avail_idx;      /* what avail->idx was last set to */
     uint16_t used_idx;       /* the next used element to look at ... */
     uint16_t used_seen;      /* ... and how far the device had come when last asked */
@@ -78,11 +75,10 @@ struct virtqueue_packed {
     struct pvirtq_desc *desc;
     struct pvirtq_event_suppress *driver_event;
     const struct pvirtq_event_suppress *device_event;
-    uint16_t *next;      /* [size]: the list of free ids */
     uint16_t next_avail; /* where the next buffer is made available ... */
-    bool avail_wrap;     /* ... and our wrap counter there */
+    uint16_t avail_bits; /* ... and what AVAIL and USED are there, which is our wrap counter */
     uint16_t next_used;  /* where the next used descriptor will be ... */
-    bool used_wrap;      /* ... and the device's wrap counter there */
+    uint16_t used_bits;  /* ... and what they are there then, the device's wrap counter */
     bool events_off;     /* notifications are */
     uint32_t unkicked;   /* descriptors made available since the last kick_prepare */
 };
@@ -101,6 +97,8 @@ struct virtqueue {
         *piece;  /* [size][max_segments], by id: what was mapped of longer lists */
     void *table; /* [size][max_segments] shared descriptors, by id; NULL: no indirect tables */
     dma_addr_t table_addr;
+
+    uint8_t *cell; /* [size][cell_bytes], by id; NULL: there are none */
 
     uint16_t next_id;   /* of the buffer that is added next, while free > 0 */
     uint16_t free;      /* ring entries */
@@ -129,12 +127,10 @@ static inline size_t virtqueue_row(const struct virtqueue *vq, uint16_t id)
     return (size_t)id * vq->params.max_segments;
 }
 
-/* Where the pieces of a buffer are noted: in the slot itself, whose cache line is at hand, when it
- * is one. */
-static inline struct virtqueue_piece *virtqueue_pieces(const struct virtqueue *vq, uint16_t id,
-                                                       unsigned count)
+/* Where the pieces of a longer list are noted. */
+static inline struct virtqueue_piece *virtqueue_pieces(const struct virtqueue *vq, uint16_t id)
 {
-    return count == 1 ? &vq->slot[id].only : vq->piece + virtqueue_row(vq, id);
+    return vq->piece + virtqueue_row(vq, id);
 }
 
 static inline void virtqueue_unmap_pieces(const struct virtqueue_piece *piece, unsigned count)
@@ -152,7 +148,11 @@ static inline void *virtqueue_take_back(struct virtqueue *vq, uint16_t id)
     struct virtqueue_slot *slot = &vq->slot[id];
     void *token = slot->token;
 
-    virtqueue_unmap_pieces(virtqueue_pieces(vq, id, slot->pieces), slot->pieces);
+    if (slot->pieces == 1)
+        platform_dma_unmap(slot->addr, slot->len,
+                           slot->writable > 0 ? DMA_FROM_DEVICE : DMA_TO_DEVICE);
+    else
+        virtqueue_unmap_pieces(virtqueue_pieces(vq, id), slot->pieces);
     slot->token = NULL;
     vq->in_flight--;
     return token;

@@ -16,6 +16,12 @@
  * device's. */
 #define EVENT_ALIGNMENT 64
 
+/*
+ * 2.8.1: what wrap counters say. A descriptor is available when AVAIL is the driver's counter and USED
+ * is not, and used when both are the device's; both counters start as 1.
+ */
+#define WRAP_BITS (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)
+
 static size_t driver_event_offset(const struct virtqueue_params *params)
 {
     size_t end = sizeof(struct pvirtq_desc) * params->size;
@@ -26,18 +32,6 @@ static size_t driver_event_offset(const struct virtqueue_params *params)
 static size_t packed_memory_size(const struct virtqueue_params *params)
 {
     return driver_event_offset(params) + EVENT_ALIGNMENT + sizeof(struct pvirtq_event_suppress);
-}
-
-static bool packed_create(struct virtqueue *vq)
-{
-    vq->packed.next = platform_dma_alloc(vq->params.size * sizeof(uint16_t), 64);
-    return vq->packed.next != NULL;
-}
-
-static void packed_destroy(struct virtqueue *vq)
-{
-    if (vq->packed.next)
-        platform_dma_free(vq->packed.next, vq->params.size * sizeof(uint16_t));
 }
 
 /* Both halves at once, so that the device never sees an offset of one request with the flags of
@@ -74,10 +68,8 @@ static void packed_disable_cb(struct virtqueue *vq)
 static void packed_init(struct virtqueue *vq)
 {
     struct virtqueue_packed *p = &vq->packed;
-    uint16_t size = vq->params.size;
     uint8_t *base = vq->memory;
     size_t events = driver_event_offset(&vq->params);
-    unsigned i;
 
     p->desc = (struct pvirtq_desc *)base;
     p->driver_event = (struct pvirtq_event_suppress *)(base + events);
@@ -86,30 +78,32 @@ static void packed_init(struct virtqueue *vq)
     vq->areas.driver = vq->areas.descriptor + events;
     vq->areas.device = vq->areas.driver + EVENT_ALIGNMENT;
 
-    /* 2.8.1: both sides start with a wrap counter of 1. */
     p->next_avail = p->next_used = 0;
-    p->avail_wrap = p->used_wrap = true;
+    p->avail_bits = VIRTQ_DESC_F_AVAIL;
+    p->used_bits = WRAP_BITS;
     p->unkicked = 0;
-    for (i = 0; i < size; i++)
-        p->next[i] = (uint16_t)(i + 1 < size ? i + 1 : 0);
-    vq->next_id = 0;
     p->events_off = false;
     packed_disable_cb(vq);
 }
 
-/* 2.8.1: what AVAIL and USED are in a descriptor that we make available in this lap of the ring. */
-static uint16_t available_bits(bool wrap)
+static bool avail_wrap(const struct virtqueue_packed *p)
 {
-    return wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+    return p->avail_bits & VIRTQ_DESC_F_AVAIL;
 }
 
-static void advance(uint16_t *index, bool *wrap, unsigned by, uint16_t size)
+static bool used_wrap(const struct virtqueue_packed *p)
+{
+    return p->used_bits & VIRTQ_DESC_F_AVAIL;
+}
+
+/* On to a later place of the ring. In the next lap both bits are the other way round. */
+static void advance(uint16_t *index, uint16_t *bits, unsigned by, uint16_t size)
 {
     unsigned next = *index + by;
 
     if (next >= size) {
         next -= size;
-        *wrap = !*wrap;
+        *bits ^= WRAP_BITS;
     }
     *index = (uint16_t)next;
 }
@@ -132,7 +126,7 @@ static uint16_t add_indirect(struct virtqueue *vq, const struct virtqueue_piece 
     struct pvirtq_desc *table = (struct pvirtq_desc *)vq->table + offset;
     struct virtqueue_piece whole = {.addr = vq->table_addr + offset * sizeof(*table),
                                     .len = (uint32_t)(count * sizeof(*table))};
-    uint16_t flags = VIRTQ_DESC_F_INDIRECT | available_bits(p->avail_wrap);
+    uint16_t flags = VIRTQ_DESC_F_INDIRECT | p->avail_bits;
     unsigned i;
 
     /* 2.8.19: in a table only WRITE means anything; ids and NEXT do not. */
@@ -141,7 +135,7 @@ static uint16_t add_indirect(struct virtqueue *vq, const struct virtqueue_piece 
         table[i].flags = cpu_to_le16(piece[i].in ? VIRTQ_DESC_F_WRITE : 0);
     }
     write_desc(&p->desc[p->next_avail], &whole, id);
-    advance(&p->next_avail, &p->avail_wrap, 1, vq->params.size);
+    advance(&p->next_avail, &p->avail_bits, 1, vq->params.size);
     return flags;
 }
 
@@ -157,26 +151,26 @@ INLINED uint16_t add_direct(struct virtqueue *vq, const struct virtqueue_piece *
     for (i = 0; i < count; i++) {
         struct pvirtq_desc *desc = &p->desc[p->next_avail];
         uint16_t flags = (piece[i].in ? VIRTQ_DESC_F_WRITE : 0) |
-                         (i + 1 < count ? VIRTQ_DESC_F_NEXT : 0) | available_bits(p->avail_wrap);
+                         (i + 1 < count ? VIRTQ_DESC_F_NEXT : 0) | p->avail_bits;
 
         write_desc(desc, &piece[i], id);
         if (i == 0)
             first_flags = flags;
         else
             desc->flags = cpu_to_le16(flags);
-        advance(&p->next_avail, &p->avail_wrap, 1, vq->params.size);
+        advance(&p->next_avail, &p->avail_bits, 1, vq->params.size);
     }
     return first_flags;
 }
 
-INLINED void publish(struct virtqueue *vq, const struct virtqueue_piece *piece, unsigned count,
-                     bool indirect)
+INLINED void put(struct virtqueue *vq, const struct virtqueue_piece *piece, unsigned count,
+                 bool indirect)
 {
     struct virtqueue_packed *p = &vq->packed;
     struct pvirtq_desc *head = &p->desc[p->next_avail];
     uint16_t flags = indirect ? add_indirect(vq, piece, count) : add_direct(vq, piece, count);
 
-    vq->next_id = p->next[vq->next_id];
+    vq->next_id = vq->slot[vq->next_id].next;
     p->unkicked += indirect ? 1 : count;
     /*
      * Written last (2.8.21.1.1). Pairs with the device's load of these flags: a device that finds
@@ -185,12 +179,10 @@ INLINED void publish(struct virtqueue *vq, const struct virtqueue_piece *piece, 
     __atomic_store_n(&head->flags, cpu_to_le16(flags), __ATOMIC_RELEASE);
 }
 
-/* 2.8.1: a descriptor is used when both bits equal the device's wrap counter. */
-static bool is_used(uint16_t flags, bool wrap)
+/* put() did it: each buffer has flags of its own. */
+INLINED void publish(struct virtqueue *vq)
 {
-    bool avail = flags & VIRTQ_DESC_F_AVAIL, used = flags & VIRTQ_DESC_F_USED;
-
-    return avail == used && used == wrap;
+    (void)vq;
 }
 
 INLINED bool pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
@@ -206,7 +198,7 @@ INLINED bool pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
      * same descriptor, and the data the device wrote.
      */
     flags = le16_to_cpu(__atomic_load_n(&desc->flags, __ATOMIC_ACQUIRE));
-    if (!is_used(flags, p->used_wrap))
+    if ((flags & WRAP_BITS) != p->used_bits)
         return false;
     *id = le16_to_cpu(__atomic_load_n(&desc->id, __ATOMIC_RELAXED));
     *len = le32_to_cpu(__atomic_load_n(&desc->len, __ATOMIC_RELAXED));
@@ -225,34 +217,34 @@ INLINED bool release(struct virtqueue *vq, uint16_t id)
     struct virtqueue_packed *p = &vq->packed;
 
     /* 2.8.6: one used descriptor for a list; the device skipped the rest of it, and so do we. */
-    advance(&p->next_used, &p->used_wrap, vq->slot[id].descriptors, vq->params.size);
-    if (vq->params.layout.in_order)
+    advance(&p->next_used, &p->used_bits, vq->slot[id].descriptors, vq->params.size);
+    if (vq->params.layout.in_order) {
+        vq->oldest = vq->slot[id].next;
         return true;
-    p->next[id] = vq->next_id;
+    }
+    vq->slot[id].next = vq->next_id;
     vq->next_id = id;
     return true;
 }
 
-static const struct virtqueue_steps packed_steps = {.add = publish, .pop = pop, .release = release};
+static const struct virtqueue_steps packed_steps = {
+    .add = put, .publish = publish, .pop = pop, .release = release};
 
-static __attribute__((noinline)) int add_list(struct virtqueue *vq, const struct virtqueue_sg *sg,
-                                              unsigned out, unsigned count, void *token)
-{
-    return add_buffer(vq, &packed_steps, sg, out, count, token);
-}
-
-/* Most buffers are one piece; theirs is code without loops. */
 static int packed_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out,
                       unsigned in, void *token)
 {
-    if (out + in == 1)
-        return add_buffer(vq, &packed_steps, sg, out, 1, token);
-    return add_list(vq, sg, out, out + in, token);
+    return add_list(vq, &packed_steps, sg, out, out + in, token);
 }
 
-static void *packed_get_buf(struct virtqueue *vq, uint32_t *len)
+static int packed_add_row(struct virtqueue *vq, const struct virtqueue_sg *sg, void *const *token,
+                          unsigned count, bool in)
 {
-    return get_buffer(vq, &packed_steps, len);
+    return add_row(vq, &packed_steps, sg, token, count, in);
+}
+
+static unsigned packed_get_row(struct virtqueue *vq, void **token, uint32_t *len, unsigned most)
+{
+    return get_row(vq, &packed_steps, token, len, most);
 }
 
 /* 2.8.10: does the place that the device asks about lie among the descriptors of this batch? */
@@ -264,7 +256,7 @@ static bool event_reached(const struct virtqueue *vq, uint16_t off_wrap, uint32_
 
     /* Counted from the start of the lap that we are in, an offset of the lap before lies a ring's
      * length back. */
-    if (event_wrap != p->avail_wrap)
+    if (event_wrap != avail_wrap(p))
         event -= vq->params.size;
     return virtqueue_need_event(event, p->next_avail, (uint16_t)(p->next_avail - batch));
 }
@@ -305,7 +297,7 @@ static bool packed_kick_prepare(struct virtqueue *vq)
 static bool packed_enable_cb(struct virtqueue *vq)
 {
     struct virtqueue_packed *p = &vq->packed;
-    uint16_t off_wrap = (uint16_t)(p->next_used | p->used_wrap << RING_EVENT_WRAP_SHIFT);
+    uint16_t off_wrap = (uint16_t)(p->next_used | used_wrap(p) << RING_EVENT_WRAP_SHIFT);
     uint16_t flags;
 
     p->events_off = false;
@@ -320,12 +312,12 @@ static bool packed_enable_cb(struct virtqueue *vq)
      */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     flags = le16_to_cpu(__atomic_load_n(&p->desc[p->next_used].flags, __ATOMIC_RELAXED));
-    return vq->in_flight == 0 || !is_used(flags, p->used_wrap);
+    return vq->in_flight == 0 || (flags & WRAP_BITS) != p->used_bits;
 }
 
 static uint16_t packed_notification_data(const struct virtqueue *vq)
 {
-    return (uint16_t)(vq->packed.next_avail | vq->packed.avail_wrap << RING_EVENT_WRAP_SHIFT);
+    return (uint16_t)(vq->packed.next_avail | avail_wrap(&vq->packed) << RING_EVENT_WRAP_SHIFT);
 }
 
 static void packed_dump(const struct virtqueue *vq)
@@ -335,18 +327,17 @@ static void packed_dump(const struct virtqueue *vq)
 
     log_info(
         "%s: driver: avail %u/%u used %u/%u unkicked %u next %u; device: flags 0x%x, events 0x%x/0x%x",
-        vq->params.name, p->next_avail, p->avail_wrap, p->next_used, p->used_wrap, p->unkicked,
+        vq->params.name, p->next_avail, avail_wrap(p), p->next_used, used_wrap(p), p->unkicked,
         vq->next_id, le16_to_cpu(__atomic_load_n(&p->desc[p->next_used].flags, __ATOMIC_RELAXED)),
         le16_to_cpu(event.off_wrap), le16_to_cpu(event.flags));
 }
 
 const struct virtqueue_layout_ops virtqueue_packed_ops = {
     .memory_size = packed_memory_size,
-    .create = packed_create,
-    .destroy = packed_destroy,
     .init = packed_init,
     .add = packed_add,
-    .get_buf = packed_get_buf,
+    .add_row = packed_add_row,
+    .get_row = packed_get_row,
     .kick_prepare = packed_kick_prepare,
     .disable_cb = packed_disable_cb,
     .enable_cb = packed_enable_cb,

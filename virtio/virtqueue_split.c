@@ -34,18 +34,6 @@ static size_t split_memory_size(const struct virtqueue_params *params)
            sizeof(struct virtq_used_elem) * params->size + sizeof(le16);
 }
 
-static bool split_create(struct virtqueue *vq)
-{
-    vq->split.next = platform_dma_alloc(vq->params.size * sizeof(uint16_t), 64);
-    return vq->split.next != NULL;
-}
-
-static void split_destroy(struct virtqueue *vq)
-{
-    if (vq->split.next)
-        platform_dma_free(vq->split.next, vq->params.size * sizeof(uint16_t));
-}
-
 static void split_disable_cb(struct virtqueue *vq)
 {
     struct virtqueue_split *s = &vq->split;
@@ -72,7 +60,6 @@ static void split_init(struct virtqueue *vq)
     struct virtqueue_split *s = &vq->split;
     uint16_t size = vq->params.size;
     uint8_t *base = vq->memory;
-    unsigned i;
 
     s->desc = (struct virtq_desc *)base;
     s->avail = (struct virtq_avail *)(base + sizeof(struct virtq_desc) * size);
@@ -85,11 +72,6 @@ static void split_init(struct virtqueue *vq)
 
     s->avail_idx = s->used_idx = s->used_seen = 0;
     s->unkicked = 0;
-    /* With IN_ORDER it stays this circle for ever: descriptors are taken and come back in ring
-     * order (2.7.5.1). */
-    for (i = 0; i < size; i++)
-        s->next[i] = (uint16_t)(i + 1 < size ? i + 1 : 0);
-    vq->next_id = 0;
     s->events_off = false;
     split_disable_cb(vq);
 }
@@ -132,14 +114,14 @@ INLINED uint16_t add_direct(struct virtqueue *vq, uint16_t head,
 
     for (i = 0; i < count; i++) {
         last = index;
-        index = s->next[last];
+        index = vq->slot[last].next;
         write_desc(&s->desc[last], &piece[i], index, i + 1 == count);
     }
     return last;
 }
 
-INLINED void publish(struct virtqueue *vq, const struct virtqueue_piece *piece, unsigned count,
-                     bool indirect)
+INLINED void put(struct virtqueue *vq, const struct virtqueue_piece *piece, unsigned count,
+                 bool indirect)
 {
     struct virtqueue_split *s = &vq->split;
     uint16_t head = vq->next_id, last;
@@ -149,13 +131,19 @@ INLINED void publish(struct virtqueue *vq, const struct virtqueue_piece *piece, 
     else
         last = add_direct(vq, head, piece, count);
 
-    vq->next_id = s->next[last];
+    vq->next_id = vq->slot[last].next;
     s->avail->ring[s->avail_idx & (vq->params.size - 1)] = cpu_to_le16(head);
     s->avail_idx++;
     s->unkicked++;
+}
+
+INLINED void publish(struct virtqueue *vq)
+{
+    struct virtqueue_split *s = &vq->split;
+
     /*
      * Pairs with the device's load of avail->idx: a device that sees the new index sees the
-     * descriptors, the table and the ring entry written above (2.7.13.3.1).
+     * descriptors, the tables and the ring entries that put() wrote (2.7.13.3.1).
      */
     __atomic_store_n(&s->avail->idx, cpu_to_le16(s->avail_idx), __ATOMIC_RELEASE);
 }
@@ -187,8 +175,8 @@ INLINED bool pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
 INLINED bool release(struct virtqueue *vq, uint16_t id)
 {
     struct virtqueue_split *s = &vq->split;
+    unsigned i, count = vq->slot[id].descriptors;
     uint16_t last = id;
-    unsigned i;
 
     /* Only a batch can get here (IN_ORDER): its used element covers more than the used index moved
      * by. */
@@ -197,35 +185,35 @@ INLINED bool release(struct virtqueue *vq, uint16_t id)
         return false;
     }
     s->used_idx++;
-    if (vq->params.layout.in_order)
+    for (i = 1; i < count; i++)
+        last = vq->slot[last].next;
+    if (vq->params.layout.in_order) {
+        vq->oldest = vq->slot[last].next;
         return true;
-    for (i = 1; i < vq->slot[id].descriptors; i++)
-        last = s->next[last];
-    s->next[last] = vq->next_id;
+    }
+    vq->slot[last].next = vq->next_id;
     vq->next_id = id;
     return true;
 }
 
-static const struct virtqueue_steps split_steps = {.add = publish, .pop = pop, .release = release};
+static const struct virtqueue_steps split_steps = {
+    .add = put, .publish = publish, .pop = pop, .release = release};
 
-static __attribute__((noinline)) int add_list(struct virtqueue *vq, const struct virtqueue_sg *sg,
-                                              unsigned out, unsigned count, void *token)
-{
-    return add_buffer(vq, &split_steps, sg, out, count, token);
-}
-
-/* Most buffers are one piece; theirs is code without loops. */
 static int split_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out, unsigned in,
                      void *token)
 {
-    if (out + in == 1)
-        return add_buffer(vq, &split_steps, sg, out, 1, token);
-    return add_list(vq, sg, out, out + in, token);
+    return add_list(vq, &split_steps, sg, out, out + in, token);
 }
 
-static void *split_get_buf(struct virtqueue *vq, uint32_t *len)
+static int split_add_row(struct virtqueue *vq, const struct virtqueue_sg *sg, void *const *token,
+                         unsigned count, bool in)
 {
-    return get_buffer(vq, &split_steps, len);
+    return add_row(vq, &split_steps, sg, token, count, in);
+}
+
+static unsigned split_get_row(struct virtqueue *vq, void **token, uint32_t *len, unsigned most)
+{
+    return get_row(vq, &split_steps, token, len, most);
 }
 
 static bool split_kick_prepare(struct virtqueue *vq)
@@ -296,11 +284,10 @@ static void split_dump(const struct virtqueue *vq)
 
 const struct virtqueue_layout_ops virtqueue_split_ops = {
     .memory_size = split_memory_size,
-    .create = split_create,
-    .destroy = split_destroy,
     .init = split_init,
     .add = split_add,
-    .get_buf = split_get_buf,
+    .add_row = split_add_row,
+    .get_row = split_get_row,
     .kick_prepare = split_kick_prepare,
     .disable_cb = split_disable_cb,
     .enable_cb = split_enable_cb,

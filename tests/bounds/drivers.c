@@ -59,22 +59,25 @@ static unsigned nic_poll_counted(struct nic *nic, unsigned budget)
     return result;
 }
 
-static int nic_tx_counted(struct nic *nic, const struct virtqueue_sg *sg, unsigned n,
-                          uint32_t headroom, const struct nic_offload *offload, void *token)
+static int nic_tx_counted(struct nic *nic, const struct nic_tx_frame *frame, unsigned count)
 {
     struct work_mark mark = work_begin();
-    int result = find(nic)->real.nic->tx(nic, sg, n, headroom, offload, token);
+    int result = find(nic)->real.nic->tx(nic, frame, count);
+    unsigned pieces = 0;
 
-    work_end("nic_tx", &mark, WORK_FIXED + WORK_BUFFER * (WORK_RING + n), 2);
+    for (unsigned i = 0; i < count; i++)
+        pieces += frame[i].n;
+    work_end("nic_tx", &mark, count * WORK_FIXED + WORK_BUFFER * (count * WORK_RING + pieces), 2);
     return result;
 }
 
-static int nic_rx_provide_counted(struct nic *nic, void *buffer, uint32_t len, void *token)
+static int nic_rx_provide_counted(struct nic *nic, void *const *buffer, unsigned count,
+                                  uint32_t len)
 {
     struct work_mark mark = work_begin();
-    int result = find(nic)->real.nic->rx_provide(nic, buffer, len, token);
+    int result = find(nic)->real.nic->rx_provide(nic, buffer, count, len);
 
-    work_end("nic_rx_provide", &mark, 2 * WORK_FIXED, 0);
+    work_end("nic_rx_provide", &mark, 2 * WORK_FIXED * count, 0);
     return result;
 }
 

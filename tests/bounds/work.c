@@ -123,6 +123,13 @@ COUNTED(int, virtqueue_add,
 COUNTED(bool, virtqueue_kick_prepare, (struct virtqueue * vq), (vq), WORK_FIXED, 0)
 COUNTED(void *, virtqueue_get_buf, (struct virtqueue * vq, uint32_t *len), (vq, len),
         WORK_FIXED + WORK_PIECE * virtqueue_size(vq), 0)
+COUNTED(int, virtqueue_add_row,
+        (struct virtqueue * vq, const struct virtqueue_sg *sg, void *const *token, unsigned count,
+         bool in),
+        (vq, sg, token, count, in), WORK_FIXED *(1 + count), 0)
+COUNTED(unsigned, virtqueue_get_row,
+        (struct virtqueue * vq, void **token, uint32_t *len, unsigned most), (vq, token, len, most),
+        (WORK_FIXED + WORK_PIECE * virtqueue_size(vq)) * most, 0)
 COUNTED(bool, virtqueue_enable_cb, (struct virtqueue * vq), (vq), WORK_FIXED, 0)
 COUNTED(void *, virtqueue_detach_unused, (struct virtqueue * vq), (vq),
         WORK_FIXED + 2 * WORK_PIECE * virtqueue_size(vq), 0)

@@ -59,35 +59,33 @@ static struct device_net net;
 static struct nic *nic;
 static unsigned lent, sending;
 
-static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     const struct nic_received *how)
+static void received(void *arg, const struct nic_rx_frame *frame, unsigned count)
 {
     (void)arg;
-    (void)piece;
-    (void)how;
-    lent -= pieces;
+    for (unsigned i = 0; i < count; i++)
+        lent -= frame[i].pieces;
 }
 
-static void reclaimed(void *arg, void *token)
+static void reclaimed(void *arg, void *buffer)
 {
     (void)arg;
-    (void)token;
+    (void)buffer;
     lent--;
 }
 
-static void sent(void *arg, void *token)
+static void sent(void *arg, void *const *token, unsigned count)
 {
     (void)arg;
     (void)token;
-    sending--;
+    sending -= count;
 }
 
 static void provide(void)
 {
     while (lent < BUFFERS && nic_rx_room(nic)) {
-        uint8_t *buffer = memory + lent * BUFFER_SIZE;
+        void *buffer = memory + lent * BUFFER_SIZE;
 
-        if (nic_rx_provide(nic, buffer, BUFFER_SIZE, buffer) != 0)
+        if (nic_rx_provide(nic, &buffer, 1, BUFFER_SIZE) != 1)
             break;
         lent++;
     }

@@ -9,65 +9,82 @@
 #define BUFFERS 32u
 #define BUFFER_SIZE 2048u
 #define TX_SLOTS 32u
+#define TX_BURST 3u
 
 static struct nic *nic;
 static uint8_t *memory;
 static bool lent[BUFFERS], sending[TX_SLOTS];
 static uint32_t sum;
 
-static void come_home(void *token)
+static size_t number_of(const void *buffer)
 {
-    size_t n = (size_t)((uint8_t *)token - memory) / BUFFER_SIZE;
+    return (size_t)((const uint8_t *)buffer - memory) / BUFFER_SIZE;
+}
+
+static void come_home(const void *buffer)
+{
+    size_t n = number_of(buffer);
 
     if (n >= BUFFERS || !lent[n])
         hosted_fail("a receive buffer came back that was not lent");
     lent[n] = false;
 }
 
-static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     const struct nic_received *how)
+static void take_frame(const struct nic_piece *piece, unsigned pieces)
 {
-    (void)arg;
-    (void)how;
     if (pieces == 0 || pieces > NIC_MAX_RX_PIECES)
         hosted_fail("a frame of %u pieces", pieces);
     for (unsigned i = 0; i < pieces; i++) {
-        uint8_t *token = piece[i].token, *data = piece[i].data;
+        uint8_t *buffer = piece[i].buffer, *data = piece[i].data;
 
-        if (data < token || data + piece[i].len > token + BUFFER_SIZE)
+        if (data < buffer || data + piece[i].len > buffer + BUFFER_SIZE)
             hosted_fail("a piece lies outside of its buffer");
         for (uint32_t n = 0; n < piece[i].len; n += 64)
             sum += data[n];
-        come_home(token);
+        come_home(buffer);
     }
 }
 
-static void reclaimed(void *arg, void *token)
+static void received(void *arg, const struct nic_rx_frame *frame, unsigned count)
 {
     (void)arg;
-    come_home(token);
+    if (count == 0 || count > NIC_BURST)
+        hosted_fail("a burst of %u frames", count);
+    for (unsigned i = 0; i < count; i++)
+        take_frame(frame[i].piece, frame[i].pieces);
 }
 
-static void sent(void *arg, void *token)
+static void reclaimed(void *arg, void *buffer)
 {
-    size_t n = (uintptr_t)token - 1;
-
     (void)arg;
-    if (n >= TX_SLOTS || !sending[n])
-        hosted_fail("a frame was sent twice");
-    sending[n] = false;
+    come_home(buffer);
+}
+
+static void sent(void *arg, void *const *token, unsigned count)
+{
+    (void)arg;
+    for (unsigned i = 0; i < count; i++) {
+        size_t n = (uintptr_t)token[i] - 1;
+
+        if (n >= TX_SLOTS || !sending[n])
+            hosted_fail("a frame was sent twice");
+        sending[n] = false;
+    }
 }
 
 static void provide(unsigned most)
 {
-    for (unsigned i = 0; i < BUFFERS && most; i++) {
-        uint8_t *buffer = memory + i * BUFFER_SIZE;
+    void *home[BUFFERS];
+    unsigned count = 0;
+    int taken = 0;
 
-        if (lent[i] || !nic_rx_room(nic) || nic_rx_provide(nic, buffer, BUFFER_SIZE, buffer) != 0)
-            continue;
-        lent[i] = true;
-        most--;
-    }
+    for (unsigned i = 0; i < BUFFERS && count < most; i++)
+        if (!lent[i])
+            home[count++] = memory + i * BUFFER_SIZE;
+    if (count > 0 && nic_rx_room(nic) > 0)
+        taken = nic_rx_provide(nic, home, count, BUFFER_SIZE);
+    for (int i = 0; i < taken; i++)
+        lent[number_of(home[i])] = true;
     nic_kick(nic);
 }
 
@@ -90,25 +107,32 @@ static void restarted(void *arg)
     provide(BUFFERS);
 }
 
+/* A burst of frames that are alike. */
 static void send(struct input *input)
 {
+    struct nic_tx_frame frame[TX_BURST];
     struct virtqueue_sg sg[NIC_MAX_TX_PIECES];
-    unsigned n = 1 + input_u8(input) % NIC_MAX_TX_PIECES, slot = 0;
+    unsigned n = 1 + input_u8(input) % NIC_MAX_TX_PIECES, count = 0;
     struct nic_offload offload = {.checksum_start = input_u8(input), .checksum_offset = 6};
+    int taken = 0;
 
-    while (slot < TX_SLOTS && sending[slot])
-        slot++;
-    if (slot == TX_SLOTS)
-        return;
     for (unsigned i = 0; i < n; i++)
         sg[i] = (struct virtqueue_sg){memory + BUFFERS * BUFFER_SIZE + 64 + 128 * i, 14 + 7 * i};
-    sending[slot] = true;
     offload.segment_size = input_u8(input);
     offload.header_len = 54;
     offload.cut = offload.checksum_start % 4;
-    if (nic_tx(nic, sg, n, offload.checksum_start & 2 ? 64 : 0,
-               offload.checksum_start ? &offload : NULL, (void *)(uintptr_t)(slot + 1)) != 0)
-        sending[slot] = false;
+    for (unsigned slot = 0; slot < TX_SLOTS && count < TX_BURST; slot++) {
+        if (sending[slot])
+            continue;
+        sending[slot] = true;
+        frame[count++] = (struct nic_tx_frame){sg, n, offload.checksum_start & 2 ? 64 : 0,
+                                               offload.checksum_start ? &offload : NULL,
+                                               (void *)(uintptr_t)(slot + 1)};
+    }
+    if (count > 0)
+        taken = nic_tx_burst(nic, frame, count);
+    for (unsigned i = taken > 0 ? (unsigned)taken : 0; i < count; i++)
+        sending[(uintptr_t)frame[i].token - 1] = false;
 }
 
 static const struct nic_callbacks callbacks = {.received = received,

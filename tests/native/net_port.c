@@ -60,39 +60,49 @@ static bool is_right(const struct frame *frame, uint32_t len)
     return true;
 }
 
-static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     const struct nic_received *how)
+static void take_frame(const struct nic_rx_frame *frame)
 {
-    (void)arg;
-    (void)how;
-    if (pieces == 1 && is_right(piece[0].data, piece[0].len)) {
+    const struct nic_piece *piece = frame->piece;
+
+    if (frame->pieces == 1 && is_right(piece[0].data, piece[0].len)) {
         counts.received++;
         outstanding--;
     } else {
         counts.wrong++;
     }
-    for (unsigned i = 0; i < pieces; i++)
-        rx_free[rx_free_count++] = piece[i].token;
+    for (unsigned i = 0; i < frame->pieces; i++)
+        rx_free[rx_free_count++] = piece[i].buffer;
 }
 
-static void reclaimed(void *arg, void *token)
+static void received(void *arg, const struct nic_rx_frame *frame, unsigned count)
 {
     (void)arg;
-    rx_free[rx_free_count++] = token;
+    for (unsigned i = 0; i < count; i++)
+        take_frame(&frame[i]);
 }
 
-static void sent(void *arg, void *token)
+static void reclaimed(void *arg, void *buffer)
 {
     (void)arg;
-    counts.sent++;
-    tx_free[tx_free_count++] = token;
+    rx_free[rx_free_count++] = buffer;
+}
+
+static void sent(void *arg, void *const *token, unsigned count)
+{
+    (void)arg;
+    counts.sent += count;
+    for (unsigned i = 0; i < count; i++)
+        tx_free[tx_free_count++] = token[i];
 }
 
 static void lend_buffers(void)
 {
-    while (rx_free_count > 0 && nic_rx_provide(nic, rx_free[rx_free_count - 1], BUFFER_BYTES,
-                                               rx_free[rx_free_count - 1]) == 0)
-        rx_free_count--;
+    int taken = rx_free_count > 0 ? nic_rx_provide(nic, rx_free, rx_free_count, BUFFER_BYTES) : 0;
+
+    if (taken <= 0)
+        return;
+    rx_free_count -= (unsigned)taken;
+    memmove(rx_free, rx_free + taken, rx_free_count * sizeof(rx_free[0]));
 }
 
 static void changed(void *arg)

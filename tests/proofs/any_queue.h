@@ -74,6 +74,29 @@ void *virtqueue_get_buf(struct virtqueue *vq, uint32_t *len)
     return token;
 }
 
+int virtqueue_add_row(struct virtqueue *vq, const struct virtqueue_sg *sg, void *const *token,
+                      unsigned count, bool in)
+{
+    unsigned n = 0;
+    int error = 0;
+
+    claim(count >= 1);
+    for (; n < count && n < LENT_MAX && !error; n++)
+        error = virtqueue_add(vq, &sg[n], !in, in, token[n]);
+    return n > 1 || !error ? (int)n - (error != 0) : error;
+}
+
+unsigned virtqueue_get_row(struct virtqueue *vq, void **token, uint32_t *len, unsigned most)
+{
+    unsigned n = 0;
+
+    claim(most >= 1);
+    while (n < most && n < LENT_MAX &&
+           (token[n] = virtqueue_get_buf(vq, len ? &len[n] : NULL)) != NULL)
+        n++;
+    return n;
+}
+
 void virtqueue_break(struct virtqueue *vq, const char *reason)
 {
     (void)reason;

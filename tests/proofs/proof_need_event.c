@@ -7,7 +7,7 @@
 // control: virtio/virtqueue_impl.h: (uint16_t)(new_idx - event - 1) < => (uint16_t)(new_idx - event) <
 // control: virtio/virtqueue_impl.h: < (uint16_t)(new_idx - old_idx) => <= (uint16_t)(new_idx - old_idx)
 // control: virtio/virtqueue_packed.c: event -= vq->params.size; => event += vq->params.size;
-// control: virtio/virtqueue_packed.c: if (event_wrap != p->avail_wrap) => if (event_wrap == p->avail_wrap)
+// control: virtio/virtqueue_packed.c: if (event_wrap != avail_wrap(p)) => if (event_wrap == avail_wrap(p))
 #define RING_SIZE 1
 #define PACKED
 #include "ring_state.h"
@@ -30,7 +30,7 @@ int main(void)
     assume(asked <= now && asked > now - size);
     vq.params.size = (uint16_t)size;
     vq.packed.next_avail = (uint16_t)place;
-    vq.packed.avail_wrap = wrap;
+    vq.packed.avail_bits = wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
     bool asked_wrap = asked >= size ? wrap : !wrap;
     uint16_t off_wrap = (uint16_t)(asked % size | asked_wrap << RING_EVENT_WRAP_SHIFT);
 

@@ -1,12 +1,13 @@
 /*
- * proof_net_receive.c - one frame from a network device that says anything, in buffers that it used
- * in any order and number (5.1.9.3.2, 5.1.9.4): pieces lie in their buffers, every buffer that the
- * device gave back goes to the user once, and a slot is either free or the device's.
+ * proof_net_receive.c - a burst of frames from a network device that says anything, in buffers that it
+ * used in any order and number (5.1.9.3.2, 5.1.9.4): pieces lie in their buffers, and every buffer that
+ * the device gave back goes to the user once.
  */
 // unwind: 5
 // control: net/virtio_net.c: wanted == 0 || wanted > NIC_MAX_RX_PIECES => wanted == 0
-// control: net/virtio_net.c: if (first->len < net->header_size)\n        return false; =>
-// control: net/virtio_net.c: while (n < wanted && take_piece(net, rx, &piece[n]))\n        n++; => while (n < wanted && take_piece(net, rx, &piece[n++]))\n        ;
+// control: net/virtio_net.c: burst->len[burst->next] >= size; => true;
+// control: net/virtio_net.c: if (burst->next == burst->count) { => if (burst->next > burst->count) {
+// control: net/virtio_net.c: for (i = first; i < burst->pieces; i++) => for (i = first + 1; i < burst->pieces; i++)
 // control: net/virtio_net.c: type < 8 && (net->guest_segments >> type & 1) => (net->guest_segments >> type & 1)
 #define LENT_MAX 3
 #include "any_queue.h"
@@ -14,44 +15,49 @@
 #include "net/nic.h"
 #undef NIC_MAX_RX_PIECES
 #define NIC_MAX_RX_PIECES 2
+#undef NIC_BURST
+#define NIC_BURST 2
 #include "net/virtio_net.c"
 
 #define BUFFERS LENT_MAX
 #define BUFFER_SIZE 24
 
-static struct rx_slot slots[BUFFERS];
 static uint8_t *buffers[BUFFERS];
-static bool lent[BUFFERS]; /* buffers that the user has not got back; the token is &lent[i] */
+static bool lent[BUFFERS]; /* buffers that the user has not got back */
 
-static void came_back(void *token)
+static unsigned came_back(const void *buffer)
 {
-    bool *mine = token;
+    unsigned i = 0;
 
-    claim(mine >= &lent[0] && mine < &lent[BUFFERS] && *mine);
-    *mine = false;
+    while (i < BUFFERS && buffers[i] != buffer)
+        i++;
+    claim(i < BUFFERS && lent[i]);
+    lent[i] = false;
+    return i;
 }
 
-static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     const struct nic_received *how)
+static void received(void *arg, const struct nic_rx_frame *frame, unsigned count)
 {
-    unsigned i;
+    unsigned n, i;
 
     (void)arg;
-    (void)how;
-    claim(pieces >= 1 && pieces <= NIC_MAX_RX_PIECES);
-    for (i = 0; i < pieces && i < NIC_MAX_RX_PIECES; i++) {
-        size_t number = (size_t)((bool *)piece[i].token - lent);
+    claim(count >= 1 && count <= NIC_BURST);
+    for (n = 0; n < count && n < NIC_BURST; n++) {
+        claim(frame[n].pieces >= 1 && frame[n].pieces <= NIC_MAX_RX_PIECES);
+        for (i = 0; i < frame[n].pieces && i < NIC_MAX_RX_PIECES; i++) {
+            const struct nic_piece *piece = &frame[n].piece[i];
+            unsigned number = came_back(piece->buffer);
 
-        came_back(piece[i].token);
-        claim(piece[i].len > 0 && __CPROVER_same_object(piece[i].data, buffers[number]) &&
-              __CPROVER_r_ok(piece[i].data, piece[i].len));
+            claim(piece->len > 0 && __CPROVER_same_object(piece->data, buffers[number]) &&
+                  __CPROVER_r_ok(piece->data, piece->len));
+        }
     }
 }
 
-static void reclaimed(void *arg, void *token)
+static void reclaimed(void *arg, void *buffer)
 {
     (void)arg;
-    came_back(token);
+    came_back(buffer);
 }
 
 /* The header still lies in front of the frame. */
@@ -72,24 +78,18 @@ int main(void)
                              .guest_checksum = any_bool(),
                              .guest_ecn = any_bool(),
                              .guest_segments = any_u8()};
-    const struct rx_slot *free_slot;
-    unsigned i, free_slots = 0, with_device = 0;
+    unsigned most = any_unsigned(), i;
 
     net.header_size = net.hash_reported ? 20 : net.merge_buffers || any_bool() ? 12 : 10;
     for (i = 0; i < BUFFERS; i++) {
         buffers[i] = malloc(BUFFER_SIZE);
-        slots[i] = (struct rx_slot){.data = buffers[i], .token = &lent[i]};
         lent[i] = true;
-        rx.token[i] = &slots[i];
+        rx.token[i] = buffers[i];
         rx.writable[i] = BUFFER_SIZE;
     }
-    receive_frame(&net, &pair);
-    for (free_slot = net.rx_free; free_slot && free_slots <= BUFFERS; free_slots++)
-        free_slot = free_slot->next_free;
-    for (i = 0; i < BUFFERS; i++) {
-        claim(lent[i] == queue_has(&rx, &slots[i]));
-        with_device += lent[i];
-    }
-    claim(free_slots + with_device == BUFFERS);
+    assume(most >= 1 && most <= NIC_BURST);
+    receive_burst(&net, &pair, most);
+    for (i = 0; i < BUFFERS; i++)
+        claim(lent[i] == queue_has(&rx, buffers[i]));
     return 0;
 }

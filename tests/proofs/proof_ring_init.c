@@ -6,10 +6,10 @@
 // variant split-in-order: -DIN_ORDER
 // variant packed: -DPACKED
 // variant packed-in-order: -DPACKED -DIN_ORDER
-// control split: virtio/virtqueue_split.c: i + 1 < size ? i + 1 : 0 => i
-// control split: virtio/virtqueue.c: vq->free = vq->params.size; => vq->free = vq->params.size + 1;
-// control packed: virtio/virtqueue_packed.c: p->avail_wrap = p->used_wrap = true; => p->used_wrap = true;
-// control packed-in-order: virtio/virtqueue.c: vq->oldest = vq->next_id; =>
+// control split: virtio/virtqueue.c: i + 1 < size ? i + 1 : 0 => i
+// control split: virtio/virtqueue.c: vq->free = size; => vq->free = size + 1;
+// control packed: virtio/virtqueue_packed.c: p->avail_bits = VIRTQ_DESC_F_AVAIL; =>
+// control packed-in-order: virtio/virtqueue.c: vq->next_id = vq->oldest = 0; => vq->next_id = 0;
 #include "ring_state.h"
 
 int main(void)

@@ -43,7 +43,7 @@ void hosted_dma_unmap(dma_addr_t addr, size_t len, enum dma_direction direction)
 }
 
 /* Follows a list of `count` entries and crosses them off. False: one of them was already. */
-static bool cross_off(const uint16_t *next, uint16_t from, unsigned count, bool *crossed)
+static bool cross_off(const struct virtqueue *vq, uint16_t from, unsigned count, bool *crossed)
 {
     unsigned i;
 
@@ -51,7 +51,7 @@ static bool cross_off(const uint16_t *next, uint16_t from, unsigned count, bool 
         if (from >= RING_SIZE || crossed[from])
             return false;
         crossed[from] = true;
-        from = next[from];
+        from = vq->slot[from].next;
     }
     return count <= RING_SIZE;
 }
@@ -78,14 +78,14 @@ static bool slots_are_valid(const struct virtqueue *vq, unsigned *taken)
 
 #ifdef IN_ORDER
 /* The lists are a circle for ever, and what is in flight lies in a row from `oldest` to next_id. */
-static bool lists_are_valid(const struct virtqueue *vq, const uint16_t *next)
+static bool lists_are_valid(const struct virtqueue *vq)
 {
     uint16_t id = vq->oldest;
     bool last_seen = false;
     unsigned i;
 
     for (i = 0; i < RING_SIZE; i++)
-        if (next[i] != (i + 1) % RING_SIZE)
+        if (vq->slot[i].next != (i + 1) % RING_SIZE)
             return false;
     if (vq->oldest >= RING_SIZE)
         return false;
@@ -97,16 +97,16 @@ static bool lists_are_valid(const struct virtqueue *vq, const uint16_t *next)
         unsigned ids = slot->descriptors;
 #endif
 
-        if (!slot->token || slot->successor != (id + ids) % RING_SIZE)
+        if (!slot->token)
             return false;
         last_seen |= id == vq->batch_last;
-        id = slot->successor;
+        id = (uint16_t)((id + ids) % RING_SIZE);
     }
     return id == vq->next_id && (!vq->batch || last_seen);
 }
 #else
 /* Each entry is on the list of the free ones, or belongs to one buffer. */
-static bool lists_are_valid(const struct virtqueue *vq, const uint16_t *next)
+static bool lists_are_valid(const struct virtqueue *vq)
 {
     bool crossed[RING_SIZE] = {false};
     unsigned i;
@@ -116,7 +116,7 @@ static bool lists_are_valid(const struct virtqueue *vq, const uint16_t *next)
     unsigned free_ids = vq->free;
 #endif
 
-    if (vq->batch || !cross_off(next, vq->next_id, free_ids, crossed))
+    if (vq->batch || !cross_off(vq, vq->next_id, free_ids, crossed))
         return false;
     for (i = 0; i < RING_SIZE; i++) {
 #ifdef PACKED
@@ -124,7 +124,7 @@ static bool lists_are_valid(const struct virtqueue *vq, const uint16_t *next)
 #else
         unsigned ids = vq->slot[i].descriptors;
 #endif
-        if (vq->slot[i].token && !cross_off(next, (uint16_t)i, ids, crossed))
+        if (vq->slot[i].token && !cross_off(vq, (uint16_t)i, ids, crossed))
             return false;
     }
     return true;
@@ -146,14 +146,15 @@ static bool is_valid(const struct virtqueue *vq)
     const struct virtqueue_packed *p = &vq->packed;
 
     /* Wrap counters: the place of the next buffer lies `taken` behind the next used one. */
-    return lists_are_valid(vq, p->next) && p->next_used < RING_SIZE &&
+    return lists_are_valid(vq) && p->next_used < RING_SIZE &&
            p->next_avail == (p->next_used + taken) % RING_SIZE &&
-           p->avail_wrap == (p->used_wrap ^ (p->next_used + taken >= RING_SIZE));
+           (p->used_bits == 0 || p->used_bits == WRAP_BITS) &&
+           (p->avail_bits == VIRTQ_DESC_F_AVAIL || p->avail_bits == VIRTQ_DESC_F_USED) &&
+           avail_wrap(p) == (used_wrap(p) ^ (p->next_used + taken >= RING_SIZE));
 #else
     const struct virtqueue_split *s = &vq->split;
 
-    return lists_are_valid(vq, s->next) &&
-           (uint16_t)(s->avail_idx - s->used_idx) == vq->in_flight &&
+    return lists_are_valid(vq) && (uint16_t)(s->avail_idx - s->used_idx) == vq->in_flight &&
            (uint16_t)(s->used_seen - s->used_idx) <= vq->in_flight;
 #endif
 }
@@ -189,11 +190,6 @@ static void make_queue(struct virtqueue *vq)
     vq->piece = malloc(RING_SIZE * SEGMENTS * sizeof(*vq->piece));
     vq->table =
         params.layout.indirect ? malloc(RING_SIZE * SEGMENTS * sizeof(struct virtq_desc)) : NULL;
-#ifdef PACKED
-    vq->packed.next = malloc(RING_SIZE * sizeof(uint16_t));
-#else
-    vq->split.next = malloc(RING_SIZE * sizeof(uint16_t));
-#endif
 }
 
 /* A queue in any valid state. */
@@ -205,11 +201,7 @@ static void any_state(struct virtqueue *vq)
     RING_OPS.init(vq); /* places the areas; what the rest of it sets is made anything again */
     for (i = 0; i < RING_SIZE; i++) {
         vq->slot[i].token = any_bool() ? &tokens[i] : NULL;
-#ifdef PACKED
-        vq->packed.next[i] = any_u16();
-#else
-        vq->split.next[i] = any_u16();
-#endif
+        vq->slot[i].next = any_u16();
     }
     vq->next_id = any_u16();
     vq->free = any_u16();
@@ -222,9 +214,9 @@ static void any_state(struct virtqueue *vq)
     vq->oldest = any_u16();
 #ifdef PACKED
     vq->packed.next_avail = any_u16();
-    vq->packed.avail_wrap = any_bool();
+    vq->packed.avail_bits = any_u16();
     vq->packed.next_used = any_u16();
-    vq->packed.used_wrap = any_bool();
+    vq->packed.used_bits = any_u16();
     vq->packed.unkicked = any_u32();
 #else
     vq->split.avail_idx = any_u16();

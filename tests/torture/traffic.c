@@ -18,6 +18,7 @@
 #include "tests/torture/rig.h"
 
 #define MOST_A_TURN 4096u /* adds, or returns */
+#define ROW 8u            /* buffers that are added or taken back in one call */
 #define PATIENCE 10000u   /* turns in which nothing comes back, before it is lost for sure */
 /* Resets happen in one of so many turns, during the first part of so many. Then the indices are left
  * to wrap. */
@@ -109,6 +110,22 @@ static void check_bytes(const uint8_t *data, uint32_t len, uint32_t first, uint6
 
 /* ---- the driver gives ---- */
 
+/* Fills the buffer of a slot, and lists its pieces. */
+static struct sent *prepare(struct traffic *t, unsigned slot, uint64_t number, unsigned out,
+                            unsigned in, struct virtqueue_sg *sg)
+{
+    struct sent *s = &t->sent[slot];
+
+    *s = (struct sent){.number = number, .out = out, .in = in, .out_there = true};
+    for (unsigned i = 0; i < out + in; i++) {
+        s->len[i] = below(t, RIG_BUFFER_SIZE) + 1;
+        s->writable += i < s->out ? 0 : s->len[i];
+        sg[i] = (struct virtqueue_sg){rig_buffer(&t->rig, slot, i), s->len[i]};
+        fill(sg[i].data, s->len[i], s->number, i, i < s->out ? QUESTION : BLANK);
+    }
+    return s;
+}
+
 static bool add_one(struct traffic *t)
 {
     struct virtqueue_sg sg[RIG_PIECES];
@@ -116,16 +133,8 @@ static bool add_one(struct traffic *t)
     unsigned most = size < RIG_PIECES ? size : RIG_PIECES;
     uint64_t tables = virtqueue_stats(t->rig.vq)->indirect;
     unsigned slot = t->home[t->homes - 1], count = below(t, most) + 1;
-    struct sent *s = &t->sent[slot];
-
-    *s = (struct sent){.number = t->added, .out = below(t, count + 1), .out_there = true};
-    s->in = count - s->out;
-    for (unsigned i = 0; i < count; i++) {
-        s->len[i] = below(t, RIG_BUFFER_SIZE) + 1;
-        s->writable += i < s->out ? 0 : s->len[i];
-        sg[i] = (struct virtqueue_sg){rig_buffer(&t->rig, slot, i), s->len[i]};
-        fill(sg[i].data, s->len[i], s->number, i, i < s->out ? QUESTION : BLANK);
-    }
+    unsigned out = below(t, count + 1);
+    struct sent *s = prepare(t, slot, t->added, out, count - out, sg);
     unsigned room = virtqueue_free(t->rig.vq);
     int error = virtqueue_add(t->rig.vq, sg, s->out, s->in, s);
     if (error) {
@@ -140,6 +149,27 @@ static bool add_one(struct traffic *t)
     t->homes--;
     t->fifo[t->added++ % t->setup->size] = slot;
     return true;
+}
+
+/* Buffers of one piece each, in one call. */
+static bool add_row(struct traffic *t)
+{
+    struct virtqueue_sg sg[ROW];
+    void *token[ROW];
+    unsigned room = virtqueue_free(t->rig.vq), count = below(t, ROW) + 1;
+    bool in = coin(t);
+
+    if (count > t->homes)
+        count = t->homes;
+    for (unsigned i = 0; i < count; i++)
+        token[i] = prepare(t, t->home[t->homes - 1 - i], t->added + i, !in, in, &sg[i]);
+    int taken = virtqueue_add_row(t->rig.vq, sg, token, count, in);
+    RIG_CHECK(taken == (room == 0 ? -ENOSPC : (int)(room < count ? room : count)));
+    for (int i = 0; i < taken; i++)
+        t->fifo[t->added++ % t->setup->size] = t->home[--t->homes];
+    t->fresh += taken > 0 ? (unsigned)taken : 0;
+    t->unkicked |= taken > 0;
+    return taken == (int)count;
 }
 
 /* 2.9: the data of a notification, from what was added and not from what the rings say. */
@@ -157,7 +187,8 @@ static void give(struct traffic *t)
     unsigned most = t->setup->size < MOST_A_TURN ? t->setup->size : MOST_A_TURN;
     unsigned kicks = t->rig.kicks;
 
-    for (unsigned n = below(t, most + 1) + 1; n && t->homes && add_one(t); n--)
+    for (unsigned n = below(t, most + 1) + 1;
+         n && t->homes && (below(t, ROW) ? add_one(t) : add_row(t)); n--)
         t->unkicked = true;
     if (!below(t, 8))
         return; /* notified later, for more */
@@ -305,16 +336,23 @@ static void take_back(struct traffic *t)
 {
     unsigned most = t->setup->size < MOST_A_TURN ? t->setup->size : MOST_A_TURN;
     bool all = coin(t);
-    struct sent *s;
-    uint32_t len;
+    void *token[ROW];
+    uint32_t len[ROW];
+    unsigned got;
 
     if (!t->driver_sleeps && coin(t)) {
         virtqueue_disable_cb(t->rig.vq);
         t->driver_polls = true;
     }
-    for (unsigned n = all ? t->setup->size : below(t, most + 1);
-         n && (s = virtqueue_get_buf(t->rig.vq, &len)); n--)
-        check_back(t, s, len);
+    for (unsigned n = all ? t->setup->size : below(t, most + 1), row; n > 0; n -= got) {
+        row = below(t, n < ROW ? n : ROW) + 1;
+        got = virtqueue_get_row(t->rig.vq, token, len, row);
+        RIG_CHECK(got <= row);
+        for (unsigned i = 0; i < got; i++)
+            check_back(t, token[i], len[i]);
+        if (got < row)
+            break;
+    }
     if (all)
         RIG_CHECK(t->got == t->pushed);
     if (coin(t)) {

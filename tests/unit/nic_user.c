@@ -10,47 +10,56 @@ struct nic *nic;
 uint8_t *memory;
 struct nic_user user;
 
-static void come_home(void *token)
+static void come_home(void *buffer)
 {
-    size_t n = (size_t)((uint8_t *)token - memory) / BUFFER_SIZE;
+    size_t n = (size_t)((uint8_t *)buffer - memory) / BUFFER_SIZE;
 
     assert_in_range(n, 0, BUFFERS - 1);
     assert_true(user.lent[n]);
     user.lent[n] = false;
 }
 
-static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     const struct nic_received *how)
+static void take_frame(const struct nic_rx_frame *frame)
 {
-    assert_ptr_equal(arg, &user);
-    assert_false(hosted_in_interrupt());
     user.len = 0;
-    for (unsigned i = 0; i < pieces; i++) {
-        uint8_t *token = piece[i].token;
-        assert_true((uint8_t *)piece[i].data >= token &&
-                    (uint8_t *)piece[i].data + piece[i].len <= token + BUFFER_SIZE);
-        memcpy(user.frame + user.len, piece[i].data, piece[i].len);
-        user.len += piece[i].len;
-        come_home(token);
+    for (unsigned i = 0; i < frame->pieces; i++) {
+        const struct nic_piece *piece = &frame->piece[i];
+        uint8_t *buffer = piece->buffer;
+        assert_true((uint8_t *)piece->data >= buffer &&
+                    (uint8_t *)piece->data + piece->len <= buffer + BUFFER_SIZE);
+        memcpy(user.frame + user.len, piece->data, piece->len);
+        user.len += piece->len;
+        come_home(buffer);
     }
-    user.pieces = pieces;
-    user.checksum = how->checksum;
-    user.how = *how;
+    user.pieces = frame->pieces;
+    user.checksum = frame->how.checksum;
+    user.how = frame->how;
     user.frames++;
 }
 
-static void reclaimed(void *arg, void *token)
+static void received(void *arg, const struct nic_rx_frame *frame, unsigned count)
+{
+    assert_ptr_equal(arg, &user);
+    assert_false(hosted_in_interrupt());
+    assert_in_range(count, 1, NIC_BURST);
+    for (unsigned i = 0; i < count; i++)
+        take_frame(&frame[i]);
+}
+
+static void reclaimed(void *arg, void *buffer)
 {
     (void)arg;
-    come_home(token);
+    come_home(buffer);
     user.reclaimed++;
 }
 
-static void sent(void *arg, void *token)
+static void sent(void *arg, void *const *token, unsigned count)
 {
     (void)arg;
-    user.in_flight[(uintptr_t)token - 1]--;
-    user.sent++;
+    assert_in_range(count, 1, NIC_BURST);
+    for (unsigned i = 0; i < count; i++)
+        user.in_flight[(uintptr_t)token[i] - 1]--;
+    user.sent += count;
 }
 
 static void changed(void *arg)
@@ -67,16 +76,17 @@ static void announce(void *arg)
 
 unsigned provide(unsigned most)
 {
-    unsigned n = 0;
+    unsigned n = 0, room = nic_rx_room(nic);
+    void *buffer[BUFFERS];
 
-    for (unsigned i = 0; i < BUFFERS && n < most; i++) {
-        uint8_t *buffer = memory + i * BUFFER_SIZE;
-        if (user.lent[i] || !nic_rx_room(nic))
+    for (unsigned i = 0; i < BUFFERS && n < most && n < room; i++) {
+        if (user.lent[i])
             continue;
-        assert_int_equal(nic_rx_provide(nic, buffer, BUFFER_SIZE, buffer), 0);
+        buffer[n++] = memory + i * BUFFER_SIZE;
         user.lent[i] = true;
-        n++;
     }
+    if (n > 0)
+        assert_int_equal(nic_rx_provide(nic, buffer, n, BUFFER_SIZE), n);
     nic_kick(nic);
     return n;
 }

@@ -24,7 +24,7 @@ static uint8_t *memory;
 static int probe(struct virtio_device *device)
 {
     const struct virtio_queue_request requests[] = {
-        {.name = "first", .index = 0, .max_size = 8, .max_segments = 1},
+        {.name = "first", .index = 0, .max_size = 8, .max_segments = 1, .cell_bytes = 16},
         {.name = "second", .index = 1, .max_segments = 2, .no_interrupt = plain_second_polled},
     };
     int error = virtio_find_queues(device, requests, 2);

@@ -212,25 +212,32 @@ static bool serve_network(struct threaded_device *from)
     return true;
 }
 
-static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     const struct nic_received *what)
+static void reclaimed(void *arg, void *buffer)
 {
-    const uint8_t *data = piece[0].data;
-
     (void)arg;
-    (void)what;
-    assert_int_equal(pieces, 1);
-    assert_int_equal(piece[0].len, FRAME_LEN);
-    for (unsigned i = 0; i < FRAME_LEN; i++)
-        assert_int_equal(data[i], (uint8_t)frames_back);
-    frames_back++;
-    *(bool *)piece[0].token = false;
+    lent[(size_t)((uint8_t *)buffer - memory) / BUFFER_SIZE] = false;
 }
 
-static void give_back(void *arg, void *token)
+static void received(void *arg, const struct nic_rx_frame *frame, unsigned count)
+{
+    for (; count > 0; count--, frame++) {
+        const struct nic_piece *piece = frame->piece;
+        const uint8_t *data = piece->data;
+
+        assert_int_equal(frame->pieces, 1);
+        assert_int_equal(piece->len, FRAME_LEN);
+        for (unsigned i = 0; i < FRAME_LEN; i++)
+            assert_int_equal(data[i], (uint8_t)frames_back);
+        frames_back++;
+        reclaimed(arg, piece->buffer);
+    }
+}
+
+static void sent(void *arg, void *const *token, unsigned count)
 {
     (void)arg;
-    *(bool *)token = false;
+    for (unsigned i = 0; i < count; i++)
+        *(bool *)token[i] = false;
 }
 
 static void ignore(void *arg)
@@ -242,9 +249,10 @@ static void fill_rings(void)
 {
     for (unsigned i = 0; i < BUFFERS; i++) {
         struct virtqueue_sg sg = {frame_at(i), FRAME_LEN};
+        void *buffer = memory + i * BUFFER_SIZE;
 
         if (!lent[i] && nic_rx_room(nic))
-            lent[i] = nic_rx_provide(nic, memory + i * BUFFER_SIZE, BUFFER_SIZE, &lent[i]) == 0;
+            lent[i] = nic_rx_provide(nic, &buffer, 1, BUFFER_SIZE) == 1;
         if (sending[i] || frames_sent == TRANSFERS)
             continue;
         memset(frame_at(i), (uint8_t)frames_sent, FRAME_LEN);
@@ -257,8 +265,8 @@ static void fill_rings(void)
 static void run_network(uint64_t rings)
 {
     static const struct nic_callbacks callbacks = {.received = received,
-                                                   .reclaimed = give_back,
-                                                   .sent = give_back,
+                                                   .reclaimed = reclaimed,
+                                                   .sent = sent,
                                                    .changed = ignore,
                                                    .announce = ignore,
                                                    .restarted = ignore};

@@ -137,45 +137,49 @@ static void provide(void)
     for (unsigned i = 0; i < BUFFERS && nic_rx_room(nic) > 0; i++) {
         if (user.lent[i])
             continue;
-        assert_int_equal(
-            nic_rx_provide(nic, memory + i * E1000_BUFFER, E1000_BUFFER, &user.lent[i]), 0);
+        void *buffer = memory + i * E1000_BUFFER;
+        assert_int_equal(nic_rx_provide(nic, &buffer, 1, E1000_BUFFER), 1);
         user.lent[i] = true;
     }
     nic_kick(nic);
 }
 
-static void give_back(void *token)
+static void give_back(void *buffer)
 {
-    bool *lent = token;
+    size_t n = (size_t)((uint8_t *)buffer - memory) / E1000_BUFFER;
 
-    assert_true(lent >= user.lent && lent < user.lent + BUFFERS && *lent);
-    *lent = false;
+    assert_in_range(n, 0, BUFFERS - 1);
+    assert_true(user.lent[n]);
+    user.lent[n] = false;
 }
 
-static void on_received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                        const struct nic_received *how)
+static void on_received(void *arg, const struct nic_rx_frame *frame, unsigned count)
 {
+    const struct nic_piece *piece = frame->piece;
+
     (void)arg;
-    assert_int_equal(pieces, 1);
+    assert_int_equal(count, 1);
+    assert_int_equal(frame->pieces, 1);
     assert_true(piece->len <= E1000_BUFFER);
     memcpy(user.frame, piece->data, piece->len);
     user.len = piece->len;
-    user.checksum = how->checksum;
+    user.checksum = frame->how.checksum;
     user.frames++;
-    give_back(piece->token);
+    give_back(piece->buffer);
 }
 
-static void on_reclaimed(void *arg, void *token)
+static void on_reclaimed(void *arg, void *buffer)
 {
     (void)arg;
     user.reclaimed++;
-    give_back(token);
+    give_back(buffer);
 }
 
-static void on_sent(void *arg, void *token)
+static void on_sent(void *arg, void *const *token, unsigned count)
 {
     (void)arg;
-    assert_ptr_equal(token, &user.sent);
+    assert_int_equal(count, 1);
+    assert_ptr_equal(token[0], &user.sent);
     user.sent++;
 }
 

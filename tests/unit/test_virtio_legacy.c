@@ -273,32 +273,31 @@ static struct {
     unsigned frames, sent, home;
 } user;
 
-static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     const struct nic_received *how)
+static void received(void *arg, const struct nic_rx_frame *frame, unsigned count)
 {
     (void)arg;
-    (void)how;
+    assert_int_equal(count, 1);
     user.len = 0;
-    for (unsigned i = 0; i < pieces; i++) {
-        memcpy(user.frame + user.len, piece[i].data, piece[i].len);
-        user.len += piece[i].len;
+    for (unsigned i = 0; i < frame->pieces; i++) {
+        memcpy(user.frame + user.len, frame->piece[i].data, frame->piece[i].len);
+        user.len += frame->piece[i].len;
         user.home++;
     }
     user.frames++;
 }
 
-static void reclaimed(void *arg, void *token)
+static void reclaimed(void *arg, void *buffer)
 {
     (void)arg;
-    (void)token;
+    (void)buffer;
     user.home++;
 }
 
-static void sent(void *arg, void *token)
+static void sent(void *arg, void *const *token, unsigned count)
 {
     (void)arg;
     (void)token;
-    user.sent++;
+    user.sent += count;
 }
 
 static void nothing(void *arg)
@@ -315,8 +314,10 @@ static void transfer_frames(struct device_net *model, struct nic *nic, uint8_t *
 
     for (unsigned i = 0; i < sizeof(frame); i++)
         frame[i] = (uint8_t)(i * 7 + 1);
-    for (unsigned i = 0; i < RX_BUFFERS; i++)
-        assert_int_equal(nic_rx_provide(nic, memory + i * RX_SIZE, RX_SIZE, memory), 0);
+    for (unsigned i = 0; i < RX_BUFFERS; i++) {
+        void *buffer = memory + i * RX_SIZE;
+        assert_int_equal(nic_rx_provide(nic, &buffer, 1, RX_SIZE), 1);
+    }
     nic_kick(nic);
     for (unsigned i = 0; i < 4; i++) {
         uint32_t len = i == 0 ? 60 : sizeof(frame);

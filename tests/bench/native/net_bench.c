@@ -9,7 +9,7 @@
  * it gets.
  *
  * net_bench SOCKET SECONDS FRAMES [packed] [in_order] [merged]: FRAMES frames of 64 bytes go round
- * and round: each that is received is sent again from the same buffer, as testpmd does with its own
+ * and round: each that is received is sent again from the same buffer, in bursts, as testpmd does with its own
  * driver. Prints the frames received in a second. Read tests/bench/native/run next.
  */
 #include <stdio.h>
@@ -34,24 +34,37 @@ static void *free_buffer[BUFFERS];
 static unsigned free_count;
 static uint64_t frames;
 
-static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     const struct nic_received *how)
+static void received(void *arg, const struct nic_rx_frame *frame, unsigned count)
 {
-    struct virtqueue_sg sg = {piece->data, piece->len};
-    uint32_t headroom = (uint32_t)((uint8_t *)piece->data - (uint8_t *)piece->token);
+    struct nic_tx_frame back[NIC_BURST];
+    struct virtqueue_sg sg[NIC_BURST];
+    int sent;
 
     (void)arg;
-    (void)pieces;
-    (void)how;
-    frames++;
-    if (nic_tx(nic, &sg, 1, headroom, NULL, piece->token))
-        free_buffer[free_count++] = piece->token;
+    for (unsigned i = 0; i < count; i++) {
+        const struct nic_piece *piece = frame[i].piece;
+        uint32_t headroom = (uint32_t)((uint8_t *)piece->data - (uint8_t *)piece->buffer);
+
+        sg[i] = (struct virtqueue_sg){piece->data, piece->len};
+        back[i] = (struct nic_tx_frame){&sg[i], 1, headroom, NULL, piece->buffer};
+    }
+    frames += count;
+    sent = nic_tx_burst(nic, back, count);
+    for (unsigned i = sent > 0 ? (unsigned)sent : 0; i < count; i++)
+        free_buffer[free_count++] = back[i].token;
 }
 
-static void give_back(void *arg, void *token)
+static void reclaimed(void *arg, void *buffer)
 {
     (void)arg;
-    free_buffer[free_count++] = token;
+    free_buffer[free_count++] = buffer;
+}
+
+static void sent(void *arg, void *const *token, unsigned count)
+{
+    (void)arg;
+    memcpy(free_buffer + free_count, token, count * sizeof(*token));
+    free_count += count;
 }
 
 static void nothing(void *arg)
@@ -61,9 +74,18 @@ static void nothing(void *arg)
 
 static void lend(void)
 {
-    while (free_count > 0 && nic_rx_provide(nic, free_buffer[free_count - 1], BUFFER_BYTES,
-                                            free_buffer[free_count - 1]) == 0)
-        free_count--;
+    int taken = 0;
+
+    while (free_count > 0 && taken >= 0) {
+        unsigned most = free_count < NIC_BURST ? free_count : NIC_BURST;
+        void **last = free_buffer + free_count - most;
+
+        taken = nic_rx_provide(nic, last, most, BUFFER_BYTES);
+        if (taken <= 0)
+            break;
+        memmove(last, last + taken, (most - (unsigned)taken) * sizeof(*last));
+        free_count -= (unsigned)taken;
+    }
 }
 
 static void turn(void)
@@ -125,8 +147,8 @@ static void begin(int argc, char **argv)
 int main(int argc, char **argv)
 {
     static const struct nic_callbacks callbacks = {.received = received,
-                                                   .reclaimed = give_back,
-                                                   .sent = give_back,
+                                                   .reclaimed = reclaimed,
+                                                   .sent = sent,
                                                    .changed = nothing,
                                                    .restarted = nothing};
     uint8_t *memory;
