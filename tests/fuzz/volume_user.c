@@ -17,13 +17,36 @@
 static const struct fs_ops *ops;
 static void *volume;
 
-static void use_file(const char *path, int flags, struct input *input)
+static void unmount(void)
 {
+    if (volume)
+        ops->unmount(volume);
+    volume = NULL;
+}
+
+static const char *some_path(struct input *input)
+{
+    static const char *const paths[] = {
+        "/file",       "/folder",         "/folder/another name", "/folder/small",
+        "/a new file", "/folder/in it/x", "/folder/in it",        "/"};
+
+    return paths[input_u8(input) % (sizeof(paths) / sizeof(paths[0]))];
+}
+
+/* The volume may go while the file is open, which then ends every call with an error. */
+static void use_file(const char *path, uint8_t how, struct input *input)
+{
+    static const int flags[] = {O_RDWR,
+                                O_RDWR | O_CREAT,
+                                O_RDONLY,
+                                O_WRONLY | O_TRUNC,
+                                O_RDWR | O_APPEND,
+                                O_RDWR | O_CREAT | O_EXCL};
     static char data[2048];
     struct file_object file;
     struct stat status;
 
-    if (ops->open(volume, path, flags, &file) != 0)
+    if (ops->open(volume, path, flags[how % (sizeof(flags) / sizeof(flags[0]))], &file) != 0)
         return;
     for (unsigned n = input_u8(input) % 4; n; n--) {
         uint8_t op = input_u8(input);
@@ -36,6 +59,10 @@ static void use_file(const char *path, int flags, struct input *input)
             file.ops->seek(file.object, input_u16(input) % SEEK_LIMIT, op >> 6 & 3);
         else if (op & 8)
             file.ops->truncate(file.object, input_u16(input) % SEEK_LIMIT);
+        else if (op & 16)
+            file.ops->sync(file.object);
+        else if (op & 32)
+            unmount();
         else
             file.ops->stat(file.object, &status);
     }
@@ -56,30 +83,32 @@ static void list(const char *path)
 
 static void use(struct input *input)
 {
+    uint8_t op = input_u8(input);
     struct stat status;
+    const char *from;
 
-    switch (input_u8(input) % 8) {
+    switch (op % 8) {
     case 0:
-        use_file("/file", O_RDWR, input);
+        use_file("/file", op / 8, input);
         break;
     case 1:
-        use_file("/a new file", O_RDWR | O_CREAT, input);
+        use_file("/a new file", 1 + op / 8, input);
         break;
     case 2:
-        list("/folder");
+        list(op & 8 ? "/" : "/folder");
         break;
     case 3:
-        ops->rename(volume, "/file", "/folder/another name");
+        from = some_path(input);
+        ops->rename(volume, from, some_path(input));
         break;
     case 4:
-        ops->remove(volume, "/file", false);
+        ops->remove(volume, some_path(input), op & 8);
         break;
     case 5:
-        ops->make_directory(volume, "/folder/in it");
+        ops->make_directory(volume, some_path(input));
         break;
     case 6:
-        ops->stat(volume, "/folder/another name", &status);
-        ops->remove(volume, "/folder", true);
+        ops->stat(volume, some_path(input), &status);
         break;
     default:
         ops->sync(volume);
@@ -91,9 +120,9 @@ static void use_volume(const struct fs_ops *of, void *mounted, struct input *inp
     ops = of;
     volume = mounted;
     list("/");
-    for (unsigned n = 0; n < USES && !input_is_empty(input); n++)
+    for (unsigned n = 0; n < USES && volume && !input_is_empty(input); n++)
         use(input);
-    ops->unmount(volume);
+    unmount();
 }
 
 void volume_run(int (*mount)(struct blk_device *device, void **volume), const struct fs_ops *of,
