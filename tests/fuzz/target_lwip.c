@@ -27,17 +27,33 @@
 #define ARP_REPLY 2
 
 /* What is put right in a frame. */
-enum { FIX_TARGET = 1, FIX_IP = 2, FIX_TCP = 4, BELIEVED = 8, ROW = 16 };
+enum { FIX_TARGET = 1, FIX_IP = 2, FIX_TCP = 4, BELIEVED = 8, ROW = 16, OTHER_CLIENT = 32 };
 
 static struct hostile *device;
-static uint32_t sent_sequence; /* of the last TCP segment from here */
-static unsigned answers;       /* to ARP requests */
+/* What an answer to the last TCP segment from here would acknowledge, and begin with. */
+static uint32_t next_acknowledged, next_sequence;
+static unsigned answers; /* to ARP requests */
 
 /* ---- the other end ---- */
 
 static const uint8_t mac[6] = {0x52, 0x54, 0, 1, 2, 3};
 
+static uint32_t get32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
 /* Remembers the numbers of TCP, which nobody could guess. */
+static void note_tcp(const uint8_t *ip)
+{
+    uint32_t len = (uint32_t)(ip[2] << 8 | ip[3]) - 20 - (ip[32] >> 4) * 4u;
+    uint8_t flags = ip[33];
+
+    next_acknowledged =
+        get32(ip + 24) + len + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0);
+    next_sequence = get32(ip + 28);
+}
+
 static void note_sent(const struct hostile_chain *chain)
 {
     uint8_t frame[ETHERNET + 40] = {0};
@@ -48,7 +64,7 @@ static void note_sent(const struct hostile_chain *chain)
             if (at >= HEADER)
                 frame[at - HEADER] = chain->piece[i].data[n];
     if (frame[12] == 8 && frame[13] == 0 && frame[ETHERNET + 9] == TCP)
-        memcpy(&sent_sequence, frame + ETHERNET + 24, 4);
+        note_tcp(frame + ETHERNET);
     answers += frame[12] == 8 && frame[13] == 6 && frame[ETHERNET + 7] == ARP_REPLY;
 }
 
@@ -72,19 +88,43 @@ static const struct hostile_type type = {
     .answer = answer,
 };
 
+static void put32(uint8_t *at, uint32_t value)
+{
+    value = lwip_htonl(value);
+    memcpy(at, &value, 4);
+}
+
+/* A segment of a client, of one of two, to the server: as it should come next, but for its flags. */
+static void put_tcp_right(uint8_t *ip, bool other)
+{
+    ip[9] = TCP;
+    memcpy(ip + 12, (const uint8_t[]){10, 0, 2, 9, 10, 0, 2, 15, 4, other, 0, 7}, 12);
+    if (!(ip[33] & TCP_SYN))
+        put32(ip + 24, next_sequence);
+    put32(ip + 28, next_acknowledged);
+    if (ip[32] < 0x50)
+        ip[32] = 0x50;
+}
+
 static void put_right(uint8_t *frame, size_t len, uint8_t how)
 {
     uint8_t *ip = frame + ETHERNET;
-    uint32_t sum = 0, next = lwip_htonl(lwip_ntohl(sent_sequence) + 1);
+    uint32_t sum = 0;
 
     if (how & FIX_TARGET && len >= 6)
         memcpy(frame, mac, 6);
     if (len < ETHERNET + 40)
         return;
+    if (how & FIX_TCP)
+        put_tcp_right(ip, how & OTHER_CLIENT);
     if (how & FIX_IP) {
+        frame[12] = 8;
+        frame[13] = 0;
         ip[0] = 0x45;
         ip[2] = (uint8_t)((len - ETHERNET) >> 8);
         ip[3] = (uint8_t)(len - ETHERNET);
+        if (how & FIX_TCP)
+            ip[6] = ip[7] = 0;
         memcpy(ip + 16, (const uint8_t[]){10, 0, 2, 15}, 4);
         ip[10] = ip[11] = 0;
         for (unsigned i = 0; i < 20; i += 2)
@@ -94,8 +134,6 @@ static void put_right(uint8_t *frame, size_t len, uint8_t how)
         ip[10] = (uint8_t)(sum >> 8);
         ip[11] = (uint8_t)sum;
     }
-    if (how & FIX_TCP)
-        memcpy(ip + 28, &next, 4);
 }
 
 static void receive(struct input *input)
@@ -167,7 +205,7 @@ static void start_servers(void)
 
 /* ---- the run ---- */
 
-/* Does anything reach the stack? It must answer who asks for its address. */
+/* Does anything reach the stack? It must answer who asks for its address, and knows the client's then. */
 static void ask_for_address(void)
 {
     static const uint8_t request[] = {
@@ -175,6 +213,7 @@ static void ask_for_address(void)
         0, 1,  2, 0,    0,    0,    0,    1,    10,   0, 2, 9, 0, 0, 0, 0, 0, 0, 10, 0, 2, 15};
     struct input input = {request, request + sizeof(request)};
 
+    answers = 0;
     receive(&input);
     loop_turn();
     hostile_serve(device);
@@ -205,6 +244,7 @@ void fuzz_lwip_prepare(void)
 void fuzz_lwip(struct input *input, bool packed)
 {
     (void)packed;
+    ask_for_address();
     for (unsigned n = 0; n < FRAMES && !input_is_empty(input); n++) {
         uint8_t op = input_u8(input);
 
