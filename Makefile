@@ -254,7 +254,7 @@ $(filter-out %/data_path.o,$(LWIP_OBJS)): $(OBJ)/lwip/%.o: $(LWIP)/src/%.c $(REA
 $(OBJ)/lwip/data_path.c: $(OBJ)/flags
 	@mkdir -p $(@D) && printf '#include "%s.c"\n' $(LWIP_PATH) >$@
 $(OBJ)/lwip/data_path.o: $(OBJ)/lwip/data_path.c $(LWIP_PATH:%=$(LWIP)/src/%.c) $(READY)
-	$(call compile,$(LWIP_WARNINGS) -I$(LWIP)/src -O3)
+	$(call compile,$(LWIP_WARNINGS) -I$(LWIP)/src -O3 -fno-tree-vectorize)
 
 $(FATFS_OBJS): $(OBJ)/fatfs/%.o: $(FATFS)/%.c $(READY)
 	$(call compile,)

@@ -338,7 +338,7 @@ static unsigned port_poll(void *arg, unsigned budget)
  * Memory is so short that large frames are lost again and again: small ones still find room, so the
  * device is asked for those until applications have read what waits for them.
  */
-static void relieve(struct port *port)
+__attribute__((noinline)) static void relieve(struct port *port)
 {
     bool ample = port->rx_lent >= port->rx_buffers / 2;
     port->rx_pressed = !ample;

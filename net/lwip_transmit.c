@@ -85,15 +85,14 @@ static err_t tx_give(struct port *port, const struct virtqueue_sg *sg, unsigned 
     return ERR_MEM;
 }
 
-static err_t tx_submit(struct port *port, struct pbuf *p, const struct nic_offload *offload)
+/* A packet of several pieces, or one that may change. Like others here it is kept out of the function
+ * that calls it, which would otherwise save registers for it on the way of every small packet. */
+__attribute__((noinline)) static err_t tx_submit_pieces(struct port *port, struct pbuf *p,
+                                                        const struct nic_offload *offload)
 {
     struct virtqueue_sg sg[NIC_MAX_TX_PIECES];
     uint32_t headroom = tx_headroom(p);
-    unsigned n = 1;
-    if (p->next == NULL && !PBUF_NEEDS_COPY(p))
-        sg[0] = (struct virtqueue_sg){p->payload, p->len};
-    else
-        n = tx_collect(p, 0, p->tot_len, sg, NIC_MAX_TX_PIECES);
+    unsigned n = tx_collect(p, 0, p->tot_len, sg, NIC_MAX_TX_PIECES);
     if (n == 0) {
         p = pbuf_clone(PBUF_RAW_TX, PBUF_RAM, p);
         if (p == NULL)
@@ -105,6 +104,16 @@ static err_t tx_submit(struct port *port, struct pbuf *p, const struct nic_offlo
         pbuf_ref(p);
     }
     return tx_give(port, sg, n, headroom, offload, p);
+}
+
+static err_t tx_submit(struct port *port, struct pbuf *p, const struct nic_offload *offload)
+{
+    if (p->next != NULL || PBUF_NEEDS_COPY(p))
+        return tx_submit_pieces(port, p, offload);
+    struct virtqueue_sg sg = {p->payload, p->len};
+    uint32_t headroom = tx_headroom(p);
+    pbuf_ref(p);
+    return tx_give(port, &sg, 1, headroom, offload, p);
 }
 
 /* ---- checksums ---- */
@@ -311,7 +320,7 @@ static bool is_clearly_not_tcp(const struct pbuf *p)
 }
 
 /* A frame that may be TCP's, or is to be cut. */
-static err_t tx_inspect(struct port *port, struct pbuf *p)
+__attribute__((noinline)) static err_t tx_inspect(struct port *port, struct pbuf *p)
 {
     struct cutting large = {.p = p};
     struct nic_offload offload = {0};

@@ -70,8 +70,10 @@ int lwip_vlan_is_ours(const struct netif *netif, const struct eth_vlan_hdr *tag)
 struct netif *lwip_vlan_interface(const struct pbuf *frame, struct netif *netif)
 {
     const struct eth_hdr *header = frame->payload;
+    if (header->type != PP_HTONS(ETHTYPE_VLAN))
+        return netif;
     const struct port *base = port_of(netif);
-    if (base == NULL || header->type != PP_HTONS(ETHTYPE_VLAN))
+    if (base == NULL)
         return netif;
     struct port *port = find_vlan(base, number_of((const struct eth_vlan_hdr *)(header + 1)));
     if (port == NULL || port == base)
