@@ -1,7 +1,8 @@
 /*
- * tftp.c - files of "/" for reading by TFTP (RFC 1350, port 69), by lwIP's server.
+ * tftp.c - files of "/" for reading by TFTP (RFC 1350, port 69), by lwIP's server; and with the word
+ * `tftp=` one file from another server (tftp_fetch.c).
  *
- * Nothing can be written: TFTP knows no passwords. lwIP serves one transfer at a time, and names of
+ * Nothing can be written from outside: TFTP knows no passwords. lwIP serves one transfer at a time, and names of
  * at most 20 characters.
  *
  * Its server looks at four bytes of packets that may be shorter, ends a transfer by an error when a
@@ -12,16 +13,15 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "lwip/apps/tftp_server.h"
+#include "lwip/apps/tftp_common.h"
 #include "lwip/timeouts.h"
 
+#include "cmdline.h"
+#include "platform.h"
 #include "services/service.h"
+#include "services/tftp.h"
 
-#define TFTP_SERVICE_PORT 69
-
-/* RFC 1350, 5. */
-#define HEADER_LEN 4u
-enum { REQUEST_READ = 1, REQUEST_WRITE = 2, ACKNOWLEDGEMENT = 4 };
+#define WORD_SIZE 200
 
 /* Who has asked, and what he has been sent. */
 static struct {
@@ -47,6 +47,10 @@ static void *tftp_open(const char *name, const char *mode, u8_t write)
 
 static void tftp_close(void *handle)
 {
+    if (handle == &tftp_fetch_handle) {
+        tftp_fetch_close();
+        return;
+    }
     transfer.open = false;
     fclose(handle);
 }
@@ -60,17 +64,14 @@ static int tftp_read(void *handle, void *data, int bytes)
 
 static int tftp_write(void *handle, struct pbuf *p)
 {
-    (void)handle;
-    (void)p;
-    return -1;
+    return handle == &tftp_fetch_handle ? tftp_fetch_write(p) : -1;
 }
 
 static void tftp_error(void *handle, int error, const char *message, int size)
 {
-    (void)handle;
     (void)error;
-    (void)message;
-    (void)size;
+    if (handle == &tftp_fetch_handle)
+        tftp_fetch_error(message, size);
 }
 
 /* ---- the guard ---- */
@@ -79,16 +80,18 @@ static void tftp_error(void *handle, int error, const char *message, int size)
  * Is this packet to be ignored? Of what comes twice the first one has been answered already, and what
  * got lost is sent again by time (RFC 1123, 4.2.3.1).
  */
-static bool is_unwanted(const struct pbuf *p, const ip_addr_t *address, u16_t port)
+static bool is_unwanted(struct udp_pcb *pcb, const struct pbuf *p, const ip_addr_t *address,
+                        u16_t port)
 {
-    if (p->len < HEADER_LEN)
+    if (p->len < TFTP_HEADER_LEN)
         return true;
-    u8_t kind = pbuf_get_at(p, 1);
-    bool request = kind == REQUEST_READ || kind == REQUEST_WRITE;
-    if (transfer.open && port == transfer.port && ip_addr_eq(address, &transfer.address)) {
-        u16_t number = (u16_t)(pbuf_get_at(p, 2) << 8 | pbuf_get_at(p, 3));
-        return request || (kind == ACKNOWLEDGEMENT && number != transfer.block);
-    }
+    enum tftp_kind kind = pbuf_get_at(p, 1);
+    u16_t number = (u16_t)(pbuf_get_at(p, 2) << 8 | pbuf_get_at(p, 3));
+    bool request = kind == TFTP_READ || kind == TFTP_WRITE;
+    if (transfer.open && port == transfer.port && ip_addr_eq(address, &transfer.address))
+        return request || (kind == TFTP_ACKNOWLEDGEMENT && number != transfer.block);
+    if (tftp_fetch_refuses(pcb, p, address, port, kind, number))
+        return true;
     if (request && !transfer.open) {
         transfer.address = *address;
         transfer.port = port;
@@ -99,7 +102,7 @@ static bool is_unwanted(const struct pbuf *p, const ip_addr_t *address, u16_t po
 static void on_packet(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *address,
                       u16_t port)
 {
-    if (is_unwanted(p, address, port))
+    if (is_unwanted(pcb, p, address, port))
         pbuf_free(p);
     else
         server_received(arg, pcb, p, address, port);
@@ -118,7 +121,12 @@ void tftp_guard_timeout(u32_t ms, sys_timeout_handler handler, void *arg)
     sys_timeout(ms, handler, arg);
 }
 
-static int tftp_start(void)
+bool tftp_is_serving(void)
+{
+    return transfer.open;
+}
+
+static int begin(void)
 {
     static const struct tftp_context context = {
         .open = tftp_open,
@@ -127,7 +135,22 @@ static int tftp_start(void)
         .write = tftp_write,
         .error = tftp_error,
     };
-    return tftp_init_server(&context) == ERR_OK ? 0 : -EADDRINUSE;
+    return tftp_init_common(LWIP_TFTP_MODE_CLIENTSERVER, &context) == ERR_OK ? 0 : -EADDRINUSE;
+}
+
+int tftp_restart(void)
+{
+    tftp_cleanup();
+    return begin();
+}
+
+static int tftp_start(void)
+{
+    char what[WORD_SIZE];
+    int error = begin();
+    if (error == 0 && cmdline_get(platform_cmdline(), "tftp", what, sizeof(what)))
+        return tftp_fetch(what);
+    return error;
 }
 
 const struct service tftp_service = {"tftp", TFTP_SERVICE_PORT, tftp_start};

@@ -11,12 +11,14 @@ import time
 import pytest
 
 from ferrule import BUILD, Guest
-from netns import GUEST, GUEST6, STATIC, BadCable
+from netns import GUEST, GUEST6, HOST, STATIC, BadCable
 from streams import TIMEOUT_S, receive, send_until_stopped, talk
 from website import sha256
 
 TAP = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off"
 ECHO, DISCARD, CHARGEN = 7, 9, 19
+DNSMASQ = "/usr/sbin/dnsmasq"
+STRANGER = "10.77.0.9"
 BULK = int(os.environ.get("SERVICES_BULK_MB", "8")) << 20
 
 LINE, CHARACTERS = 72, 95
@@ -258,6 +260,63 @@ def test_tftp_on_a_bad_line(own_network, site, tmp_path):
             assert sha256(output.read_bytes()) == site.files[name][1]
         assert cable.counts["repeated"] > 50 and not guest.find("timeouts")
         guest.power_off()
+
+
+@pytest.fixture
+def tftp_server(own_network, tmp_path):
+    """A server in the namespace, and the folder whose files it gives away."""
+    if not os.path.exists(DNSMASQ):
+        pytest.skip("needs dnsmasq-base")
+    folder = tmp_path / "tftp"
+    folder.mkdir()
+    own_network.start(
+        *(DNSMASQ, "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root"),
+        *("--pid-file=", "--log-facility=/dev/null", "--enable-tftp", f"--tftp-root={folder}"),
+    )
+    return own_network, folder
+
+
+@pytest.mark.parametrize("size", [0, 511, 512, 513, 100_000])
+def test_tftp_fetch(size, tftp_server, site, tmp_path):
+    """A file from a TFTP server over a line that loses and repeats; forged answers change nothing."""
+    network, folder = tftp_server
+    (folder / "new.bin").write_bytes(random.Random(size).randbytes(size))
+    words = f"{STATIC} services=tftp tftp={HOST}/new.bin"
+    bad = {"lose": 0.005, "repeat": 0.2} if size > 1000 else {}
+    with BadCable(network, 6, **bad) as cable, Guest(
+        site.disk, backend=cable.backend, words=words, pass_fds=[cable.fileno()]
+    ) as guest:
+        network.run("ip", "address", "add", f"{STRANGER}/24", "dev", "tap0")
+        stranger = network.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        stranger.bind((STRANGER, 0))
+        while not guest.find("tftp: /new.bin"):
+            for forged in (b"\0\3\0\1wrong", b"\0\5\0\0wrong\0"):
+                stranger.sendto(forged, (GUEST, 69))
+            time.sleep(0.05)
+            assert guest.running, guest.tail()
+        stranger.close()
+        guest.require(rf"tftp: /new.bin: {size} bytes from {HOST}")
+        guest.wait_ready()
+        got = guest_file(network, tmp_path, "new.bin")
+        assert got == (folder / "new.bin").read_bytes()
+        guest.power_off()
+
+
+def test_tftp_fetch_fails(tftp_server, site):
+    """A file that the server does not have, and words that are none."""
+    network, _ = tftp_server
+    for what, answer in (
+        (f"{HOST}/none.bin", r"tftp: /none.bin from \S+: the server says: "),
+        ("none.bin", r'tftp: "none.bin" is not ADDRESS/NAME'),
+        (f"{HOST}/../none.bin", r"is not ADDRESS/NAME"),
+        ("300.1.1.1/none.bin", r'tftp: "300.1.1.1" is no address'),
+    ):
+        words = f"{STATIC} services=tftp tftp={what}"
+        with Guest(site.disk, backend=TAP, namespace=network.name, words=words) as guest:
+            guest.wait_for(answer, 30)
+            guest.wait_ready()
+            with pytest.raises(AssertionError):
+                network.run("curl", "--fail", "--silent", f"http://{GUEST}/none.bin")
 
 
 def guest_file(network, folder, path):
