@@ -47,8 +47,8 @@ FUZZ_C := $(wildcard $(call host_sources,tests/fuzz/fuzz.c)) \
   $(addprefix $(LWIP)/src/,$(addsuffix .c,$(filter core/% api/% netif/% apps/mdns/% apps/sntp/% apps/http/fs apps/http/httpd,$(LWIP_C)))) \
   $(FATFS)/ff.c $(FATFS)/ffunicode.c $(LITTLEFS)/lfs2.c $(LITTLEFS)/lfs2_util.c
 FUZZ_OBJS := $(FUZZ_C:%.c=$(FUZZ)/obj/%.o)
-# tests/fuzz/quiet.c and target_littlefs.c stand in front of these.
-FUZZ_WRAPPED := virtio_log_features virtio_log_queues virtio_log_device lfs2_crc
+# tests/fuzz/quiet.c, target_littlefs.c and target_rng.c stand in front of these.
+FUZZ_WRAPPED := virtio_log_features virtio_log_queues virtio_log_device lfs2_crc random_is_seeded
 comma := ,
 FUZZ_SANITIZERS := address$(if $(WORK),,$(comma)undefined)
 FUZZ_FLAGS = $(CHECKED_FLAGS) -O2 -Itests/fuzz -fsanitize=$(FUZZ_SANITIZERS),fuzzer-no-link \

@@ -17,23 +17,46 @@
 /* Where the structures lie in the image of the registers. */
 enum { COMMON_AT = 0, ISR_AT = 0x100, NOTIFY_AT = 0x200, DEVICE_AT = 0x300 };
 
-/* Configuration space is bytes, all of which can be written. */
+/* Where the window into the registers is in configuration space (4.1.4.9), and what is behind it. */
+static unsigned window;
+static struct hosted_registers behind_window;
+
+static void use_window(const struct fake_function *f, unsigned width, bool write, uint32_t *value)
+{
+    uint32_t at;
+
+    memcpy(&at, f->config + window + offsetof(struct virtio_pci_cap, offset), sizeof(at));
+    if (at > PLAIN_REGISTERS - width)
+        *value = write ? *value : UINT32_MAX;
+    else if (write)
+        behind_window.write(behind_window.arg, at, width, *value);
+    else
+        *value = (uint32_t)behind_window.read(behind_window.arg, at, width);
+}
+
+/* The rest of configuration space is bytes, all of which can be written. */
 static bool config_access(struct fake_function *f, unsigned offset, unsigned width, bool write,
                           uint32_t *value)
 {
+    if (window && offset == window + sizeof(struct virtio_pci_cap)) {
+        use_window(f, width, write, value);
+        return true;
+    }
     if (!write || offset == PCI_COMMAND || offset + width > FAKE_PCI_CONFIG_SIZE)
         return false;
     memcpy(f->config + offset, value, width);
     return true;
 }
 
-static void add_capability(struct fake_function *f, uint8_t type, uint32_t offset, uint32_t length)
+static unsigned add_capability(struct fake_function *f, uint8_t type, uint32_t offset,
+                               uint32_t length)
 {
-    uint8_t body[18] = {type == VIRTIO_PCI_CAP_NOTIFY_CFG ? 20 : 16, type, MEMORY_BAR, [14] = 4};
+    bool more = type == VIRTIO_PCI_CAP_NOTIFY_CFG || type == VIRTIO_PCI_CAP_PCI_CFG;
+    uint8_t body[18] = {more ? 20 : 16, type, MEMORY_BAR, [14] = 4};
 
     memcpy(body + 6, &offset, 4);
     memcpy(body + 10, &length, 4);
-    fake_pci_add_capability(f, PCI_CAP_ID_VENDOR, body, body[0] == 20 ? 18 : 14);
+    return fake_pci_add_capability(f, PCI_CAP_ID_VENDOR, body, more ? 18 : 14);
 }
 
 static struct fake_function *make_function(struct plain_registers *r, bool modern)
@@ -42,6 +65,8 @@ static struct fake_function *make_function(struct plain_registers *r, bool moder
         fake_pci_add(0x1af4, modern ? VIRTIO_PCI_DEVICE_ID_MODERN + PLAIN_ID : 0x1000);
     struct hosted_registers registers = plain_as_registers(r);
 
+    window = 0;
+    behind_window = registers;
     f->config_hook = config_access;
     f->fn.subsystem_id = PLAIN_ID;
     fake_pci_set_bar(f, MEMORY_BAR, PLAIN_REGISTERS, true, &registers);
@@ -54,7 +79,7 @@ static struct fake_function *make_function(struct plain_registers *r, bool moder
     add_capability(f, VIRTIO_PCI_CAP_NOTIFY_CFG, NOTIFY_AT, 0x100);
     add_capability(f, VIRTIO_PCI_CAP_ISR_CFG, ISR_AT, 1);
     add_capability(f, VIRTIO_PCI_CAP_DEVICE_CFG, DEVICE_AT, 64);
-    add_capability(f, VIRTIO_PCI_CAP_PCI_CFG, 0, 0);
+    window = add_capability(f, VIRTIO_PCI_CAP_PCI_CFG, 0, 0);
     return f;
 }
 
@@ -75,7 +100,9 @@ static void spoil_bar(struct fake_function *f, struct input *input)
     struct pci_bar *bar = &f->fn.bar[input_u8(input) % PCI_BAR_COUNT];
     uint8_t shape = input_u8(input);
 
-    if (f->bar_registers[bar - f->fn.bar].read)
+    if (f->bar_registers[bar - f->fn.bar].read && shape & 2)
+        bar->address = 0; /* not mapped: its registers are reached through the window */
+    else if (f->bar_registers[bar - f->fn.bar].read)
         bar->size = shape & 1 ? PLAIN_REGISTERS >> (shape >> 4) : 0;
     else
         *bar = (struct pci_bar){.is_io = shape & 1, .size = input_u32(input)};
