@@ -75,7 +75,8 @@ static bool can_offload(const struct virtio_net *net, const struct nic_offload *
 
 /* A frame may be so long: not more than the MTU and the Ethernet header (5.1.4.2), unless the device is
  * to cut it. */
-static bool may_send(const struct virtio_net *net, const struct nic_tx_frame *frame, uint64_t len)
+static inline bool may_send(const struct virtio_net *net, const struct nic_tx_frame *frame,
+                            uint64_t len)
 {
     uint32_t most =
         is_segmented(frame) ? NIC_LARGE_FRAME : net->nic.mtu + NIC_ETHERNET_HEADER + NIC_VLAN_TAG;
@@ -85,14 +86,15 @@ static bool may_send(const struct virtio_net *net, const struct nic_tx_frame *fr
 
 /* The header may lie in front of the frame, in one piece with it: every descriptor costs both sides
  * something. */
-static bool has_headroom(const struct virtio_net *net, const struct nic_tx_frame *frame)
+static inline bool has_headroom(const struct virtio_net *net, const struct nic_tx_frame *frame)
 {
     return net->nic.tx_headroom != 0 && frame->headroom >= net->header_size;
 }
 
 /* Writes a frame's header, of whatever size it has: shorter in legacy devices, longer with room for
  * a hash. */
-static void put_header(const struct virtio_net *net, const struct nic_tx_frame *frame, uint8_t *at)
+static inline void put_header(const struct virtio_net *net, const struct nic_tx_frame *frame,
+                              uint8_t *at)
 {
     struct virtio_net_hdr header = {0};
     uint32_t size = net->header_size;
@@ -160,8 +162,8 @@ struct tx_row {
 };
 
 /* Puts a frame into the row, if it is of that kind and goes by the same queue. */
-static bool put_into_row(const struct virtio_net *net, const struct nic_tx_frame *frame,
-                         struct tx_row *row)
+static inline bool put_into_row(const struct virtio_net *net, const struct nic_tx_frame *frame,
+                                struct tx_row *row)
 {
     uint32_t size = net->header_size, len = frame->n == 1 ? frame->sg[0].len : 0;
     struct virtqueue_sg *sg = &row->sg[row->count];
@@ -320,7 +322,7 @@ struct rx_burst {
 };
 
 /* The next buffer of the burst as a piece of a frame, which follows a header of `header` bytes. */
-static struct nic_piece *next_piece(struct rx_burst *burst, uint32_t header)
+static inline struct nic_piece *next_piece(struct rx_burst *burst, uint32_t header)
 {
     struct nic_piece *piece = &burst->piece[burst->pieces++];
     uint8_t *buffer = burst->buffer[burst->next];

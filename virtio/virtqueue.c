@@ -252,8 +252,10 @@ bool virtqueue_enable_cb(struct virtqueue *vq)
 void *virtqueue_detach_unused(struct virtqueue *vq)
 {
     for (; vq->in_flight > 0 && vq->detached < vq->params.size; vq->detached++)
-        if (vq->slot[vq->detached].token)
-            return virtqueue_take_back(vq, vq->detached);
+        if (vq->slot[vq->detached].token) {
+            vq->in_flight--;
+            return virtqueue_empty_slot(vq, vq->detached);
+        }
     return NULL;
 }
 

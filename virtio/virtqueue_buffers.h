@@ -16,20 +16,34 @@
 
 #define INLINED static inline __attribute__((always_inline))
 
+/* A place in the ring, and the id that is the next one to be taken: of the queue, or of a row that is on
+ * its way, which need not be written back for each of its buffers. */
+struct place {
+    uint16_t index;
+    uint16_t bits; /* of a packed ring's descriptors there, see struct virtqueue_packed */
+    uint16_t id;
+};
+
 /* The steps that differ. */
 struct virtqueue_steps {
-    /* Puts the `count` pieces into the ring as the buffer vq->next_id. There is room. Moves next_id
-     * on. */
-    void (*add)(struct virtqueue *vq, const struct virtqueue_piece *piece, unsigned count,
-                bool indirect);
-    /* Makes visible what was put there, if that was not done yet. */
-    void (*publish)(struct virtqueue *vq);
-    /* The next used element, copied out of shared memory once. False: none, or an impossible index,
-     * which broke the queue. */
-    bool (*pop)(struct virtqueue *vq, uint32_t *id, uint32_t *len);
-    /* Steps over the element that pop returned, whose id was found good, and takes back its
-     * descriptors. False: this broke the queue, and the buffer is the device's still. */
-    bool (*release)(struct virtqueue *vq, uint16_t id);
+    /* Where the next buffer goes, and where the next used one is looked for; and that a row came so far
+     * by `count` buffers, which makes visible what put() wrote if that was not done yet. */
+    struct place (*next_avail)(const struct virtqueue *vq);
+    void (*set_avail)(struct virtqueue *vq, const struct place *place, unsigned count);
+    struct place (*next_used)(const struct virtqueue *vq);
+    void (*set_used)(struct virtqueue *vq, const struct place *place);
+    /* Puts a piece into the ring as the buffer place->id, and moves on. There is room. */
+    void (*put)(struct virtqueue *vq, struct place *place, const struct virtqueue_piece *piece);
+    /* The same for a list, directly or by a table. */
+    void (*put_list)(struct virtqueue *vq, struct place *place, const struct virtqueue_piece *piece,
+                     unsigned count, bool indirect);
+    /* How many used elements, of `most` at most, may be looked at. 0: none, or an impossible index, which
+     * broke the queue. */
+    unsigned (*look)(struct virtqueue *vq, unsigned most);
+    /* The used element at a place, copied out of shared memory once. False: none. */
+    bool (*pop)(const struct virtqueue *vq, const struct place *place, uint32_t *id, uint32_t *len);
+    /* Steps over it, of the buffer `id` which was found good, and takes back its descriptors. */
+    void (*release)(struct virtqueue *vq, struct place *place, uint16_t id);
 };
 
 /* ---- to the device ---- */
@@ -81,9 +95,9 @@ INLINED bool map_pieces(struct virtqueue_piece *piece, const struct virtqueue_sg
 INLINED int add_list(struct virtqueue *vq, const struct virtqueue_steps *steps,
                      const struct virtqueue_sg *sg, unsigned out, unsigned count, void *token)
 {
-    uint16_t id = vq->next_id;
-    struct virtqueue_slot *slot;
-    struct virtqueue_piece *piece;
+    struct place place = steps->next_avail(vq);
+    struct virtqueue_slot *slot = &vq->slot[place.id];
+    struct virtqueue_piece *piece = virtqueue_pieces(vq, place.id);
     uint32_t writable;
     bool indirect;
 
@@ -96,8 +110,6 @@ INLINED int add_list(struct virtqueue *vq, const struct virtqueue_steps *steps,
         vq->stats.full++;
         return -ENOSPC;
     }
-    slot = &vq->slot[id];
-    piece = virtqueue_pieces(vq, id);
     if (!map_pieces(piece, sg, out, count, &writable))
         return -EINVAL;
 
@@ -109,8 +121,8 @@ INLINED int add_list(struct virtqueue *vq, const struct virtqueue_steps *steps,
     vq->in_flight++;
     vq->stats.added++;
     vq->stats.indirect += indirect;
-    steps->add(vq, piece, count, indirect);
-    steps->publish(vq);
+    steps->put_list(vq, &place, piece, count, indirect);
+    steps->set_avail(vq, &place, indirect ? 1 : count);
     return 0;
 }
 
@@ -119,19 +131,20 @@ INLINED int add_row(struct virtqueue *vq, const struct virtqueue_steps *steps,
                     const struct virtqueue_sg *sg, void *const *token, unsigned count, bool in)
 {
     unsigned most = count < vq->free ? count : vq->free, i;
+    struct place place = steps->next_avail(vq);
     struct virtqueue_piece piece;
 
     if (vq->broken)
         return -EIO;
     for (i = 0; i < most && token[i] && map_piece(&piece, &sg[i], in); i++) {
-        struct virtqueue_slot *slot = &vq->slot[vq->next_id];
+        struct virtqueue_slot *slot = &vq->slot[place.id];
 
         slot->token = token[i];
         slot->addr = piece.addr;
         slot->len = piece.len;
         slot->writable = in ? piece.len : 0;
         slot->pieces = slot->descriptors = 1;
-        steps->add(vq, &piece, 1, false);
+        steps->put(vq, &place, &piece);
     }
     vq->stats.full += i == most && most < count;
     if (i == 0)
@@ -139,19 +152,19 @@ INLINED int add_row(struct virtqueue *vq, const struct virtqueue_steps *steps,
     vq->free -= i;
     vq->in_flight += i;
     vq->stats.added += i;
-    steps->publish(vq);
+    steps->set_avail(vq, &place, i);
     return (int)i;
 }
 
 /* ---- and back ---- */
 
 /* The next used element, checked: the device had this buffer, and could write so much into it. */
-INLINED bool pop_checked(struct virtqueue *vq, const struct virtqueue_steps *steps, uint16_t *id,
-                         uint32_t *len)
+INLINED bool pop_checked(struct virtqueue *vq, const struct virtqueue_steps *steps,
+                         const struct place *place, uint16_t *id, uint32_t *len)
 {
     uint32_t used_id, written;
 
-    if (!steps->pop(vq, &used_id, &written))
+    if (!steps->pop(vq, place, &used_id, &written))
         return false;
     if (used_id >= vq->params.size || !vq->slot[used_id].token) {
         virtqueue_break(vq, "the device returned a buffer that it did not have");
@@ -174,11 +187,17 @@ INLINED bool pop_checked(struct virtqueue *vq, const struct virtqueue_steps *ste
  * and those before it count as used in full, since nothing else is said of them. Every buffer of
  * the queue lies ahead of `oldest`, so a batch ends.
  */
-INLINED bool pop_in_order(struct virtqueue *vq, const struct virtqueue_steps *steps, uint16_t *id,
-                          uint32_t *len)
+INLINED bool pop_in_order(struct virtqueue *vq, const struct virtqueue_steps *steps,
+                          const struct place *place, uint16_t *id, uint32_t *len)
 {
-    if (!vq->batch && !pop_checked(vq, steps, &vq->batch_last, &vq->batch_len))
-        return false;
+    if (!vq->batch) {
+        if (!pop_checked(vq, steps, place, id, len))
+            return false;
+        if (*id == vq->oldest)
+            return true;
+        vq->batch_last = *id;
+        vq->batch_len = *len;
+    }
     *id = vq->oldest;
     *len = *id == vq->batch_last ? vq->batch_len : vq->slot[*id].writable;
     vq->batch = *id != vq->batch_last;
@@ -189,23 +208,28 @@ INLINED bool pop_in_order(struct virtqueue *vq, const struct virtqueue_steps *st
 INLINED unsigned get_row(struct virtqueue *vq, const struct virtqueue_steps *steps, void **token,
                          uint32_t *len, unsigned most)
 {
+    bool in_order = vq->params.layout.in_order;
+    struct place place = steps->next_used(vq);
+    unsigned i, freed = 0;
     uint32_t written;
     uint16_t id;
-    unsigned i;
 
     vq->stats.polls++;
     if (vq->broken)
         return 0;
-    for (i = 0; i < most; i++) {
-        if (!(vq->params.layout.in_order ? pop_in_order(vq, steps, &id, &written)
-                                         : pop_checked(vq, steps, &id, &written)) ||
-            !steps->release(vq, id))
-            break;
-        vq->free += vq->slot[id].descriptors;
+    most = steps->look(vq, most);
+    for (i = 0; i < most && (in_order ? pop_in_order(vq, steps, &place, &id, &written)
+                                      : pop_checked(vq, steps, &place, &id, &written));
+         i++) {
+        steps->release(vq, &place, id);
+        freed += vq->slot[id].descriptors;
         if (len)
             len[i] = written;
-        token[i] = virtqueue_take_back(vq, id);
+        token[i] = virtqueue_empty_slot(vq, id);
     }
+    steps->set_used(vq, &place);
+    vq->free += freed;
+    vq->in_flight -= i;
     vq->stats.used += i;
     return i;
 }

@@ -142,8 +142,8 @@ static inline void virtqueue_unmap_pieces(const struct virtqueue_piece *piece, u
                            piece[i].in ? DMA_FROM_DEVICE : DMA_TO_DEVICE);
 }
 
-/* Ends a buffer's time with the device. Returns its token. */
-static inline void *virtqueue_take_back(struct virtqueue *vq, uint16_t id)
+/* Ends a buffer's time with the device; in_flight is the caller's to count. Returns its token. */
+static inline void *virtqueue_empty_slot(const struct virtqueue *vq, uint16_t id)
 {
     struct virtqueue_slot *slot = &vq->slot[id];
     void *token = slot->token;
@@ -154,7 +154,6 @@ static inline void *virtqueue_take_back(struct virtqueue *vq, uint16_t id)
     else
         virtqueue_unmap_pieces(virtqueue_pieces(vq, id), slot->pieces);
     slot->token = NULL;
-    vq->in_flight--;
     return token;
 }
 

@@ -97,15 +97,15 @@ static bool used_wrap(const struct virtqueue_packed *p)
 }
 
 /* On to a later place of the ring. In the next lap both bits are the other way round. */
-static void advance(uint16_t *index, uint16_t *bits, unsigned by, uint16_t size)
+static void advance(struct place *place, unsigned by, uint16_t size)
 {
-    unsigned next = *index + by;
+    unsigned next = place->index + by;
 
     if (next >= size) {
         next -= size;
-        *bits ^= WRAP_BITS;
+        place->bits ^= WRAP_BITS;
     }
-    *index = (uint16_t)next;
+    place->index = (uint16_t)next;
 }
 
 static void write_desc(struct pvirtq_desc *desc, const struct virtqueue_piece *piece, uint16_t id)
@@ -115,63 +115,33 @@ static void write_desc(struct pvirtq_desc *desc, const struct virtqueue_piece *p
     desc->id = cpu_to_le16(id);
 }
 
-/* Fills the slot's own table and describes it in one ring descriptor (2.8.7). Returns the flags
- * that make it available. */
-static uint16_t add_indirect(struct virtqueue *vq, const struct virtqueue_piece *piece,
-                             unsigned count)
+INLINED struct place next_avail(const struct virtqueue *vq)
 {
-    struct virtqueue_packed *p = &vq->packed;
-    uint16_t id = vq->next_id;
-    size_t offset = virtqueue_row(vq, id);
-    struct pvirtq_desc *table = (struct pvirtq_desc *)vq->table + offset;
-    struct virtqueue_piece whole = {.addr = vq->table_addr + offset * sizeof(*table),
-                                    .len = (uint32_t)(count * sizeof(*table))};
-    uint16_t flags = VIRTQ_DESC_F_INDIRECT | p->avail_bits;
-    unsigned i;
-
-    /* 2.8.19: in a table only WRITE means anything; ids and NEXT do not. */
-    for (i = 0; i < count; i++) {
-        write_desc(&table[i], &piece[i], 0);
-        table[i].flags = cpu_to_le16(piece[i].in ? VIRTQ_DESC_F_WRITE : 0);
-    }
-    write_desc(&p->desc[p->next_avail], &whole, id);
-    advance(&p->next_avail, &p->avail_bits, 1, vq->params.size);
-    return flags;
+    return (struct place){vq->packed.next_avail, vq->packed.avail_bits, vq->next_id};
 }
 
-/* The same for a list in the ring itself: all but the flags of its first descriptor, which are
- * returned. */
-INLINED uint16_t add_direct(struct virtqueue *vq, const struct virtqueue_piece *piece,
-                            unsigned count)
+INLINED void set_avail(struct virtqueue *vq, const struct place *place, unsigned count)
 {
-    struct virtqueue_packed *p = &vq->packed;
-    uint16_t id = vq->next_id, first_flags = 0;
-    unsigned i;
-
-    for (i = 0; i < count; i++) {
-        struct pvirtq_desc *desc = &p->desc[p->next_avail];
-        uint16_t flags = (piece[i].in ? VIRTQ_DESC_F_WRITE : 0) |
-                         (i + 1 < count ? VIRTQ_DESC_F_NEXT : 0) | p->avail_bits;
-
-        write_desc(desc, &piece[i], id);
-        if (i == 0)
-            first_flags = flags;
-        else
-            desc->flags = cpu_to_le16(flags);
-        advance(&p->next_avail, &p->avail_bits, 1, vq->params.size);
-    }
-    return first_flags;
+    vq->packed.next_avail = place->index;
+    vq->packed.avail_bits = place->bits;
+    vq->packed.unkicked += count;
+    vq->next_id = place->id;
 }
 
-INLINED void put(struct virtqueue *vq, const struct virtqueue_piece *piece, unsigned count,
-                 bool indirect)
+INLINED struct place next_used(const struct virtqueue *vq)
 {
-    struct virtqueue_packed *p = &vq->packed;
-    struct pvirtq_desc *head = &p->desc[p->next_avail];
-    uint16_t flags = indirect ? add_indirect(vq, piece, count) : add_direct(vq, piece, count);
+    return (struct place){vq->packed.next_used, vq->packed.used_bits, vq->next_id};
+}
 
-    vq->next_id = vq->slot[vq->next_id].next;
-    p->unkicked += indirect ? 1 : count;
+INLINED void set_used(struct virtqueue *vq, const struct place *place)
+{
+    vq->packed.next_used = place->index;
+    vq->packed.used_bits = place->bits;
+    vq->next_id = place->id;
+}
+
+INLINED void publish(struct pvirtq_desc *head, uint16_t flags)
+{
     /*
      * Written last (2.8.21.1.1). Pairs with the device's load of these flags: a device that finds
      * the head available sees the whole list and the table written above.
@@ -179,26 +149,81 @@ INLINED void put(struct virtqueue *vq, const struct virtqueue_piece *piece, unsi
     __atomic_store_n(&head->flags, cpu_to_le16(flags), __ATOMIC_RELEASE);
 }
 
-/* put() did it: each buffer has flags of its own. */
-INLINED void publish(struct virtqueue *vq)
+INLINED void put(struct virtqueue *vq, struct place *place, const struct virtqueue_piece *piece)
 {
-    (void)vq;
+    struct pvirtq_desc *desc = &vq->packed.desc[place->index];
+
+    write_desc(desc, piece, place->id);
+    publish(desc, (piece->in ? VIRTQ_DESC_F_WRITE : 0) | place->bits);
+    advance(place, 1, vq->params.size);
+    place->id = vq->slot[place->id].next;
 }
 
-INLINED bool pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
+/* Fills the slot's own table, and describes it as one piece (2.8.7). */
+static struct virtqueue_piece fill_table(struct virtqueue *vq, uint16_t id,
+                                         const struct virtqueue_piece *piece, unsigned count)
 {
-    struct virtqueue_packed *p = &vq->packed;
-    const struct pvirtq_desc *desc = &p->desc[p->next_used];
+    size_t offset = virtqueue_row(vq, id);
+    struct pvirtq_desc *table = (struct pvirtq_desc *)vq->table + offset;
+    unsigned i;
+
+    /* 2.8.19: in a table only WRITE means anything; ids and NEXT do not. */
+    for (i = 0; i < count; i++) {
+        write_desc(&table[i], &piece[i], 0);
+        table[i].flags = cpu_to_le16(piece[i].in ? VIRTQ_DESC_F_WRITE : 0);
+    }
+    return (struct virtqueue_piece){.addr = vq->table_addr + offset * sizeof(*table),
+                                    .len = (uint32_t)(count * sizeof(*table))};
+}
+
+INLINED void put_list(struct virtqueue *vq, struct place *place,
+                      const struct virtqueue_piece *piece, unsigned count, bool indirect)
+{
+    struct pvirtq_desc *head = &vq->packed.desc[place->index];
+    uint16_t id = place->id, first_flags = 0;
+    struct virtqueue_piece table;
+    unsigned i;
+
+    if (indirect) {
+        table = fill_table(vq, id, piece, count);
+        write_desc(head, &table, id);
+        first_flags = VIRTQ_DESC_F_INDIRECT | place->bits;
+        advance(place, 1, vq->params.size);
+        count = 0;
+    }
+    for (i = 0; i < count; i++) {
+        struct pvirtq_desc *desc = &vq->packed.desc[place->index];
+        uint16_t flags = (piece[i].in ? VIRTQ_DESC_F_WRITE : 0) |
+                         (i + 1 < count ? VIRTQ_DESC_F_NEXT : 0) | place->bits;
+
+        write_desc(desc, &piece[i], id);
+        if (i == 0)
+            first_flags = flags;
+        else
+            desc->flags = cpu_to_le16(flags);
+        advance(place, 1, vq->params.size);
+    }
+    place->id = vq->slot[id].next;
+    publish(head, first_flags);
+}
+
+/* Whether a used one is there, each descriptor says for itself. */
+INLINED unsigned look(struct virtqueue *vq, unsigned most)
+{
+    return most < vq->in_flight ? most : vq->in_flight;
+}
+
+INLINED bool pop(const struct virtqueue *vq, const struct place *place, uint32_t *id, uint32_t *len)
+{
+    const struct pvirtq_desc *desc = &vq->packed.desc[place->index];
     uint16_t flags;
 
-    if (vq->in_flight == 0)
-        return false;
     /*
      * Pairs with the device's store of these flags: seeing them, we see the id and length of the
      * same descriptor, and the data the device wrote.
      */
     flags = le16_to_cpu(__atomic_load_n(&desc->flags, __ATOMIC_ACQUIRE));
-    if ((flags & WRAP_BITS) != p->used_bits)
+    if ((flags & WRAP_BITS) != place->bits)
         return false;
     *id = le16_to_cpu(__atomic_load_n(&desc->id, __ATOMIC_RELAXED));
     *len = le32_to_cpu(__atomic_load_n(&desc->len, __ATOMIC_RELAXED));
@@ -212,23 +237,27 @@ INLINED bool pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
     return true;
 }
 
-INLINED bool release(struct virtqueue *vq, uint16_t id)
+INLINED void release(struct virtqueue *vq, struct place *place, uint16_t id)
 {
-    struct virtqueue_packed *p = &vq->packed;
-
     /* 2.8.6: one used descriptor for a list; the device skipped the rest of it, and so do we. */
-    advance(&p->next_used, &p->used_bits, vq->slot[id].descriptors, vq->params.size);
+    advance(place, vq->slot[id].descriptors, vq->params.size);
     if (vq->params.layout.in_order) {
         vq->oldest = vq->slot[id].next;
-        return true;
+        return;
     }
-    vq->slot[id].next = vq->next_id;
-    vq->next_id = id;
-    return true;
+    vq->slot[id].next = place->id;
+    place->id = id;
 }
 
-static const struct virtqueue_steps packed_steps = {
-    .add = put, .publish = publish, .pop = pop, .release = release};
+static const struct virtqueue_steps packed_steps = {.next_avail = next_avail,
+                                                    .set_avail = set_avail,
+                                                    .next_used = next_used,
+                                                    .set_used = set_used,
+                                                    .put = put,
+                                                    .put_list = put_list,
+                                                    .look = look,
+                                                    .pop = pop,
+                                                    .release = release};
 
 static int packed_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out,
                       unsigned in, void *token)

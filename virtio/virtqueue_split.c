@@ -120,27 +120,41 @@ INLINED uint16_t add_direct(struct virtqueue *vq, uint16_t head,
     return last;
 }
 
-INLINED void put(struct virtqueue *vq, const struct virtqueue_piece *piece, unsigned count,
-                 bool indirect)
+INLINED struct place next_avail(const struct virtqueue *vq)
 {
-    struct virtqueue_split *s = &vq->split;
-    uint16_t head = vq->next_id, last;
-
-    if (indirect)
-        last = add_indirect(vq, head, piece, count);
-    else
-        last = add_direct(vq, head, piece, count);
-
-    vq->next_id = vq->slot[last].next;
-    s->avail->ring[s->avail_idx & (vq->params.size - 1)] = cpu_to_le16(head);
-    s->avail_idx++;
-    s->unkicked++;
+    return (struct place){.index = vq->split.avail_idx, .id = vq->next_id};
 }
 
-INLINED void publish(struct virtqueue *vq)
+/* Notes a buffer in the available ring, of which `last` is the ring descriptor used last. */
+INLINED void put_head(struct virtqueue *vq, struct place *place, uint16_t last)
+{
+    vq->split.avail->ring[place->index & (vq->params.size - 1)] = cpu_to_le16(place->id);
+    place->index++;
+    place->id = vq->slot[last].next;
+}
+
+INLINED void put(struct virtqueue *vq, struct place *place, const struct virtqueue_piece *piece)
+{
+    write_desc(&vq->split.desc[place->id], piece, 0, true);
+    put_head(vq, place, place->id);
+}
+
+INLINED void put_list(struct virtqueue *vq, struct place *place,
+                      const struct virtqueue_piece *piece, unsigned count, bool indirect)
+{
+    put_head(vq, place,
+             indirect ? add_indirect(vq, place->id, piece, count)
+                      : add_direct(vq, place->id, piece, count));
+}
+
+INLINED void set_avail(struct virtqueue *vq, const struct place *place, unsigned count)
 {
     struct virtqueue_split *s = &vq->split;
 
+    (void)count; /* of ring entries; here buffers count */
+    s->unkicked += (uint16_t)(place->index - s->avail_idx);
+    s->avail_idx = place->index;
+    vq->next_id = place->id;
     /*
      * Pairs with the device's load of avail->idx: a device that sees the new index sees the
      * descriptors, the tables and the ring entries that put() wrote (2.7.13.3.1).
@@ -148,56 +162,75 @@ INLINED void publish(struct virtqueue *vq)
     __atomic_store_n(&s->avail->idx, cpu_to_le16(s->avail_idx), __ATOMIC_RELEASE);
 }
 
-INLINED bool pop(struct virtqueue *vq, uint32_t *id, uint32_t *len)
+INLINED struct place next_used(const struct virtqueue *vq)
+{
+    return (struct place){.index = vq->split.used_idx, .id = vq->next_id};
+}
+
+INLINED void set_used(struct virtqueue *vq, const struct place *place)
+{
+    vq->split.used_idx = place->index;
+    vq->next_id = place->id;
+}
+
+INLINED unsigned look(struct virtqueue *vq, unsigned most)
 {
     struct virtqueue_split *s = &vq->split;
-    const struct virtq_used_elem *elem;
+    uint16_t known = (uint16_t)(s->used_seen - s->used_idx);
 
-    if (s->used_idx == s->used_seen) {
+    if (known < most) {
         /*
          * Pairs with the device's store to used->idx: seeing the new index, we see the used
          * elements before it and the data the device wrote (2.7.8.2).
          */
         s->used_seen = le16_to_cpu(__atomic_load_n(&s->used->idx, __ATOMIC_ACQUIRE));
-        if (s->used_idx == s->used_seen)
-            return false;
-        if ((uint16_t)(s->used_seen - s->used_idx) > vq->in_flight) {
+        known = (uint16_t)(s->used_seen - s->used_idx);
+        if (known > vq->in_flight) {
             virtqueue_break(vq, "the used index moved past what the device was given");
-            return false;
+            return 0;
         }
     }
-    elem = &s->used->ring[s->used_idx & (vq->params.size - 1)];
+    /* IN_ORDER: a batch moves the index by all that its used element covers. */
+    if (vq->batch && known == 0)
+        virtqueue_break(vq, "a batch of used buffers is longer than the used index says");
+    return known < most ? known : most;
+}
+
+INLINED bool pop(const struct virtqueue *vq, const struct place *place, uint32_t *id, uint32_t *len)
+{
+    const struct virtq_used_elem *elem =
+        &vq->split.used->ring[place->index & (vq->params.size - 1)];
+
     *id = le32_to_cpu(__atomic_load_n(&elem->id, __ATOMIC_RELAXED));
     *len = le32_to_cpu(__atomic_load_n(&elem->len, __ATOMIC_RELAXED));
     return true;
 }
 
-INLINED bool release(struct virtqueue *vq, uint16_t id)
+INLINED void release(struct virtqueue *vq, struct place *place, uint16_t id)
 {
-    struct virtqueue_split *s = &vq->split;
     unsigned i, count = vq->slot[id].descriptors;
     uint16_t last = id;
 
-    /* Only a batch can get here (IN_ORDER): its used element covers more than the used index moved
-     * by. */
-    if (s->used_idx == s->used_seen) {
-        virtqueue_break(vq, "a batch of used buffers is longer than the used index says");
-        return false;
-    }
-    s->used_idx++;
+    place->index++;
     for (i = 1; i < count; i++)
         last = vq->slot[last].next;
     if (vq->params.layout.in_order) {
         vq->oldest = vq->slot[last].next;
-        return true;
+        return;
     }
-    vq->slot[last].next = vq->next_id;
-    vq->next_id = id;
-    return true;
+    vq->slot[last].next = place->id;
+    place->id = id;
 }
 
-static const struct virtqueue_steps split_steps = {
-    .add = put, .publish = publish, .pop = pop, .release = release};
+static const struct virtqueue_steps split_steps = {.next_avail = next_avail,
+                                                   .set_avail = set_avail,
+                                                   .next_used = next_used,
+                                                   .set_used = set_used,
+                                                   .put = put,
+                                                   .put_list = put_list,
+                                                   .look = look,
+                                                   .pop = pop,
+                                                   .release = release};
 
 static int split_add(struct virtqueue *vq, const struct virtqueue_sg *sg, unsigned out, unsigned in,
                      void *token)

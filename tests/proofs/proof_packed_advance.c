@@ -7,7 +7,7 @@
 // unwind: 2
 // control: virtio/virtqueue_packed.c: next -= size; => next -= size - 1;
 // control: virtio/virtqueue_packed.c: if (next >= size) { => if (next > size) {
-// control: virtio/virtqueue_packed.c: *bits ^= WRAP_BITS; => *bits ^= VIRTQ_DESC_F_AVAIL;
+// control: virtio/virtqueue_packed.c: place->bits ^= WRAP_BITS; => place->bits ^= VIRTQ_DESC_F_AVAIL;
 // control: virtio/virtqueue_packed.c: #define WRAP_BITS (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) => #define WRAP_BITS VIRTQ_DESC_F_AVAIL
 #define RING_SIZE 1
 #define PACKED
@@ -15,24 +15,28 @@
 
 int main(void)
 {
-    uint16_t size = any_u16(), index = any_u16(), start;
+    uint16_t size = any_u16(), start = any_u16();
     uint32_t by = any_u32();
     bool first = any_bool();
-    uint16_t used = first ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
-    uint16_t available = first ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
-    uint16_t used_first = used, available_first = available;
+    uint16_t used_first = first ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
+    uint16_t available_first = first ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+    struct place used = {.index = start, .bits = used_first};
+    struct place available = {.index = start, .bits = available_first};
 
-    assume(size >= 1 && size <= VIRTQ_MAX_SIZE && index < size && by <= size);
-    start = index;
-    advance(&index, &used, by, size);
-    claim(index < size && index == (start + by) % size);
-    claim((used == used_first) == (start + by < size));
-    advance(&index, &used, size - by, size);
-    claim(index == start && used == (first ? 0 : VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED));
+    assume(size >= 1 && size <= VIRTQ_MAX_SIZE && start < size && by <= size);
+    advance(&used, by, size);
+    claim(used.index < size && used.index == (start + by) % size);
+    claim((used.bits == used_first) == (start + by < size));
+    advance(&used, size - by, size);
+    claim(used.index == start);
+    claim(used.bits == (first ? 0 : VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED));
 
-    advance(&index, &available, size, size);
-    claim(index == start && available == (first ? VIRTQ_DESC_F_USED : VIRTQ_DESC_F_AVAIL));
-    claim((available & WRAP_BITS) != used_first && (available & WRAP_BITS) != used);
-    claim((available_first & WRAP_BITS) != used_first && (available_first & WRAP_BITS) != used);
+    advance(&available, size, size);
+    claim(available.index == start);
+    claim(available.bits == (first ? VIRTQ_DESC_F_USED : VIRTQ_DESC_F_AVAIL));
+    claim((available.bits & WRAP_BITS) != used_first);
+    claim((available.bits & WRAP_BITS) != used.bits);
+    claim((available_first & WRAP_BITS) != used_first);
+    claim((available_first & WRAP_BITS) != used.bits);
     return 0;
 }

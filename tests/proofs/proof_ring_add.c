@@ -8,10 +8,10 @@
 // variant packed: -DPACKED
 // variant packed-in-order: -DPACKED -DIN_ORDER
 // control split: virtio/virtqueue_buffers.h: vq->free -= slot->descriptors; => vq->free -= 1;
-// control split: virtio/virtqueue_split.c: s->avail_idx & (vq->params.size - 1) => s->avail_idx
-// control split: virtio/virtqueue_buffers.h: count == 0 || count > vq->params.max_segments => count == 0
+// control split: virtio/virtqueue_split.c: avail->ring[place->index & (vq->params.size - 1)] => avail->ring[place->index]
+// control split: virtio/virtqueue_buffers.h: count < 2 || count > vq->params.max_segments => count < 2
 // control split: virtio/virtqueue_buffers.h: virtqueue_unmap_pieces(piece, i); =>
-// control split-in-order: virtio/virtqueue_split.c: vq->next_id = vq->slot[last].next; => vq->next_id = vq->slot[head].next;
+// control split-in-order: virtio/virtqueue_split.c: place->id = vq->slot[last].next; => place->id = vq->slot[place->id].next;
 // control packed: virtio/virtqueue_buffers.h: vq->free < (indirect ? 1 : count) => vq->free < 1
 // control packed: virtio/virtqueue_packed.c: if (next >= size) { => if (next > size) {
 // control packed-in-order: virtio/virtqueue_buffers.h: slot->descriptors = indirect ? 1 : (uint16_t)count; => slot->descriptors = 1;

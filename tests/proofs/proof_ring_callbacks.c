@@ -8,7 +8,7 @@
 // variant packed: -DPACKED
 // variant packed-in-order: -DPACKED -DIN_ORDER
 // control split: virtio/virtqueue_split.c: s->used_event = &s->avail->ring[size]; => s->used_event = &s->avail->ring[size] + 4096;
-// control split: virtio/virtqueue_impl.h: slot->token = NULL;\n    vq->in_flight--; => vq->in_flight--;
+// control split: virtio/virtqueue_impl.h: slot->token = NULL;\n    return token; => return token;
 // control packed: virtio/virtqueue_packed.c: driver_event_offset(params) + EVENT_ALIGNMENT + => driver_event_offset(params) +
 // control packed: virtio/virtqueue.c: vq->detached < vq->params.size => vq->detached < vq->params.size - 1
 #define RING_SIZE 2

@@ -10,12 +10,12 @@
 // control split: virtio/virtqueue_buffers.h: used_id >= vq->params.size || => 0 ||
 // control split: virtio/virtqueue_buffers.h: || !vq->slot[used_id].token => || 0
 // control split: virtio/virtqueue_buffers.h: if (written > vq->slot[used_id].writable) { => if (0) {
-// control split: virtio/virtqueue_split.c: (uint16_t)(s->used_seen - s->used_idx) > vq->in_flight => 0
+// control split: virtio/virtqueue_split.c: known > vq->in_flight => 0
 // control split: virtio/virtqueue_split.c: i = 1; i < count; i++)\n        last = => i = 1; i <= count; i++)\n        last =
 // control split-in-order: virtio/virtqueue_buffers.h: vq->batch = *id != vq->batch_last; =>
 // control packed: virtio/virtqueue_packed.c: *id >= vq->params.size || *len => *len
-// control packed: virtio/virtqueue_packed.c: *bits ^= WRAP_BITS; =>
-// control packed: virtio/virtqueue_buffers.h: vq->free += vq->slot[id].descriptors; => vq->free++;
+// control packed: virtio/virtqueue_packed.c: place->bits ^= WRAP_BITS; =>
+// control packed: virtio/virtqueue_buffers.h: freed += vq->slot[id].descriptors; => freed++;
 // control packed-in-order: virtio/virtqueue_packed.c: vq->oldest = vq->slot[id].next; =>
 #include "ring_state.h"
 

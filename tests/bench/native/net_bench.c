@@ -36,8 +36,8 @@ static uint64_t frames;
 
 static void received(void *arg, const struct nic_rx_frame *frame, unsigned count)
 {
-    struct nic_tx_frame back[NIC_BURST];
-    struct virtqueue_sg sg[NIC_BURST];
+    static struct nic_tx_frame back[NIC_BURST];
+    static struct virtqueue_sg sg[NIC_BURST];
     int sent;
 
     (void)arg;
