@@ -53,9 +53,10 @@ def test_blk(tmp_path):
 def test_net(tmp_path):
     """One line of the network's table: a rate, and instructions, notifications and interrupts counted from outside."""
     out = tmp_path / "results.json"
-    done = run("run-net", "--quick", "--no-linux", "--only", "udp", "--json", str(out))
+    done = run("run-net", "--quick", "--no-linux", "--only", "udp", "--profile", "--json", str(out))
     found = rows(out)
     assert "UDP echo" in done.stdout
+    assert re.search(r"^ +[1-9][\d.]+  loop_step$", done.stdout, re.MULTILINE), "instructions by function"
     assert found["udp-rate"][0] > 0
     assert 0.5 < found["udp-instructions"][0] < 100  # thousand a datagram there and back
     assert 0.05 < found["udp-notifications"][0] < 4

@@ -130,6 +130,20 @@ def test_cpu_without_64_bits():
         guest.wait_for("this CPU has no 64-bit mode")
 
 
+def test_memory_that_does_not_hold_the_kernel():
+    """So does a machine whose memory ends within the kernel, where nothing that needs a stack can run."""
+    with Guest(memory="2M", nic=None) as guest:
+        guest.wait_for("less memory than the kernel takes up")
+
+
+def test_hardly_any_memory(site):
+    """What the kernel leaves of 3 MiB is enough to serve."""
+    with Guest(site.disk, memory="3M") as guest:
+        guest.wait_ready()
+        check(guest, site)
+        guest.power_off()
+
+
 @pytest.mark.parametrize("machine", ["pc", "q35"])
 def test_cpu_without_apic(machine, site):
     """Without a local APIC no interrupt arrives: the log says that all is polled, and it serves."""
