@@ -449,8 +449,9 @@ static void take_frame(struct virtio_net *net, struct rx_burst *burst)
 }
 
 /* Takes what the device filled, `most` buffers besides the rest of the last frame, and delivers the
- * frames. Returns how many there were, good or not. */
-static unsigned receive_burst(struct virtio_net *net, const struct net_pair *pair, unsigned most)
+ * frames. Returns how many there were, good or not; `*more`: there may be more. */
+static unsigned receive_burst(struct virtio_net *net, const struct net_pair *pair, unsigned most,
+                              bool *more)
 {
     struct rx_burst burst;
     unsigned taken = 0;
@@ -459,6 +460,7 @@ static unsigned receive_burst(struct virtio_net *net, const struct net_pair *pai
     burst.next = burst.frames = burst.pieces = 0;
     burst.bytes = 0;
     burst.count = virtqueue_get_row(pair->rx, burst.buffer, burst.len, most);
+    *more = burst.count == most;
     for (; burst.next < burst.count; taken++)
         take_frame(net, &burst);
     if (burst.frames == 0)
@@ -487,14 +489,15 @@ static void net_kick(struct nic *nic)
 static unsigned poll_pair(struct virtio_net *net, struct net_pair *pair, unsigned budget,
                           unsigned *received)
 {
-    unsigned sent, most, taken = 1;
+    unsigned sent, most;
+    bool more = true;
 
     virtqueue_disable_cb(pair->tx);
     sent = reap_transmitted(net, pair->tx);
     virtqueue_disable_cb(pair->rx);
-    for (; *received < budget && taken > 0; *received += taken) {
+    while (*received < budget && more) {
         most = budget - *received < NIC_BURST ? budget - *received : NIC_BURST;
-        taken = receive_burst(net, pair, most);
+        *received += receive_burst(net, pair, most, &more);
     }
     return sent;
 }

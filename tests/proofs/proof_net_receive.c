@@ -79,6 +79,7 @@ int main(void)
                              .guest_ecn = any_bool(),
                              .guest_segments = any_u8()};
     unsigned most = any_unsigned(), i;
+    bool more;
 
     net.header_size = net.hash_reported ? 20 : net.merge_buffers || any_bool() ? 12 : 10;
     for (i = 0; i < BUFFERS; i++) {
@@ -88,7 +89,7 @@ int main(void)
         rx.writable[i] = BUFFER_SIZE;
     }
     assume(most >= 1 && most <= NIC_BURST);
-    receive_burst(&net, &pair, most);
+    receive_burst(&net, &pair, most, &more);
     for (i = 0; i < BUFFERS; i++)
         claim(lent[i] == queue_has(&rx, buffers[i]));
     return 0;
