@@ -23,6 +23,9 @@
 /* Of a TCP header, ports and sequence number: what a message must quote at least (RFC 4443, 3.2). */
 #define QUOTED_TCP_LEN 8u
 
+/* After so many retransmissions without an answer a path may be narrower than anybody says. */
+#define TIMEOUTS_IN_A_ROW 2u
+
 static uint64_t learned, refused;
 
 void __real_nd6_input(struct pbuf *p, struct netif *inp);
@@ -101,6 +104,17 @@ static void adapt_connections(const ip6_addr_t *destination, struct netif *netif
         pcb->mss = mss;
         recovery_send_window_again(pcb);
     }
+}
+
+/*
+ * Somebody on the way may keep such messages back. What every link of IPv6 takes gets through all the
+ * same (RFC 2923, 2.1).
+ */
+void path_mtu_timed_out(struct tcp_pcb *pcb)
+{
+    const u16_t least = IP6_MIN_MTU_LENGTH - IP6_HLEN - TCP_HLEN;
+    if (IP_IS_V6(&pcb->remote_ip) && pcb->nrtx >= TIMEOUTS_IN_A_ROW && pcb->mss > least)
+        pcb->mss = least;
 }
 
 void __wrap_nd6_input(struct pbuf *p, struct netif *inp)

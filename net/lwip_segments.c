@@ -26,6 +26,7 @@
 #include "lwip/priv/tcp_priv.h"
 
 #include "net/lwip_loan.h"
+#include "net/lwip_path_mtu.h"
 #include "net/lwip_lookup.h"
 #include "net/lwip_ports.h"
 #include "net/lwip_recovery.h"
@@ -161,6 +162,7 @@ err_t __wrap_tcp_output(struct tcp_pcb *pcb)
 void __wrap_tcp_rexmit_rto_commit(struct tcp_pcb *pcb)
 {
     recovery_timed_out(pcb);
+    path_mtu_timed_out(pcb);
     fit_window(pcb);
     size_now = pcb->mss;
     __real_tcp_rexmit_rto_commit(pcb);

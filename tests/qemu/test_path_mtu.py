@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from frames import ETHERTYPE_IPV6, GUEST_MAC, ICMPV6, TCP, ipv6, packet_too_big, to_guest
-from netns import HOST6, STATIC, Network, why_not
+from netns import HOST6, STATIC, Network, NetworkError, why_not
 from test_net import download, tap_guest
 
 GUEST6 = "fd00:77::2"
@@ -84,3 +84,15 @@ def test_heeded(pair, site, tmp_path):
         sizes = [len(f) - 14 for f in frames if f[6:12] == GUEST_MAC and f[12:14] == ETHERTYPE_IPV6]
         assert narrow - 8 < max(sizes) <= narrow
     assert told(guest) == (2, 1)
+
+
+def test_silence(pair, site, tmp_path):
+    """A narrow path of which nobody tells: after some time-outs segments are as small as they may be."""
+    network, guest, _ = pair
+    too_long = ("-p", "tcp", "-m", "length", "--length", "1341:65535")
+    try:
+        network.run("ip6tables", "-A", "INPUT", *too_long, "-j", "DROP")
+    except NetworkError as error:
+        pytest.skip(f"no packets of a length can be dropped here: {error}")
+    download(network, site, "sizes/65537.bin", tmp_path, address=f"[{GUEST6}]")
+    assert told(guest) == (0, 0)
