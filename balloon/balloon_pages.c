@@ -8,6 +8,7 @@
 
 #include "memory.h"
 #include "platform.h"
+#include "virtio/spec_devices.h"
 
 #define CHUNK_PAGES ((PAGE_SIZE - 2 * sizeof(void *)) / sizeof(le32))
 

@@ -15,7 +15,7 @@
 #include "log.h"
 #include "loop.h"
 #include "memory.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 
 /* Pages in one request. */
 #define REQUEST_PAGES 256u

@@ -6,7 +6,7 @@
 #define FERRULE_BLK_VIRTIO_BLK_IMPL_H
 
 #include "blk/block.h"
-#include "virtio/spec.h"
+#include "virtio/spec_storage.h"
 #include "virtio/virtio.h"
 
 /* Pieces of data in a request at most, and queues used. */

@@ -16,7 +16,7 @@
 #include "blk/scsi_scan.h"
 #include "blk/virtio_scsi_impl.h"
 #include "log.h"
-#include "virtio/spec.h"
+#include "virtio/spec_storage.h"
 
 #define QUEUE_SIZE 128
 /* With no limit from the device, one command moves up to this much. */

@@ -12,7 +12,7 @@
 #include "blk/scsi_disk.h"
 #include "blk/virtio_scsi_impl.h"
 #include "log.h"
-#include "virtio/spec.h"
+#include "virtio/spec_storage.h"
 
 /* A unit that is busy is asked so often; the pauses grow to make it about 20 seconds. */
 #define PAUSES_MAX 80

@@ -12,7 +12,7 @@
 
 #include "console/console_impl.h"
 #include "log.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 
 /*
  * How long console output waits for a device that takes nothing, once, before it is dropped: as

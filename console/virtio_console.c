@@ -14,7 +14,7 @@
 #include "console/console_impl.h"
 #include "log.h"
 #include "loop.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 
 /* Of the ports that a device may have (QEMU: 31 by default) the first ones are used: each costs two
  * queues whether or not it is ever there. */

@@ -14,7 +14,7 @@
 #include "fs/ninep_wire.h"
 #include "fs/virtio_share.h"
 #include "platform.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 
 #define TAG_MAX 63
 #define QUEUE_SIZE 16

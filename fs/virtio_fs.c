@@ -15,7 +15,7 @@
 #include "fs/fuse_wire.h"
 #include "fs/virtio_share.h"
 #include "platform.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 
 #define QUEUE_SIZE 16
 /* Requests without answer that the device may have at a time. */

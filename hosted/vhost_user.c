@@ -16,7 +16,7 @@
 #include "hosted/hosted.h"
 #include "hosted/vhost_user_impl.h"
 #include "log.h"
-#include "virtio/spec.h"
+#include "virtio/spec_net.h"
 
 #define DEFAULT_TIMEOUT_MS 2000
 #define DEFAULT_QUEUE_SIZE 256

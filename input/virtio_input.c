@@ -14,7 +14,7 @@
 #include "input/input.h"
 #include "log.h"
 #include "loop.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 
 #define DEVICES_MAX 16
 /* What can happen between two turns of the loop: a mouse sends some hundred events a second. */

@@ -7,7 +7,7 @@
 #define FERRULE_NET_VIRTIO_NET_IMPL_H
 
 #include "net/virtio_net.h"
-#include "virtio/spec.h"
+#include "virtio/spec_net.h"
 
 /* A receive and a transmit queue (5.1.2). Tokens are the user's buffers, and tokens; a transmit queue's
  * cell is for the header of a frame that has no room in front of it. */

@@ -13,7 +13,7 @@
 
 #include "log.h"
 #include "loop.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 #include "vsock/vsock_impl.h"
 
 #define PACKETS_MAX 32u /* with the device, in each direction */

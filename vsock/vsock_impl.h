@@ -9,7 +9,7 @@
 #define FERRULE_VSOCK_VSOCK_IMPL_H
 
 #include "platform.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 #include "vsock/vsock.h"
 
 /* ---- packets (vsock_packet.c) ---- */

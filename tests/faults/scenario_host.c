@@ -9,7 +9,7 @@
 #include "input/input.h"
 #include "scenario_volumes.h"
 #include "tests/unit/fuse_server.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 
 #define RINGS (UINT64_C(1) << F_INDIRECT_DESC | UINT64_C(1) << F_EVENT_IDX)
 

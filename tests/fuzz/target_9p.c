@@ -12,6 +12,7 @@
 #include "fuzz.h"
 #include "hostile.h"
 #include "share_user.h"
+#include "virtio/spec_devices.h"
 
 #define HEADER 7u
 #define LINUX_ENOENT 2

@@ -9,6 +9,7 @@
 #include "hostile.h"
 #include "hosted/hosted.h"
 #include "hosted/pages.h"
+#include "virtio/spec_devices.h"
 
 #define PAGES 96u
 #define BLOCKS 3u

@@ -6,6 +6,7 @@
 #include "disk_user.h"
 #include "fuzz.h"
 #include "hostile.h"
+#include "virtio/spec_storage.h"
 
 #define BASIC_CONFIG                                                                        \
     0, 1, [9] = 16, [12] = 4, [16] = 1, [18] = 2, [19] = 3, [21] = 2, [26] = 1, [28] = 8,   \

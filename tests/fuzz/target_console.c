@@ -11,6 +11,7 @@
 #include "hostile.h"
 #include "hosted/hosted.h"
 #include "loop.h"
+#include "virtio/spec_devices.h"
 
 #define AGENT "agent"
 

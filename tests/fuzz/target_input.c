@@ -10,6 +10,7 @@
 #include "hosted/hosted.h"
 #include "input/input.h"
 #include "input/virtio_input.h"
+#include "virtio/spec_devices.h"
 
 #define DATA_AT offsetof(struct virtio_input_config, u)
 

@@ -17,6 +17,7 @@
 #include "lwip/udp.h"
 #include "net/lwip_netif.h"
 #include "net/virtio_net.h"
+#include "virtio/spec_net.h"
 
 #define FRAMES 24u
 #define FRAME_SIZE 600u

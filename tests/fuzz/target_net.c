@@ -7,6 +7,7 @@
 #include "hostile.h"
 #include "net/nic.h"
 #include "nic_user.h"
+#include "virtio/spec_net.h"
 
 #define PAIRS 2u
 

@@ -8,6 +8,7 @@
 #include "disk_user.h"
 #include "fuzz.h"
 #include "hostile.h"
+#include "virtio/spec_storage.h"
 
 #define RESPONSE_SIZE 108u
 #define BAD_TARGET 3

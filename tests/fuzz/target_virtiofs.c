@@ -10,7 +10,7 @@
 #include "hostile.h"
 #include "share_user.h"
 #include "tests/unit/fuse_server.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 
 static int mount(void **volume)
 {

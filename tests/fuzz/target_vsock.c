@@ -12,6 +12,7 @@
 #include "hosted/hosted.h"
 #include "vsock/virtio_vsock.h"
 #include "vsock/vsock.h"
+#include "virtio/spec_devices.h"
 
 #define CID 9u
 #define PORT 7u

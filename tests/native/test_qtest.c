@@ -27,7 +27,7 @@
 #include "loop.h"
 #include "qtest_rig.h"
 #include "qtest_torture.h"
-#include "virtio/spec.h"
+#include "virtio/spec_storage.h"
 
 #define AMOUNT 256u
 #define ROUNDS 50u

@@ -22,7 +22,7 @@
 #include "blk/block.h"
 #include "blk/virtio_blk.h"
 #include "hosted/vhost_user.h"
-#include "virtio/spec.h"
+#include "virtio/spec_storage.h"
 
 #define DISK_BYTES (16u << 20)
 #define SECTORS (DISK_BYTES / BLK_SECTOR_SIZE)

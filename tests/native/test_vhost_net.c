@@ -20,7 +20,7 @@
 #include "hosted/vhost_user.h"
 #include "net/virtio_net.h"
 #include "net_port.h"
-#include "virtio/spec.h"
+#include "virtio/spec_net.h"
 
 #define FRAMES 5000u
 #define UNDER_WAY 64u

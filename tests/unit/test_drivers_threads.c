@@ -19,7 +19,7 @@
 #include "hosted/wire.h"
 #include "net/nic.h"
 #include "net/virtio_net.h"
-#include "virtio/spec.h"
+#include "virtio/spec_storage.h"
 
 #define RINGS_INDEX (UINT64_C(1) << VIRTIO_F_EVENT_IDX)
 #define RINGS_INDIRECT (UINT64_C(1) << VIRTIO_F_INDIRECT_DESC)

@@ -23,7 +23,7 @@
 #include "fs/virtio_fs.h"
 #include "hosted/device.h"
 #include "loop.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 #include "virtio/virtio_pci.h"
 
 #define HIPRIO 0

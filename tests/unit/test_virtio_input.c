@@ -18,7 +18,7 @@
 #include "input/input.h"
 #include "input/virtio_input.h"
 #include "loop.h"
-#include "virtio/spec.h"
+#include "virtio/spec_devices.h"
 #include "virtio/virtio_pci.h"
 
 #define EVENT_QUEUE 0

@@ -20,7 +20,7 @@
 #include "blk/virtio_blk.h"
 #include "hosted/hosted.h"
 #include "hosted/vhost_user.h"
-#include "virtio/spec.h"
+#include "virtio/spec_storage.h"
 
 #define BYTES 4096u
 #define SECTORS (BYTES / BLK_SECTOR_SIZE)

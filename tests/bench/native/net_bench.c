@@ -20,7 +20,7 @@
 #include "hosted/vhost_user.h"
 #include "net/nic.h"
 #include "net/virtio_net.h"
-#include "virtio/spec.h"
+#include "virtio/spec_net.h"
 
 #define BUFFERS 512u
 #define BUFFER_BYTES 2048u
