@@ -108,7 +108,8 @@ def test_polling_under_load_and_halting_when_idle(large_site):
         interrupts = grown("net_tx", "interrupts") + grown("net_rx", "interrupts")
         assert frames > 5000 and interrupts < frames / 2, (frames, interrupts)
         assert grown("net_tx", "interrupts") < grown("net_tx", "used") / 10
-        assert grown("net_rx", "polls") > grown("net_rx", "used")
+        # A look takes a row of buffers.
+        assert grown("net_rx", "polls") > grown("net_rx", "interrupts")
         assert all(queue["bad"] == queue["broken"] == "0" for queue in after.values())
 
         _, before, loop = report(guest)
