@@ -33,6 +33,11 @@ struct call {
     uint32_t out_len; /* bytes that came, in `out` or in exchange.room */
 };
 
+/* Of struct call: the request's own structure, and the answer's, which has just its size. */
+#define IN(structure) .in = &(structure), .in_len = sizeof(structure)
+#define OUT(structure) \
+    .out = &(structure), .out_min = sizeof(structure), .out_max = sizeof(structure)
+
 int fuse_violation(struct fuse_volume *volume, const char *what)
 {
     if (volume->complaints++ < COMPLAINTS_MAX)
@@ -127,8 +132,7 @@ int fuse_session(struct fuse_volume *volume)
                                     FUSE_BIG_WRITES};
     struct fuse_init_out out = {0};
     struct call call = {.opcode = FUSE_INIT,
-                        .in = &in,
-                        .in_len = sizeof(in),
+                        IN(in),
                         .out = &out,
                         .out_min = 2 * sizeof(uint32_t),
                         .out_max = sizeof(out)};
@@ -172,6 +176,15 @@ int fuse_check(const struct fuse_volume *volume, struct fuse_node node)
     return session_is_open(volume) && node.session == volume->session ? 0 : -EIO;
 }
 
+/* Sends a request about a node of this session. */
+static int ask(struct fuse_volume *volume, struct fuse_node node, struct call *call)
+{
+    int error = fuse_check(volume, node);
+
+    call->node = node.id;
+    return error ? error : send(volume, call);
+}
+
 /* --- Nodes ------------------------------------------------------------------------------------ */
 
 static int status_from(struct fuse_volume *volume, const struct fuse_attr *attr,
@@ -209,17 +222,9 @@ int fuse_lookup(struct fuse_volume *volume, struct fuse_node folder, const char 
                 struct fuse_node *node, struct stat *status)
 {
     struct fuse_entry_out out;
-    struct call call = {.opcode = FUSE_LOOKUP,
-                        .node = folder.id,
-                        .name = {name},
-                        .name_len = {len},
-                        .out = &out,
-                        .out_min = sizeof(out),
-                        .out_max = sizeof(out)};
-    int error = fuse_check(volume, folder);
+    struct call call = {.opcode = FUSE_LOOKUP, .name = {name}, .name_len = {len}, OUT(out)};
+    int error = ask(volume, folder, &call);
 
-    if (!error)
-        error = send(volume, &call);
     return error ? error : take_entry(volume, &out, node, status);
 }
 
@@ -245,20 +250,18 @@ static int take_status(struct fuse_volume *volume, struct fuse_node node, struct
                        struct stat *status)
 {
     struct fuse_attr_out out;
-    int error = fuse_check(volume, node);
+    int error;
 
-    call->node = node.id;
     call->out = &out;
     call->out_min = call->out_max = sizeof(out);
-    if (!error)
-        error = send(volume, call);
+    error = ask(volume, node, call);
     return error ? error : status_from(volume, &out.attr, status);
 }
 
 int fuse_get_status(struct fuse_volume *volume, struct fuse_node node, struct stat *status)
 {
     const struct fuse_getattr_in in = {0};
-    struct call call = {.opcode = FUSE_GETATTR, .in = &in, .in_len = sizeof(in)};
+    struct call call = {.opcode = FUSE_GETATTR, IN(in)};
 
     return take_status(volume, node, &call, status);
 }
@@ -266,7 +269,7 @@ int fuse_get_status(struct fuse_volume *volume, struct fuse_node node, struct st
 int fuse_set_size(struct fuse_volume *volume, struct fuse_node node, uint64_t handle, uint64_t size)
 {
     const struct fuse_setattr_in in = {.valid = FATTR_SIZE | FATTR_FH, .fh = handle, .size = size};
-    struct call call = {.opcode = FUSE_SETATTR, .in = &in, .in_len = sizeof(in)};
+    struct call call = {.opcode = FUSE_SETATTR, IN(in)};
     struct stat status;
 
     return take_status(volume, node, &call, &status);
@@ -274,12 +277,9 @@ int fuse_set_size(struct fuse_volume *volume, struct fuse_node node, uint64_t ha
 
 int fuse_read_link(struct fuse_volume *volume, struct fuse_node node, char target[FS_PATH_MAX])
 {
-    struct call call = {
-        .opcode = FUSE_READLINK, .node = node.id, .out = target, .out_max = FS_PATH_MAX - 1};
-    int error = fuse_check(volume, node);
+    struct call call = {.opcode = FUSE_READLINK, .out = target, .out_max = FS_PATH_MAX - 1};
+    int error = ask(volume, node, &call);
 
-    if (!error)
-        error = send(volume, &call);
     if (error)
         return error;
     target[call.out_len] = '\0';
@@ -293,17 +293,10 @@ int fuse_open_node(struct fuse_volume *volume, struct fuse_node node, uint32_t f
 {
     const struct fuse_open_in in = {.flags = flags};
     struct fuse_open_out out;
-    struct call call = {.opcode = flags & FUSE_O_DIRECTORY ? FUSE_OPENDIR : FUSE_OPEN,
-                        .node = node.id,
-                        .in = &in,
-                        .in_len = sizeof(in),
-                        .out = &out,
-                        .out_min = sizeof(out),
-                        .out_max = sizeof(out)};
-    int error = fuse_check(volume, node);
+    struct call call = {
+        .opcode = flags & FUSE_O_DIRECTORY ? FUSE_OPENDIR : FUSE_OPEN, IN(in), OUT(out)};
+    int error = ask(volume, node, &call);
 
-    if (!error)
-        error = send(volume, &call);
     if (!error)
         *handle = out.fh;
     return error;
@@ -313,12 +306,9 @@ int fuse_release(struct fuse_volume *volume, struct fuse_node node, uint32_t fla
 {
     const struct fuse_release_in in = {.fh = handle, .flags = flags};
     struct call call = {.opcode = flags & FUSE_O_DIRECTORY ? FUSE_RELEASEDIR : FUSE_RELEASE,
-                        .node = node.id,
-                        .in = &in,
-                        .in_len = sizeof(in)};
-    int error = fuse_check(volume, node);
+                        IN(in)};
 
-    return error ? error : send(volume, &call);
+    return ask(volume, node, &call);
 }
 
 int fuse_create(struct fuse_volume *volume, struct fuse_node folder, const char *name,
@@ -327,19 +317,10 @@ int fuse_create(struct fuse_volume *volume, struct fuse_node folder, const char 
     const struct fuse_create_in in = {.flags = flags, .mode = S_IFREG | 0644};
     struct fuse_create_out out;
     struct stat status;
-    struct call call = {.opcode = FUSE_CREATE,
-                        .node = folder.id,
-                        .in = &in,
-                        .in_len = sizeof(in),
-                        .name = {name},
-                        .name_len = {strlen(name)},
-                        .out = &out,
-                        .out_min = sizeof(out),
-                        .out_max = sizeof(out)};
-    int error = fuse_check(volume, folder);
+    struct call call = {
+        .opcode = FUSE_CREATE, IN(in), .name = {name}, .name_len = {strlen(name)}, OUT(out)};
+    int error = ask(volume, folder, &call);
 
-    if (!error)
-        error = send(volume, &call);
     if (!error)
         error = take_entry(volume, &out.entry, node, &status);
     if (!error)
@@ -351,15 +332,10 @@ int fuse_read(struct fuse_volume *volume, struct fuse_node node, uint64_t handle
               void *data, uint32_t *count)
 {
     const struct fuse_io_in in = {.fh = handle, .offset = offset, .size = *count};
-    struct call call = {.opcode = FUSE_READ,
-                        .node = node.id,
-                        .in = &in,
-                        .in_len = sizeof(in),
-                        .exchange = {.room = data, .room_len = *count}};
-    int error = fuse_check(volume, node);
+    struct call call = {
+        .opcode = FUSE_READ, IN(in), .exchange = {.room = data, .room_len = *count}};
+    int error = ask(volume, node, &call);
 
-    if (!error)
-        error = send(volume, &call);
     *count = call.out_len;
     return error;
 }
@@ -369,18 +345,10 @@ int fuse_write(struct fuse_volume *volume, struct fuse_node node, uint64_t handl
 {
     const struct fuse_io_in in = {.fh = handle, .offset = offset, .size = *count};
     struct fuse_write_out out;
-    struct call call = {.opcode = FUSE_WRITE,
-                        .node = node.id,
-                        .in = &in,
-                        .in_len = sizeof(in),
-                        .exchange = {.data = data, .data_len = *count},
-                        .out = &out,
-                        .out_min = sizeof(out),
-                        .out_max = sizeof(out)};
-    int error = fuse_check(volume, node);
+    struct call call = {
+        .opcode = FUSE_WRITE, IN(in), .exchange = {.data = data, .data_len = *count}, OUT(out)};
+    int error = ask(volume, node, &call);
 
-    if (!error)
-        error = send(volume, &call);
     if (error)
         return error;
     if (out.size > *count)
@@ -392,10 +360,9 @@ int fuse_write(struct fuse_volume *volume, struct fuse_node node, uint64_t handl
 int fuse_sync(struct fuse_volume *volume, struct fuse_node node, uint64_t handle)
 {
     const struct fuse_fsync_in in = {.fh = handle};
-    struct call call = {.opcode = FUSE_FSYNC, .node = node.id, .in = &in, .in_len = sizeof(in)};
-    int error = fuse_check(volume, node);
+    struct call call = {.opcode = FUSE_FSYNC, IN(in)};
 
-    return error ? error : send(volume, &call);
+    return ask(volume, node, &call);
 }
 
 int fuse_read_directory(struct fuse_volume *volume, struct fuse_node node, uint64_t handle,
@@ -403,16 +370,9 @@ int fuse_read_directory(struct fuse_volume *volume, struct fuse_node node, uint6
 {
     const uint32_t room = FUSE_REPLY_SIZE - (uint32_t)sizeof(struct fuse_out_header);
     const struct fuse_io_in in = {.fh = handle, .offset = offset, .size = room};
-    struct call call = {.opcode = FUSE_READDIR,
-                        .node = node.id,
-                        .in = &in,
-                        .in_len = sizeof(in),
-                        .out = data,
-                        .out_max = room};
-    int error = fuse_check(volume, node);
+    struct call call = {.opcode = FUSE_READDIR, IN(in), .out = data, .out_max = room};
+    int error = ask(volume, node, &call);
 
-    if (!error)
-        error = send(volume, &call);
     *count = call.out_len;
     return error;
 }
@@ -425,19 +385,10 @@ int fuse_make_directory(struct fuse_volume *volume, struct fuse_node folder, con
     struct fuse_entry_out out;
     struct fuse_node node = {0};
     struct stat status;
-    struct call call = {.opcode = FUSE_MKDIR,
-                        .node = folder.id,
-                        .in = &in,
-                        .in_len = sizeof(in),
-                        .name = {name},
-                        .name_len = {strlen(name)},
-                        .out = &out,
-                        .out_min = sizeof(out),
-                        .out_max = sizeof(out)};
-    int error = fuse_check(volume, folder);
+    struct call call = {
+        .opcode = FUSE_MKDIR, IN(in), .name = {name}, .name_len = {strlen(name)}, OUT(out)};
+    int error = ask(volume, folder, &call);
 
-    if (!error)
-        error = send(volume, &call);
     if (!error)
         error = take_entry(volume, &out, &node, &status);
     if (!error)
@@ -448,28 +399,19 @@ int fuse_make_directory(struct fuse_volume *volume, struct fuse_node folder, con
 int fuse_unlink(struct fuse_volume *volume, struct fuse_node folder, const char *name,
                 bool directory)
 {
-    struct call call = {.opcode = directory ? FUSE_RMDIR : FUSE_UNLINK,
-                        .node = folder.id,
-                        .name = {name},
-                        .name_len = {strlen(name)}};
-    int error = fuse_check(volume, folder);
+    struct call call = {
+        .opcode = directory ? FUSE_RMDIR : FUSE_UNLINK, .name = {name}, .name_len = {strlen(name)}};
 
-    return error ? error : send(volume, &call);
+    return ask(volume, folder, &call);
 }
 
 int fuse_rename(struct fuse_volume *volume, struct fuse_node from_folder, const char *from,
                 struct fuse_node to_folder, const char *to)
 {
     const struct fuse_rename_in in = {.newdir = to_folder.id};
-    struct call call = {.opcode = FUSE_RENAME,
-                        .node = from_folder.id,
-                        .in = &in,
-                        .in_len = sizeof(in),
-                        .name = {from, to},
-                        .name_len = {strlen(from), strlen(to)}};
-    int error = fuse_check(volume, from_folder);
+    struct call call = {
+        .opcode = FUSE_RENAME, IN(in), .name = {from, to}, .name_len = {strlen(from), strlen(to)}};
+    int error = fuse_check(volume, to_folder);
 
-    if (!error)
-        error = fuse_check(volume, to_folder);
-    return error ? error : send(volume, &call);
+    return error ? error : ask(volume, from_folder, &call);
 }

@@ -22,12 +22,17 @@
 /* A host under load, or one whose disk sleeps, may take this long. */
 #define TIMEOUT_NS (30 * UINT64_C(1000000000))
 
+/* Device-visible. */
+struct p9_memory {
+    uint8_t request[NINEP_REQUEST_SIZE], reply[NINEP_REPLY_SIZE];
+};
+
 struct virtio_9p {
     struct ninep_transport transport;
     struct virtio_device *device;
     struct virtqueue *vq;
     char tag[TAG_MAX + 1];
-    uint8_t request[NINEP_REQUEST_SIZE], reply[NINEP_REPLY_SIZE];
+    struct p9_memory *memory;
 };
 
 static void *shares[VIRTIO_SHARES_MAX]; /* struct virtio_9p */
@@ -45,9 +50,9 @@ static int exchange(struct ninep_transport *transport, struct ninep_exchange *x)
                                            .resets = &share->transport.resets,
                                            .timeout_ns = TIMEOUT_NS};
     const struct virtio_share_message message = {
-        .request = {share->request, x->request_len},
+        .request = {share->memory->request, x->request_len},
         .data = {(void *)(uintptr_t)x->data, x->data_len},
-        .reply = {share->reply, x->room_len ? P9_READ_HEADER_SIZE : NINEP_REPLY_SIZE},
+        .reply = {share->memory->reply, x->room_len ? P9_READ_HEADER_SIZE : NINEP_REPLY_SIZE},
         .room = {x->room, x->room_len}};
 
     return virtio_share_exchange(&wait, &message, &x->reply_len);
@@ -86,6 +91,13 @@ static int read_tag(struct virtio_9p *share)
     return 0;
 }
 
+static void p9_free(struct virtio_9p *share)
+{
+    if (share->memory)
+        platform_dma_free(share->memory, sizeof(*share->memory));
+    platform_dma_free(share, sizeof(*share));
+}
+
 static int p9_probe(struct virtio_device *device)
 {
     struct virtio_9p *share = platform_dma_alloc(sizeof(*share), 64);
@@ -93,34 +105,30 @@ static int p9_probe(struct virtio_device *device)
                                                .index = 0,
                                                .max_size = QUEUE_SIZE,
                                                .max_segments = VIRTIO_SHARE_PIECES};
-    int error;
+    int error = -ENOMEM;
 
     if (!share)
         return -ENOMEM;
     share->device = device;
-    error = read_tag(share);
-    if (error)
-        goto out;
-    error = virtio_find_queues(device, &queue, 1);
-    if (error)
-        goto out;
-    share->vq = device->queue[0];
-    if (virtqueue_size(share->vq) < VIRTIO_SHARE_PIECES) {
-        device->refusal = "its queue is too small for a message";
-        error = -EINVAL;
-        goto out;
+    share->memory = platform_dma_alloc(sizeof(*share->memory), 64);
+    if (share->memory)
+        error = read_tag(share);
+    if (!error)
+        error = virtio_find_queues(device, &queue, 1);
+    if (!error)
+        error = virtio_share_check_queue(device, device->queue[0]);
+    if (error) {
+        p9_free(share);
+        return error;
     }
+    share->vq = device->queue[0];
     share->transport = (struct ninep_transport){.tag = share->tag,
-                                                .request = share->request,
-                                                .reply = share->reply,
+                                                .request = share->memory->request,
+                                                .reply = share->memory->reply,
                                                 .exchange = exchange,
                                                 .driver = share};
     device->driver_data = share;
     return 0;
-
-out:
-    platform_dma_free(share, sizeof(*share));
-    return error;
 }
 
 static int p9_ready(struct virtio_device *device)
@@ -152,7 +160,7 @@ static void p9_remove(struct virtio_device *device)
     if (watcher)
         watcher(&share->transport, false);
     virtio_share_drop(shares, share);
-    platform_dma_free(device->driver_data, sizeof(struct virtio_9p));
+    p9_free(share);
     device->driver_data = NULL;
 }
 

@@ -26,15 +26,20 @@
 /* But not for the first answer of a session, which costs it nothing. */
 #define INIT_TIMEOUT_NS (5 * UINT64_C(1000000000))
 
+/* Device-visible. */
+struct fs_memory {
+    uint8_t post[POSTS][FUSE_FORGET_SIZE];
+    uint8_t request[FUSE_REQUEST_SIZE] __attribute__((aligned(8)));
+    uint8_t reply[FUSE_REPLY_SIZE] __attribute__((aligned(8)));
+};
+
 struct virtio_fs {
     struct fuse_transport transport;
     struct virtio_device *device;
     struct virtqueue *hiprio, *requests;
     char tag[VIRTIO_FS_TAG_SIZE + 1];
     bool posted[POSTS];
-    uint8_t post[POSTS][FUSE_FORGET_SIZE];
-    uint8_t request[FUSE_REQUEST_SIZE] __attribute__((aligned(8)));
-    uint8_t reply[FUSE_REPLY_SIZE] __attribute__((aligned(8)));
+    struct fs_memory *memory;
 };
 
 static void *shares[VIRTIO_SHARES_MAX]; /* struct virtio_fs */
@@ -56,13 +61,14 @@ static struct virtio_share_wait wait_on(const struct virtio_fs *share, struct vi
 static int exchange(struct fuse_transport *transport, struct fuse_exchange *x)
 {
     struct virtio_fs *share = transport->driver;
-    const struct fuse_in_header *header = (const void *)share->request;
+    const struct fuse_in_header *header = (const void *)share->memory->request;
     const struct virtio_share_wait wait =
         wait_on(share, share->requests, header->opcode == FUSE_INIT ? INIT_TIMEOUT_NS : TIMEOUT_NS);
     const struct virtio_share_message message = {
-        .request = {share->request, x->request_len},
+        .request = {share->memory->request, x->request_len},
         .data = {(void *)(uintptr_t)x->data, x->data_len},
-        .reply = {share->reply, x->room_len ? sizeof(struct fuse_out_header) : FUSE_REPLY_SIZE},
+        .reply = {share->memory->reply,
+                  x->room_len ? sizeof(struct fuse_out_header) : FUSE_REPLY_SIZE},
         .room = {x->room, x->room_len}};
 
     return virtio_share_exchange(&wait, &message, &x->reply_len);
@@ -101,8 +107,8 @@ static int post(struct fuse_transport *transport, const void *request, uint32_t 
     i = free_post(share);
     if (i < 0)
         return -EIO;
-    memcpy(share->post[i], request, len);
-    sg.data = share->post[i];
+    memcpy(share->memory->post[i], request, len);
+    sg.data = share->memory->post[i];
     error = virtqueue_add(share->hiprio, &sg, 1, 0, &share->posted[i]);
     if (error) {
         if (virtqueue_is_broken(share->hiprio))
@@ -138,6 +144,13 @@ static int read_config(struct virtio_fs *share)
     return 0;
 }
 
+static void share_free(struct virtio_fs *share)
+{
+    if (share->memory)
+        platform_dma_free(share->memory, sizeof(*share->memory));
+    platform_dma_free(share, sizeof(*share));
+}
+
 static int share_probe(struct virtio_device *device)
 {
     static const struct virtio_queue_request queues[] = {
@@ -148,35 +161,32 @@ static int share_probe(struct virtio_device *device)
          .max_segments = VIRTIO_SHARE_PIECES},
     };
     struct virtio_fs *share = platform_dma_alloc(sizeof(*share), 64);
-    int error;
+    int error = -ENOMEM;
 
     if (!share)
         return -ENOMEM;
     share->device = device;
-    error = read_config(share);
+    share->memory = platform_dma_alloc(sizeof(*share->memory), 64);
+    if (share->memory)
+        error = read_config(share);
     if (!error)
         error = virtio_find_queues(device, queues, 2);
-    if (error)
-        goto out;
+    if (!error)
+        error = virtio_share_check_queue(device, device->queue[1]);
+    if (error) {
+        share_free(share);
+        return error;
+    }
     share->hiprio = device->queue[0];
     share->requests = device->queue[1];
-    if (virtqueue_size(share->requests) < VIRTIO_SHARE_PIECES) {
-        device->refusal = "its queue is too small for a message";
-        error = -EINVAL;
-        goto out;
-    }
     share->transport = (struct fuse_transport){.tag = share->tag,
-                                               .request = share->request,
-                                               .reply = share->reply,
+                                               .request = share->memory->request,
+                                               .reply = share->memory->reply,
                                                .exchange = exchange,
                                                .post = post,
                                                .driver = share};
     device->driver_data = share;
     return 0;
-
-out:
-    platform_dma_free(share, sizeof(*share));
-    return error;
 }
 
 static int share_ready(struct virtio_device *device)
@@ -212,7 +222,7 @@ static void share_remove(struct virtio_device *device)
     if (watcher)
         watcher(&share->transport, false);
     virtio_share_drop(shares, share);
-    platform_dma_free(share, sizeof(*share));
+    share_free(share);
     device->driver_data = NULL;
 }
 

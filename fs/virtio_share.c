@@ -79,6 +79,14 @@ int virtio_share_exchange(const struct virtio_share_wait *wait,
     return virtio_share_wait(wait, reply_len) ? 0 : -EIO;
 }
 
+int virtio_share_check_queue(struct virtio_device *device, const struct virtqueue *vq)
+{
+    if (virtqueue_size(vq) >= VIRTIO_SHARE_PIECES)
+        return 0;
+    device->refusal = "its queue is too small for a message";
+    return -EINVAL;
+}
+
 bool virtio_share_tag_is_usable(const char *tag)
 {
     const char *c;

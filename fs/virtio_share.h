@@ -46,6 +46,9 @@ struct virtio_share_message {
 int virtio_share_exchange(const struct virtio_share_wait *wait,
                           const struct virtio_share_message *message, uint32_t *reply_len);
 
+/* Does a message fit into the queue? -EINVAL, with the refusal, if not. */
+int virtio_share_check_queue(struct virtio_device *device, const struct virtqueue *vq);
+
 /* Can the tag be a part of a path, a log line and a kernel word? */
 bool virtio_share_tag_is_usable(const char *tag);
 
