@@ -71,6 +71,7 @@ static void rx_refill(struct port *port)
             return;
         port->rx_free = rx_buffer_of(memory[taken - 1])->next;
         port->rx_lent += (unsigned)taken;
+        port->unkicked = true;
     }
 }
 
@@ -321,6 +322,13 @@ static const struct nic_callbacks callbacks = {
     .removed = on_removed,
 };
 
+static void kick(struct port *port)
+{
+    if (port->unkicked)
+        nic_kick(port->nic);
+    port->unkicked = false;
+}
+
 static unsigned port_poll(void *arg, unsigned budget)
 {
     struct port *port = arg;
@@ -330,7 +338,7 @@ static unsigned port_poll(void *arg, unsigned budget)
         port->tx_resumed = port->tx_done;
         port_tx_resume(port);
     }
-    nic_kick(port->nic);
+    kick(port);
     return done;
 }
 
@@ -359,7 +367,7 @@ static bool port_arm(void *arg)
         port_send_groups(port);
     if (port->rx_pressed)
         relieve(port);
-    nic_kick(port->nic);
+    kick(port);
     return nic_arm(port->nic);
 }
 

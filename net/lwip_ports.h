@@ -46,6 +46,7 @@ struct port {
     unsigned rx_buffers, rx_lent;
     uint32_t rx_buffer_len;
 
+    bool unkicked; /* the NIC was given buffers or frames since it was last kicked */
     uint16_t
         checksum_flags; /* NETIF_CHECKSUM_*: what lwIP does itself, unless a frame says otherwise */
     bool tx_full;       /* a frame was refused for lack of room ... */

@@ -75,8 +75,10 @@ static err_t tx_give(struct port *port, const struct virtqueue_sg *sg, unsigned 
                      uint32_t headroom, const struct nic_offload *offload, struct pbuf *owner)
 {
     int status = nic_tx(port->nic, sg, n, headroom, offload, owner);
-    if (status == 0)
+    if (status == 0) {
+        port->unkicked = true;
         return ERR_OK;
+    }
     pbuf_free(owner);
     if (status != -ENOSPC)
         return ERR_IF;
