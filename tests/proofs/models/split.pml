@@ -24,6 +24,14 @@ inline driver_add()
     push(DRIVER, AVAIL_IDX, avail_idx)
 }
 
+/* virtqueue_add_row(): one store for all of them. */
+inline driver_add_row()
+{
+    avail_idx = (avail_idx + SIZE) & MASK;
+    unkicked = (unkicked > MASK -> unkicked : unkicked + SIZE);
+    push(DRIVER, AVAIL_IDX, avail_idx)
+}
+
 inline kick_wanted(wanted)
 {
     load(DRIVER, DEVICE_EVENT, value);

@@ -85,6 +85,9 @@ active proctype driver()
 
     do
     :: d_step { in_flight < SIZE && room(DRIVER) -> driver_add(); in_flight++ }
+#ifndef PACKED /* there each buffer of a row is published by a store of its own */
+    :: d_step { in_flight == 0 && room(DRIVER) -> driver_add_row(); in_flight = SIZE }
+#endif
     :: unkicked > 0 ->
         fence(DRIVER, KICK_FENCE);
         d_step { kick_wanted(yes); unkicked = 0 };
