@@ -16,8 +16,13 @@
 #define BOOTINFO_MAGIC_MULTIBOOT2 0x36d76289
 #define BOOTINFO_MAGIC_PVH 0x336ec578
 
+/* Proofs take less. */
+#ifndef BOOTINFO_RANGES
 #define BOOTINFO_RANGES 128
+#endif
+#ifndef BOOTINFO_CMDLINE_SIZE
 #define BOOTINFO_CMDLINE_SIZE 2048
+#endif
 #define BOOTINFO_PAGE 4096u
 
 struct bootinfo_range {

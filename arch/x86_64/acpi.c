@@ -137,6 +137,7 @@ static unsigned aml_small_integer(const uint8_t **at, const uint8_t *end)
 static void scan_s5(const struct table *t)
 {
     const uint8_t *end = t->bytes + t->length;
+    unsigned prefix;
 
     for (const uint8_t *at = t->bytes + HEADER_BYTES; !info.s5_known && end - at >= 8; at++) {
         if (at[0] != '_' || memcmp(at, "_S5_", 4) != 0 || at[4] != AML_PACKAGE)
@@ -148,9 +149,10 @@ static void scan_s5(const struct table *t)
          * count follows.
          */
         at += 5;
-        at += 1 + (*at >> 6) + 1;
-        if (at >= end)
+        prefix = 1 + (*at >> 6) + 1;
+        if (end - at <= prefix)
             return;
+        at += prefix;
         info.s5_type_a = (uint8_t)aml_small_integer(&at, end) & 7;
         info.s5_type_b = (uint8_t)aml_small_integer(&at, end) & 7;
         info.s5_known = true;
