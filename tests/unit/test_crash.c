@@ -299,8 +299,11 @@ static void run_block_layer(enum mode mode)
             blk_poll(disk, 1 + pick(4));
             device_run(&model.device);
         }
-        if (pick(2))
-            device_blk_release(&model, 1 + pick(3), pick(2));
+        if (pick(2)) {
+            bool reverse = pick(2);
+
+            device_blk_release(&model, 1 + pick(3), reverse);
+        }
     }
     model.hold = false;
     for (unsigned i = 0; i < 4 * DEPTH; i++) {

@@ -130,7 +130,7 @@ static bool is_promised(unsigned file, unsigned moment, bool appended)
 {
     const struct version *synced = NULL, *last = NULL;
     char name[NAME_SIZE];
-    bool whole;
+    bool whole = false;
 
     file_name(name, file);
     for (unsigned i = 0; i < version_count; i++) {
