@@ -10,10 +10,11 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from ferrule import TOP, Guest
-from netns import HOST6, Network, why_not
+from netns import HOST6, Network, NetworkError, why_not
 
 sys.path.append(os.path.join(TOP, "tests", "bench"))
 from linux_parts import (  # noqa: E402
@@ -39,6 +40,7 @@ COMMANDS = ("sh", "mkdir", "mount", "insmod", "ip", "sleep", "ping", "cat")
 MAC = "52:54:00:77:00:0"
 BOOT_TIMEOUT_S = 90
 COMMAND_TIMEOUT_S = 30
+REACH_TIMEOUT_S = 30
 KERNEL_WORDS = "console=ttyS0 quiet mitigations=off panic=-1"
 
 # Routers are set up as Linux's documentation (ip-sysctl) says. The shell reads whole lines: an
@@ -156,7 +158,7 @@ class Router:
     def __enter__(self):
         try:
             self.guest.wait_for("^ready: router", BOOT_TIMEOUT_S)
-            self.network.ping(FAR, count=1)
+            self.reach(FAR)
         except Exception:
             self.close()
             raise
@@ -178,6 +180,16 @@ class Router:
         if "status 0" not in text.splitlines()[-1:]:
             raise RouterError(text)
         return text
+
+    def reach(self, address):
+        """Pings until there is an answer: a router gives up addresses while no guest is there."""
+        deadline = time.monotonic() + REACH_TIMEOUT_S
+        while True:
+            try:
+                return self.network.ping(address, count=1)
+            except NetworkError:
+                if time.monotonic() > deadline:
+                    raise
 
     def advertise(self):
         """From now on the router tells who is behind it of itself and of the prefix."""

@@ -84,7 +84,7 @@ def test_narrow_path(nic, router, large_site, tmp_path):
     with behind(router, large_site, nic=nic) as guest:
         guest.wait_ready()
         guest.wait_for(f"(?i)eth0: {BEHIND6}")
-        router.network.ping(BEHIND6)
+        router.reach(BEHIND6)
         try:
             for mtu in (1400, 1280):
                 router.run(f"ip link set eth0 mtu {mtu}")
