@@ -8,11 +8,12 @@
  * own.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +23,9 @@
 #define MAX_WORLDS 16
 #define MAX_PENDING 256
 #define MAX_EVENTS 64
+#define WORLD_NS UINT64_C(1000000)  /* between two looks at the world outside, */
+#define LOOK_NS UINT64_C(100000000) /* which may have changed without an event */
+#define NS_PER_S UINT64_C(1000000000)
 #define LOG_SIZE ((size_t)1 << 20)
 
 struct hook {
@@ -37,9 +41,13 @@ static struct hook pending[MAX_PENDING];
 static unsigned pending_count;
 static bool in_interrupt;
 
-static struct hook event_hooks[MAX_EVENTS];
-static struct pollfd event_fds[MAX_EVENTS];
+static struct event {
+    int fd;
+    struct hook hook;
+} events[MAX_EVENTS];
 static unsigned event_count;
+static int epoll_fd = -1, timer_fd = -1;
+static uint64_t timer_ns; /* when the timer goes off; 0: it is not set */
 
 static bool clock_is_real, stop_requested, log_to_stderr;
 static bool cpu_random, memory_is_set;
@@ -71,9 +79,22 @@ void hosted_fail(const char *format, ...)
     abort();
 }
 
+/* For the sleep of real time; made when they are needed. */
+static void close_events(void)
+{
+    if (epoll_fd >= 0)
+        close(epoll_fd);
+    if (timer_fd >= 0)
+        close(timer_fd);
+    epoll_fd = timer_fd = -1;
+    event_count = 0;
+    timer_ns = 0;
+}
+
 void hosted_rewind(void)
 {
-    world_count = pending_count = event_count = 0;
+    close_events();
+    world_count = pending_count = 0;
     world_running = in_interrupt = false;
     clock_is_real = stop_requested = panicked = false;
     clock_ns = wait_count = 0;
@@ -220,11 +241,20 @@ uint64_t hosted_wait_count(void)
 void hosted_event_remove(int fd)
 {
     for (unsigned i = 0; i < event_count; i++)
-        if (event_fds[i].fd == fd) {
-            event_hooks[i] = event_hooks[--event_count];
-            event_fds[i] = event_fds[event_count];
+        if (events[i].fd == fd) {
+            epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL); /* it may be closed, and so out already */
+            events[i] = events[--event_count];
             return;
         }
+}
+
+static void watch(int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    if (epoll_fd < 0)
+        epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        hosted_fail("epoll_ctl: %s", strerror(errno));
 }
 
 void hosted_event_add(int fd, void (*handler)(void *arg), void *arg)
@@ -232,30 +262,56 @@ void hosted_event_add(int fd, void (*handler)(void *arg), void *arg)
     hosted_event_remove(fd);
     if (event_count == MAX_EVENTS)
         hosted_fail("too many events");
-    event_hooks[event_count] = (struct hook){handler, arg};
-    event_fds[event_count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    watch(fd);
+    events[event_count++] = (struct event){fd, {handler, arg}};
 }
 
-/* Backwards, since a handler may remove its own event, whose place the last one takes. */
-static void run_events(void)
+/* A handler may remove events, its own or others that are ready, too. */
+static void run_event(int fd)
 {
-    in_interrupt = true;
-    for (unsigned i = event_count; i-- > 0;)
-        if (event_fds[i].revents)
-            event_hooks[i].run(event_hooks[i].arg);
-    in_interrupt = false;
+    for (unsigned i = 0; i < event_count; i++)
+        if (events[i].fd == fd) {
+            events[i].hook.run(events[i].hook.arg);
+            return;
+        }
+}
+
+/*
+ * Has the timer go off at `ns` or before. It stays as it was set while that is early enough: deadlines are
+ * seldom reached, mostly move on with each request, and to set a timer for each sleep costs more than to
+ * wake now and then for none.
+ */
+static void set_timer(uint64_t ns)
+{
+    uint64_t at = real_start_ns + ns;
+    struct itimerspec value = {.it_value = {(time_t)(at / NS_PER_S), (long)(at % NS_PER_S)}};
+    if (timer_ns != 0 && timer_ns <= ns)
+        return;
+    if (timer_fd < 0) {
+        timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        watch(timer_fd);
+    }
+    timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &value, NULL);
+    timer_ns = ns;
 }
 
 /* Worlds are asked every millisecond; events end the sleep by themselves. */
 static void sleep_until(uint64_t deadline_ns)
 {
-    uint64_t now = platform_now_ns();
-    uint64_t ns = deadline_ns > now ? deadline_ns - now : 0;
-    uint64_t limit_ns = world_count || !event_count ? 1000000 : UINT64_C(100000000);
-    struct timespec nap = {0, (long)(ns > limit_ns ? limit_ns : ns)};
-
-    if (ppoll(event_fds, event_count, &nap, NULL) > 0)
-        run_events();
+    uint64_t latest = platform_now_ns() + (world_count || !event_count ? WORLD_NS : LOOK_NS);
+    struct epoll_event ready[MAX_EVENTS + 1];
+    uint64_t expirations;
+    int count;
+    set_timer(deadline_ns < latest ? deadline_ns : latest);
+    count = epoll_wait(epoll_fd, ready, MAX_EVENTS + 1, -1);
+    in_interrupt = true;
+    for (int i = 0; i < count; i++) {
+        if (ready[i].data.fd != timer_fd)
+            run_event(ready[i].data.fd);
+        else if (read(timer_fd, &expirations, sizeof(expirations)) > 0)
+            timer_ns = 0;
+    }
+    in_interrupt = false;
 }
 
 void platform_wait(uint64_t deadline_ns)
