@@ -47,6 +47,8 @@ static unsigned reap_transmitted(struct virtio_net *net, struct virtqueue *tx)
     void *token[NIC_BURST];
     unsigned done = 0, n;
 
+    if (virtqueue_in_flight(tx) == 0)
+        return 0;
     do {
         n = virtqueue_get_row(tx, token, NULL, NIC_BURST);
         if (n > 0)
@@ -278,17 +280,23 @@ static int provide_apart(struct virtio_net *net, uint8_t *buffer, uint32_t len)
     return error ? error : 1;
 }
 
-/* The first of `count` buffers: as many as make no difference to which queue has the fewest. */
+/* The first of `count` buffers: as many as there is room for and make no difference to which queue has the
+ * fewest. */
 static int provide_row(struct virtio_net *net, void *const *buffer, unsigned count, uint32_t len)
 {
+    struct virtqueue *rx = emptiest_rx(net);
     struct virtqueue_sg sg[NIC_BURST];
-    unsigned i, most = net->active == 1 ? NIC_BURST : 1;
+    unsigned i, most = net->active == 1 ? NIC_BURST : 1, room = virtqueue_free(rx);
 
+    if (most > room)
+        most = room;
     if (count > most)
         count = most;
+    if (count == 0)
+        return -ENOSPC;
     for (i = 0; i < count; i++)
         sg[i] = (struct virtqueue_sg){buffer[i], len};
-    return virtqueue_add_row(emptiest_rx(net), sg, buffer, count, true);
+    return virtqueue_add_row(rx, sg, buffer, count, true);
 }
 
 static int net_rx_provide(struct nic *nic, void *const *buffer, unsigned count, uint32_t len)

@@ -146,7 +146,8 @@ INLINED int add_row(struct virtqueue *vq, const struct virtqueue_steps *steps,
         slot->pieces = slot->descriptors = 1;
         steps->put(vq, &place, &piece);
     }
-    vq->stats.full += i == most && most < count;
+    if (i < count && i == most)
+        vq->stats.full++;
     if (i == 0)
         return most == 0 ? -ENOSPC : -EINVAL;
     vq->free -= i;

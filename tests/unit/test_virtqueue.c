@@ -227,6 +227,11 @@ static void bad_buffers_are_refused_and_leave_nothing(void **state)
         assert_int_equal(virtqueue_in_flight(rig.vq), 0);
         assert_false(virtqueue_kick_prepare(rig.vq));
         assert_int_equal(ring_device_pending(&rig.ring), 0);
+        void *tokens[] = {data, data}, *none = NULL;
+        assert_int_equal(virtqueue_add_row(rig.vq, &good, &none, 1, true), -EINVAL);
+        assert_int_equal(virtqueue_add_row(rig.vq, &foreign, tokens, 1, true), -EINVAL);
+        assert_int_equal(virtqueue_add_row(rig.vq, with_empty, tokens, 2, false), 1);
+        assert_ptr_equal(virtqueue_detach_unused(rig.vq), data);
         rig_close(&rig);
     }
 }
