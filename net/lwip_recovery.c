@@ -23,6 +23,8 @@
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/stats.h"
 
+#include "net/lwip_ports.h"
+
 #define DUPLICATES 3u /* as in lwIP */
 #define ARG 0         /* the pcb's room for what is kept here: IN_RECOVERY and where it ends */
 #define IN_RECOVERY (UINT64_C(1) << 32)
@@ -256,7 +258,11 @@ bool recovery_send_window_again(struct tcp_pcb *pcb)
 
 void recovery_timed_out(struct tcp_pcb *pcb)
 {
+    const struct netif *netif = ip_route(&pcb->local_ip, &pcb->remote_ip);
+    struct port *port = netif != NULL ? port_of(netif) : NULL;
     stats.timeouts++;
+    if (port != NULL)
+        port->base->nic->unanswered++;
     set_recovery(pcb, 0);
     tcp_clear_flags(pcb, TF_INFR);
 }

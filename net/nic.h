@@ -149,7 +149,7 @@ struct nic_ops {
     int (*set_large_receive)(struct nic *nic, bool on); /* NULL: it has none */
 };
 
-/* The user reads; all but callbacks, arg and name is the driver's. */
+/* The user reads; all but callbacks, arg, name and unanswered is the driver's. */
 struct nic {
     const struct nic_ops *ops;
     const struct nic_callbacks *callbacks;
@@ -165,6 +165,7 @@ struct nic {
     unsigned tx_queue;      /* frames that can be out at once */
     uint32_t tx_headroom;   /* a frame with so many bytes of headroom costs the least to send */
     uint32_t rx_buffer_min; /* bytes that a receive buffer must have at least */
+    unsigned unanswered;    /* counted by the user: what it sent again because no answer came */
     struct nic_stats stats;
 };
 

@@ -36,8 +36,8 @@ struct net_control_message {
 /* What virtio_net_watch.c knows: frames there were when it looked last, and how long it has been
  * silent. */
 struct net_watch {
-    uint64_t sent, received;
-    unsigned silent_s, limit_s;
+    uint64_t received;
+    unsigned unanswered, silent_s, limit_s;
 };
 
 struct virtio_net {

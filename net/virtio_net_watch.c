@@ -2,15 +2,16 @@
  * virtio_net_watch.c - a network device whose receive side died: it sends, and nothing ever comes.
  *
  * That a queue stalls is virtio/virtio_watch.c's to see. Receive buffers may stay with a device for
- * ever, so all there is to go by is the silence of a network that answered before. It has other
- * causes too (a cable, a peer, a program that only sends), so the device is reset, less and less
- * often.
+ * ever, so all there is to go by is what the user of the NIC had to send again while nothing at all
+ * came, from a network that answered before. Sending alone says nothing: a program may be one that only
+ * sends. A dead cable or peer looks alike, so the device is reset less and less often.
  */
 #include "net/virtio_net_impl.h"
 
-/* Seconds in which frames were sent; others do not count. */
-#define SILENCE_S 30u
-#define SILENCE_MAX_S 3600u
+/* Seconds in which something was sent again; others do not count. TCP does so at growing intervals, of which
+ * the first six take some ten seconds. */
+#define SILENCE_S 6u
+#define SILENCE_MAX_S 768u
 
 static bool has_buffers(const struct virtio_net *net)
 {
@@ -28,21 +29,21 @@ bool virtio_net_attend(struct virtio_device *device)
     const struct nic_stats *stats = &net->nic.stats;
     struct net_watch *watch = &net->watch;
     bool received = stats->rx_frames + stats->rx_dropped != watch->received;
-    bool sent = stats->tx_frames != watch->sent;
+    bool unanswered = net->nic.unanswered != watch->unanswered;
 
     watch->received = stats->rx_frames + stats->rx_dropped;
-    watch->sent = stats->tx_frames;
+    watch->unanswered = net->nic.unanswered;
     if (received || !net->nic.link_up)
         watch->silent_s = 0;
     if (received || watch->limit_s == 0)
         watch->limit_s = SILENCE_S;
-    if (received || !net->nic.link_up || !sent || watch->received == 0 || !has_buffers(net))
+    if (received || !net->nic.link_up || !unanswered || watch->received == 0 || !has_buffers(net))
         return net->nic.link_up;
     if (++watch->silent_s < watch->limit_s)
         return true;
     watch->silent_s = 0;
     if (watch->limit_s < SILENCE_MAX_S)
         watch->limit_s *= 2;
-    virtio_recover(device, "it hears nothing, but sends");
+    virtio_recover(device, "it hears nothing, though answers are due");
     return false;
 }
