@@ -9,8 +9,8 @@
 // control limits: blk/virtio_blk_config.c: size_max / (blk->block.block_size ? blk->block.block_size : 1) => size_max / blk->block.block_size
 // control limits: blk/virtio_blk_config.c: if (blk->queue_count > MAX_QUEUES)\n        blk->queue_count = MAX_QUEUES; =>
 // control limits: blk/virtio_blk_config.c: if (exponent < 16 && block << => if (block <<
-// control serial: blk/virtio_blk_config.c: blk->id[i] >= ' ' && => 1 &&
-// control serial: blk/virtio_blk_config.c: i < VIRTIO_BLK_ID_BYTES && blk->id[i] => blk->id[i]
+// control serial: blk/virtio_blk_config.c: c >= ' ' && c < 0x7f => c < 0x7f
+// control serial: blk/virtio_blk_config.c: i < VIRTIO_BLK_ID_BYTES && (c = id[i]) != 0 => (c = id[i]) != 0
 #include "any_config.h"
 
 #include "blk/virtio_blk_config.c"
@@ -54,6 +54,7 @@ int main(void)
 
     (void)limits;
     memset(facts, 0, sizeof(*facts));
+    blk->answers = malloc(sizeof(*blk->answers));
     id_done(&request);
     assume(i < sizeof(facts->serial));
     claim(facts->serial[i] == '\0' || (facts->serial[i] >= ' ' && facts->serial[i] <= '~'));

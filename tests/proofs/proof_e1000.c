@@ -9,8 +9,8 @@
 // variant reap: -DREAP -DE1000_RING=4u --unwindset transmit_is_valid.2:9
 // control receive: net/e1000.c: piece.len > E1000_BUFFER || => 0 ||
 // control receive: net/e1000.c: if (card->rx_head == card->rx_tail)\n        return false; =>
-// control receive: net/e1000.c: drop(card, lent.token);\n        return true; => return true;
-// control send: net/e1000.c: (card->tx_head, card->tx_tail) < n + 1) {\n        nic => (card->tx_head, card->tx_tail) < n) {\n        nic
+// control receive: net/e1000.c: drop(card, lent.data);\n        return true; => return true;
+// control send: net/e1000.c: (card->tx_head, card->tx_tail) < n + 1) {\n        card => (card->tx_head, card->tx_tail) < n) {\n        card
 // control send: net/e1000.c: card->tx_tail = first;\n        card->context = 0; =>
 // control send: net/e1000.c: while (i-- > 0) => while (i-- > 1)
 // control reap: net/e1000.c: while (card->tx_head != card->tx_tail) {\n        const => for (;;) {\n        const
@@ -54,27 +54,38 @@ void hosted_register_write(uint64_t address, unsigned width, uint64_t value)
     (void)value;
 }
 
-static void came_back(void *arg, void *token)
+static void sent(void *arg, void *const *token, unsigned count)
 {
-    size_t i = (size_t)((char *)token - tokens);
+    size_t i = (size_t)((char *)token[0] - tokens);
 
     (void)arg;
+    claim(count == 1 && i < RING && lent[i]);
+    lent[i] = false;
+}
+
+static void reclaimed(void *arg, void *buffer)
+{
+    unsigned i = 0;
+
+    (void)arg;
+    while (i < RING && buffers[i] != buffer)
+        i++;
     claim(i < RING && lent[i]);
     lent[i] = false;
 }
 
-static void received(void *arg, const struct nic_piece *piece, unsigned pieces,
-                     const struct nic_received *how)
+static void received(void *arg, const struct nic_rx_frame *frame, unsigned count)
 {
-    size_t i = (size_t)((char *)piece->token - tokens);
+    const struct nic_piece *piece = frame->piece;
 
-    came_back(arg, piece->token);
-    claim(pieces == 1 && piece->data == buffers[i] && __CPROVER_r_ok(piece->data, piece->len));
-    claim(how->checksum == NIC_CHECKSUM_VALID || how->checksum == NIC_CHECKSUM_UNKNOWN);
+    reclaimed(arg, piece->buffer);
+    claim(count == 1 && frame->pieces == 1 && piece->data == piece->buffer);
+    claim(__CPROVER_r_ok(piece->data, piece->len));
+    claim(frame->how.checksum == NIC_CHECKSUM_VALID || frame->how.checksum == NIC_CHECKSUM_UNKNOWN);
 }
 
 static const struct nic_callbacks callbacks = {
-    .received = received, .reclaimed = came_back, .sent = came_back};
+    .received = received, .reclaimed = reclaimed, .sent = sent};
 
 static bool is_between(unsigned head, unsigned i, unsigned tail)
 {
@@ -165,11 +176,13 @@ static void step(void)
     struct virtqueue_sg sg[PIECES] = {{data, any_u32()}, {data, any_u32()}};
     struct nic_offload offload = {.checksum_start = any_u16(), .checksum_offset = any_u16()};
     unsigned n = any_unsigned(), end = any_unsigned();
+    struct nic_tx_frame frame;
 
     assume(n >= 1 && n <= PIECES && sg[0].len > 0 && sg[1].len > 0 && end < RING);
     assume(transmit_is_valid());
     card->nic.mtu = any_u16();
-    if (tx(&card->nic, sg, n, 0, any_bool() ? &offload : NULL, &tokens[end]) == 0) {
+    frame = (struct nic_tx_frame){sg, n, 0, any_bool() ? &offload : NULL, &tokens[end]};
+    if (send_frame(card, &frame) == 0) {
         assume(next(end) == card->tx_tail); /* how the new token is called */
         claim(!lent[end]);
         lent[end] = true;
