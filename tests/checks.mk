@@ -42,10 +42,12 @@ COUNTED_WRAP := __sanitizer_cov_trace_pc virtqueue_add virtqueue_kick_prepare vi
 # With WORK=1 they count, too (see bounded-work below), without UBSan, whose checks would be steps.
 FUZZ := $(HOST)/fuzz$(if $(WORK),-work)
 REACHED := $(HOST)/fuzz-coverage
+# Fetched sources may not be there yet, so they are not among what is found by wildcards.
+FETCHED_FS := $(FATFS)/ff.c $(FATFS)/ffunicode.c $(LITTLEFS)/lfs2.c $(LITTLEFS)/lfs2_util.c
 FUZZ_TARGETS := $(patsubst tests/fuzz/corpus/%.hex,%,$(wildcard tests/fuzz/corpus/*.hex))
 FUZZ_C := $(wildcard $(call host_sources,tests/fuzz/fuzz.c)) \
   $(addprefix $(LWIP)/src/,$(addsuffix .c,$(filter core/% api/% netif/% apps/mdns/% apps/sntp/% apps/http/fs apps/http/httpd,$(LWIP_C)))) \
-  $(FATFS)/ff.c $(FATFS)/ffunicode.c $(LITTLEFS)/lfs2.c $(LITTLEFS)/lfs2_util.c
+  $(FETCHED_FS)
 FUZZ_OBJS := $(FUZZ_C:%.c=$(FUZZ)/obj/%.o)
 # tests/fuzz/quiet.c, target_littlefs.c and target_rng.c stand in front of these.
 FUZZ_WRAPPED := virtio_log_features virtio_log_queues virtio_log_device lfs2_crc random_is_seeded
@@ -104,7 +106,7 @@ fuzz-coverage: $(FUZZ_TARGETS:%=$(REACHED)/%)
 	@tools/fuzz --coverage $(REACHED) $(FUZZ) $(T)
 
 # Every place at which a driver can be hit. The linker puts the program between the code and those places.
-FAULT_POINTS_C := $(sort $(wildcard $(call host_sources,tests/faults/fault_points.c)))
+FAULT_POINTS_C := $(sort $(wildcard $(call host_sources,tests/faults/fault_points.c)) $(FETCHED_FS))
 FAULT_POINTS_WRAP := hosted_register_read hosted_register_write platform_dma_alloc hosted_dma_map hosted_interrupt_raise \
   ring_device_push
 $(HOST)/fault_points: $(FAULT_POINTS_C:%.c=$(HOST)/obj/%.o)

@@ -3,7 +3,7 @@
 // sources: boot/pci_caps.c boot/cmdline.c hosted/platform_linux.c hosted/dma_arena.c
 // sources: hosted/registers.c hosted/fake_pci.c hosted/violation.c hosted/ring*.c hosted/device*.c
 // sources: hosted/pages.c tests/unit/ninep_server.c tests/unit/fuse_server.c tests/faults/*.c fs/fat*.c fs/littlefs*.c
-// sources: blk/cache.c fatfs/ff.c fatfs/ffunicode.c littlefs/lfs2.c littlefs/lfs2_util.c tests/fuzz/image_disk.c tests/fuzz/volumes.c
+// sources: blk/cache.c tests/fuzz/image_disk.c tests/fuzz/volumes.c
 /*
  * fault_points.c - every place at which a driver can be hit, and everything that can hit it there.
  *
