@@ -39,6 +39,7 @@
 struct block {
     size_t offset, size;
     struct block *next;
+    bool kept; /* see hosted_dma_keep() */
 };
 
 /*
@@ -148,7 +149,7 @@ void *platform_dma_alloc(size_t size, size_t align)
     struct block *block = malloc(sizeof(*block));
     if (!block)
         return NULL;
-    *block = (struct block){offset, size, *link};
+    *block = (struct block){.offset = offset, .size = size, .next = *link};
     *link = block;
     block_count++;
     allocated_bytes += size;
@@ -170,7 +171,7 @@ void platform_dma_free(void *memory, size_t size)
         return;
     for (struct block **link = &blocks; *link; link = &(*link)->next) {
         struct block *block = *link;
-        if (arena + block->offset != memory)
+        if (block->kept || arena + block->offset != memory)
             continue;
         if (block->size != size)
             hosted_fail("platform_dma_free: %zu bytes freed as %zu", block->size, size);
@@ -330,6 +331,14 @@ static void forget(struct mapping **list)
     }
 }
 
+void hosted_dma_keep(void)
+{
+    for (struct block *block = blocks; block; block = block->next)
+        block->kept = true;
+    block_count = 0;
+    allocated_bytes = 0;
+}
+
 bool hosted_dma_reset(void)
 {
     bool leaked = block_count || mapping_count;
@@ -337,9 +346,16 @@ bool hosted_dma_reset(void)
         memset(mappings, 0, sizeof(mappings));
     forget(&large_mappings);
     forget(&small_mappings);
-    while (blocks) {
-        struct block *block = blocks;
-        blocks = block->next;
+    if (arena && leaked)
+        ASAN_POISON_MEMORY_REGION(arena, ARENA_SIZE);
+    for (struct block **link = &blocks; *link;) {
+        struct block *block = *link;
+        if (block->kept) {
+            ASAN_UNPOISON_MEMORY_REGION(arena + block->offset, block->size);
+            link = &block->next;
+            continue;
+        }
+        *link = block->next;
         free(block);
     }
     mapping_count = 0;
@@ -347,7 +363,5 @@ bool hosted_dma_reset(void)
     allocated_bytes = 0;
     fail_countdown = 0;
     iommu = heap = false;
-    if (arena && leaked)
-        ASAN_POISON_MEMORY_REGION(arena, ARENA_SIZE);
     return leaked;
 }

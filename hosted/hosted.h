@@ -51,6 +51,9 @@ size_t hosted_dma_allocated_bytes(void);
 /* Forgets every allocation and mapping, part of hosted_reset(). Returns whether there was any. */
 bool hosted_dma_reset(void);
 
+/* What is allocated now is for ever: it is not counted above, outlives hosted_reset() and is not freed. */
+void hosted_dma_keep(void);
+
 /* The nth allocation from now on (1: the next) fails, once. 0: none does. */
 void hosted_dma_fail_nth(unsigned nth);
 

@@ -249,6 +249,7 @@ void qtest_start(const char *const arguments[], const int *keep)
     qtest_attach();
     if (pci_enumerate() == 0)
         hosted_fail("qtest: QEMU has no PCI functions");
+    hosted_dma_keep(); /* what is known of them is so as long as QEMU runs */
 }
 
 void qtest_stop(void)
