@@ -281,12 +281,12 @@ int virtio_blk_read_config(struct virtio_blk *blk)
     read_cache_mode(blk);
     read_queues(blk);
     read_limits(blk);
-    /* blk_add() refuses what these cannot count in. */
-    if (blk->block.block_size >= BLK_SECTOR_SIZE && blk->block.block_size <= 65536) {
-        read_range_limits(blk);
-        read_topology(blk);
-        read_geometry(blk);
-    }
+    /* What follows divides by it. blk_add() refuses the disk. */
+    if (blk->block.block_size < BLK_SECTOR_SIZE || blk->block.block_size > 65536)
+        return 0;
+    read_range_limits(blk);
+    read_topology(blk);
+    read_geometry(blk);
     return virtio_blk_read_zoning(blk);
 }
 

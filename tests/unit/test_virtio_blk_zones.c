@@ -142,6 +142,18 @@ static void nonsense_about_zones_refuses_the_disk(void **state)
     expect_log("what it says of its zones makes no sense", sizeof(bad) / sizeof(bad[0]));
 }
 
+/* Found by fuzzing: zones were measured in such blocks before the disk was refused. */
+static void blocks_of_no_size_refuse_the_disk(void **state)
+{
+    struct device_blk_setup setup = managed;
+
+    (void)state;
+    setup.zoned.model = BLK_ZONED_HOST_AWARE;
+    setup.blk_size = 256;
+    assert_false(make_disk(&setup));
+    end();
+}
+
 /* covers: BLK-OP-17 BLK-OP-18 */
 static void all_zones_are_reported(void **state)
 {
@@ -391,6 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_zoned_disk_is_taken_as_what_it_is),
         TEST(nonsense_about_zones_refuses_the_disk),
+        TEST(blocks_of_no_size_refuse_the_disk),
         TEST(all_zones_are_reported),
         TEST(a_senseless_report_is_an_error),
         TEST(a_zone_is_written_in_order),
